@@ -1,0 +1,49 @@
+# Works from a fresh clone: each target makes the virtual environment that it needs.
+PYTHON ?= python3
+FRAMES ?=
+OUT ?= demo_output
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint format docs benchmark clean
+
+help:  ## say what there is
+	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+# One stamp for each set of extras. It is written last, so an install that was cut short is done
+# again; an environment that cannot even run pip is made anew.
+.venv/.installed-%: pyproject.toml constraints.txt Makefile
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	@touch $@
+
+demo: .venv/.installed-dev  ## estimate drift and damage of a simulated series, or of FRAMES="a.png b.png"
+ifeq ($(strip $(FRAMES)),)
+	$(BIN)/stemkit demo -o $(OUT)
+else
+	$(BIN)/stemkit drift $(FRAMES) -o $(OUT)
+endif
+
+test: lint  ## check style and types, then run the tests and the examples in docstrings
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed-dev  ## let ruff put style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/.installed-docs  ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+benchmark: .venv/.installed-benchmarks  ## run every benchmark and print its table
+	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:  ## remove everything that make made, the virtual environment too
+	rm -rf .venv build dist *.egg-info docs/_build docs/api/generated docs/auto_examples \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis demo_output

@@ -1,0 +1,41 @@
+"""Drift, beam damage and noise in (scanning) transmission electron microscopy series.
+
+Names load on first use, so that ``import stemkit`` stays quick: neither torch nor matplotlib is
+imported before something needs it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemkit import datasets, degradation, drift, engine, inspection, io, networks
+    from stemkit.drift import DriftDecayModel
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "DriftDecayModel",
+    "__version__",
+    "datasets",
+    "degradation",
+    "drift",
+    "engine",
+    "inspection",
+    "io",
+    "networks",
+]
+
+# Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
+_DEFINED_IN = {"DriftDecayModel": "drift"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _DEFINED_IN:
+        return getattr(import_module(f"{__name__}.{_DEFINED_IN[name]}"), name)
+    return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return __all__
