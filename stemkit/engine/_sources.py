@@ -1,0 +1,120 @@
+"""Where training batches come from. A batch is a pure function of its step, so a resumed fit needs no generator state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Batch = tuple[Tensor, ...]
+
+
+class Source(Protocol):
+    """Anything that gives the batch of a step, the same one each time it is asked."""
+
+    steps_per_epoch: int
+
+    def batch(self, step: int) -> Batch:
+        """Give the tensors of one step, each with the samples along its first axis."""
+        ...
+
+
+class ArraySource:
+    """Batches from arrays that hold one sample a row, each sample once an epoch.
+
+    Parameters
+    ----------
+    *arrays : ndarray of shape (n_samples, ...)
+        Arrays or memory maps; only the rows of a batch are ever read.
+    batch_size : int, default=16
+        Samples a step. The last batch of an epoch may be smaller.
+    shuffle : bool, default=True
+        Draw another order for each epoch, from `random_state` and the epoch's number.
+    random_state : int, default=0
+        Seed of the orders.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.engine import ArraySource
+    >>> source = ArraySource(np.arange(5.0), batch_size=2, shuffle=False)
+    >>> [source.batch(step)[0].tolist() for step in range(source.steps_per_epoch)]
+    [[0.0, 1.0], [2.0, 3.0], [4.0]]
+    """
+
+    def __init__(
+        self, *arrays: NDArray, batch_size: int = 16, shuffle: bool = True, random_state: int = 0
+    ) -> None:
+        lengths = {len(array) for array in arrays}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError(
+                f"arrays must hold the same number of samples, at least one; got {sorted(lengths)}."
+            )
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
+        self.arrays = arrays
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.n_samples = lengths.pop()
+        self.steps_per_epoch = math.ceil(self.n_samples / batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """Give the batch of a step; steps run on over the epochs."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        rows = np.arange(self.n_samples)
+        if self.shuffle:
+            rows = np.random.default_rng([self.random_state, epoch]).permutation(self.n_samples)
+        # sorted, because a memory map is read fastest in order
+        rows = np.sort(rows[position * self.batch_size : (position + 1) * self.batch_size])
+        return as_tensors([array[rows] for array in self.arrays])
+
+
+class StreamSource:
+    """Batches made afresh for each step, as synthetic data are.
+
+    Parameters
+    ----------
+    make_batch : callable
+        ``make_batch(generator)`` gives the arrays of one batch, samples along the first axis, from
+        a `numpy.random.Generator` and nothing else that is random.
+    steps_per_epoch : int, default=100
+        After how many steps a row of the history is written and the validation loss is taken.
+    random_state : int, default=0
+        Seed; the generator of a step depends on it and the step alone.
+
+    Examples
+    --------
+    >>> from stemkit.engine import StreamSource
+    >>> source = StreamSource(lambda generator: (generator.random((4, 8, 8)),))
+    >>> source.batch(7)[0].shape, bool((source.batch(7)[0] == source.batch(7)[0]).all())
+    (torch.Size([4, 8, 8]), True)
+    """
+
+    def __init__(
+        self,
+        make_batch: Callable[[np.random.Generator], Sequence[NDArray | Tensor]],
+        *,
+        steps_per_epoch: int = 100,
+        random_state: int = 0,
+    ) -> None:
+        if steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch must be at least 1; got {steps_per_epoch}.")
+        self.make_batch = make_batch
+        self.steps_per_epoch = steps_per_epoch
+        self.random_state = random_state
+
+    def batch(self, step: int) -> Batch:
+        """Make the batch of a step."""
+        return as_tensors(self.make_batch(np.random.default_rng([self.random_state, step])))
+
+
+def as_tensors(arrays: Sequence[NDArray | Tensor]) -> Batch:
+    """Turn arrays into tensors, those of floats into float32."""
+    tensors = (torch.as_tensor(np.asarray(a) if not isinstance(a, Tensor) else a) for a in arrays)
+    return tuple(t.float() if t.is_floating_point() else t for t in tensors)

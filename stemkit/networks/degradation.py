@@ -1,0 +1,161 @@
+"""The two-frame network of AtomDiffuser: how much signal is left, and how the specimen moved.
+
+The layout (names, shapes and the order in which features are joined) is the released one, so that
+the authors' weights and ours load into the same class.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+T_MAX = 100.0
+"""The latest time in released units: the network's ``t`` runs from 0 (first frame) to 100 (second frame)."""
+
+
+class PairFeatures(NamedTuple):
+    """What the encoder makes of a pair of frames; it does not depend on the time."""
+
+    joined: Tensor
+    """Features of both frames at an eighth of the resolution, (B, 2 * channels[2], h, w)."""
+    skips: tuple[Tensor, ...]
+    """For each level from fine to coarse: the first frame's features joined with the second's."""
+    size: tuple[int, int]
+    """Height and width of the frames before padding."""
+
+
+def _double_conv(n_in: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(n_out, n_out, 3, padding=1),
+        nn.ReLU(),
+    )
+
+
+class DegradationNet(nn.Module):
+    """Predict the decay map and the motion between two frames at a time in between.
+
+    One encoder reads both frames; its coarsest features are joined, the time is embedded and added
+    to every pixel, and a decoder with skips from both frames draws the decay map at full
+    resolution. A second head gives the motion.
+
+    Parameters
+    ----------
+    channels : tuple of three int, default=(32, 64, 128)
+        Features at full, half and quarter resolution.
+    dropout : float, default=0.1
+        Share of the motion head's features that is dropped in training.
+
+    Notes
+    -----
+    Frames whose sides are not multiples of 8 are padded by their edge at the bottom and right, and
+    the decay map is cropped back.
+
+    References
+    ----------
+    AtomDiffuser: time-aware degradation modelling for drift and beam damage in STEM imaging.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from stemkit.networks.degradation import DegradationNet
+    >>> net = DegradationNet(channels=(2, 2, 2)).eval()
+    >>> first, second = torch.rand(2, 4, 1, 20, 33)
+    >>> motion, decay = net(first, second, torch.full((4,), 50.0))
+    >>> motion.shape, decay.shape
+    (torch.Size([4, 3]), torch.Size([4, 1, 20, 33]))
+    """
+
+    def __init__(
+        self, channels: tuple[int, int, int] = (32, 64, 128), dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        c1, c2, c3 = channels
+        self.time_embed = nn.Sequential(nn.Linear(1, 2 * c3), nn.ReLU(), nn.Linear(2 * c3, 2 * c3))
+        self.enc1 = _double_conv(1, c1)
+        self.enc2 = _double_conv(c1, c2)
+        self.enc3 = _double_conv(c2, c3)
+        self.bottleneck = _double_conv(2 * c3, 2 * c3)
+        self.up3 = nn.ConvTranspose2d(2 * c3, c3, 2, stride=2)
+        self.dec3 = _double_conv(3 * c3, c3)
+        self.up2 = nn.ConvTranspose2d(c3, c2, 2, stride=2)
+        self.dec2 = _double_conv(3 * c2, c2)
+        self.up1 = nn.ConvTranspose2d(c2, c1, 2, stride=2)
+        self.dec1 = _double_conv(3 * c1, c1)
+        self.out_lambda = nn.Sequential(nn.Conv2d(c1, 1, 3, padding=1), nn.Sigmoid())
+        self.out_theta = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(2 * c3, 64),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(64, 3),
+        )
+
+    def forward(self, x0: Tensor, xT: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Give the motion and the decay map of a batch of pairs at time t.
+
+        Parameters
+        ----------
+        x0, xT : Tensor of shape (B, 1, H, W)
+            First and second frames, scaled to 0..1.
+        t : Tensor of shape (B,) or float
+            Time from 0 (first frame) to 100 (second frame).
+
+        Returns
+        -------
+        motion : Tensor of shape (B, 3)
+            Angle in radians and translation (x, y) in half-widths: the matrix of a sampling grid
+            (``affine_grid(align_corners=True)``) that maps second-frame positions to first-frame
+            positions.
+        decay : Tensor of shape (B, 1, H, W)
+            Share of the first frame's signal that is left, in [0, 1].
+        """
+        features = self.encode(x0, xT)
+        bottleneck = self._at_time(features, t)
+        return self.out_theta(bottleneck), self._draw(features, bottleneck)
+
+    def encode(self, x0: Tensor, xT: Tensor) -> PairFeatures:
+        """Read both frames once, so that several times can be asked for at the cost of a decoding each."""
+        height, width = x0.shape[-2:]
+        x = torch.cat([x0, xT])
+        x = F.pad(x, (0, -width % 8, 0, -height % 8), mode="replicate")
+        skips = []
+        for level in (self.enc1, self.enc2, self.enc3):
+            x = level(x)
+            skips.append(_side_by_side(x))
+            x = F.max_pool2d(x, 2)
+        return PairFeatures(self.bottleneck(_side_by_side(x)), tuple(skips), (height, width))
+
+    def decode(self, features: PairFeatures, t: Tensor | float) -> Tensor:
+        """Draw the decay map, (B, 1, H, W), at time t (0..100) from what `encode` gave."""
+        return self._draw(features, self._at_time(features, t))
+
+    def motion(self, features: PairFeatures, t: Tensor | float = T_MAX) -> Tensor:
+        """Read the motion, (B, 3): angle, x, y, off what `encode` gave.
+
+        The head sees the time embedding, as in the release; the motion at another time is had from
+        the one at ``t=100`` by scaling, not by asking the head.
+        """
+        return self.out_theta(self._at_time(features, t))
+
+    def _at_time(self, features: PairFeatures, t: Tensor | float) -> Tensor:
+        joined = features.joined
+        times = torch.as_tensor(t, dtype=torch.float32, device=joined.device).expand(len(joined))
+        return joined + self.time_embed(times[:, None] / T_MAX)[:, :, None, None]
+
+    def _draw(self, features: PairFeatures, x: Tensor) -> Tensor:
+        levels = ((self.up1, self.dec1), (self.up2, self.dec2), (self.up3, self.dec3))
+        for skip, (up, level) in zip(reversed(features.skips), reversed(levels), strict=True):
+            x = level(torch.cat([up(x), skip], dim=1))
+        height, width = features.size
+        return self.out_lambda(x)[..., :height, :width]
+
+
+def _side_by_side(x: Tensor) -> Tensor:
+    """Join the first frames' features, the upper half of the batch, with the second frames' along the channels."""
+    return torch.cat(x.chunk(2), dim=1)
