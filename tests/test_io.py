@@ -1,0 +1,264 @@
+import io
+import os
+
+import hypothesis.extra.numpy as hnp
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.io import imread
+
+from stemkit.io import read_stack, write_stack
+
+shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    # hypothesis wants one folder for all its examples, so a function's tmp_path won't do.
+    return tmp_path_factory.mktemp("io")
+
+
+def _counts(dtype="u2", shape=(3, 20, 30)):
+    top = min(np.iinfo(dtype).max, 2**24)
+    return np.random.default_rng(0).integers(0, top, shape).astype(dtype)
+
+
+@given(
+    stack=hnp.arrays(
+        np.float32,
+        shapes,
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    ),
+    pixel_size=st.none() | st.floats(1e-3, 1e3),
+)
+def test_what_is_written_is_read_back(folder, stack, pixel_size):
+    path = folder / "stack.tif"
+    write_stack(path, stack, pixel_size=pixel_size)
+    frames, size, names = read_stack(path)
+    assert frames.dtype == np.float32
+    np.testing.assert_array_equal(frames, stack)
+    assert len(names) == len(stack)
+    assert size == (None if pixel_size is None else pytest.approx(pixel_size, rel=1e-5))
+
+
+@given(
+    stack=hnp.arrays(
+        st.sampled_from(["u1", "u2", "i2", "f4", ">u2"]), shapes, elements=st.integers(0, 127)
+    ),
+    suffix=st.sampled_from([".npy", ".tif", ".png"]),
+)
+def test_intensities_of_any_format_stay_as_they_are(folder, stack, suffix):
+    paths = [folder / f"{i}{suffix}" for i in range(len(stack))]
+    for path, frame in zip(paths, stack, strict=True):
+        if suffix == ".npy":
+            np.save(path, frame)
+        elif suffix == ".tif":
+            tifffile.imwrite(path, frame, photometric="minisblack")
+        else:
+            iio.imwrite(path, frame.astype("u2"))
+    read = read_stack(paths)
+    np.testing.assert_array_equal(read.frames, stack.astype(np.float32))
+    assert read.names == tuple(path.name for path in paths)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_png_is_read_as_scikit_image_reads_it(tmp_path, dtype):
+    frame = _counts(dtype)[0]
+    iio.imwrite(tmp_path / "a.png", frame)
+    np.testing.assert_array_equal(
+        read_stack(tmp_path / "a.png").frames[0], imread(tmp_path / "a.png")
+    )
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.png").frames[0], frame)
+
+
+def test_tif_pages_and_files_are_joined_in_the_order_given(tmp_path):
+    stack = _counts("u4")
+    tifffile.imwrite(tmp_path / "b.tif", stack[1:], photometric="minisblack")
+    np.save(tmp_path / "a.npy", stack[0])
+    read = read_stack([tmp_path / "b.tif", str(tmp_path / "a.npy")])
+    np.testing.assert_array_equal(read.frames, stack[[1, 2, 0]].astype(np.float32))
+    assert read.names == ("b.tif[0]", "b.tif[1]", "a.npy")
+
+
+def test_a_stack_of_three_that_tifffile_took_for_colours_is_three_frames(tmp_path):
+    stack = _counts()
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").frames, stack)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colour_is_read_if_it_shows_grey_only(tmp_path, suffix):
+    grey = _counts("u1")[0]
+    path = tmp_path / f"a{suffix}"
+    iio.imwrite(path, np.repeat(grey[..., np.newaxis], 3, axis=-1))
+    np.testing.assert_array_equal(read_stack(path).frames, grey[np.newaxis])
+    iio.imwrite(path, np.moveaxis(_counts("u1"), 0, -1))
+    with pytest.raises(ValueError, match=rf"a\{suffix} .*colours"):
+        read_stack(path)
+
+
+def test_opacity_is_ignored_only_where_it_says_nothing(tmp_path):
+    rgba = np.repeat(_counts("u1")[0][..., np.newaxis], 4, axis=-1)
+    rgba[..., 3] = 255
+    iio.imwrite(tmp_path / "a.png", rgba)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.png").frames[0], rgba[..., 0])
+    rgba[3, 4, 3] = 100
+    iio.imwrite(tmp_path / "a.png", rgba)
+    with pytest.raises(ValueError, match="transparent"):
+        read_stack(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "unit, expected", [("nm", 0.05), ("um", 50.0), ("\\u00B5m", 50.0), ("pixel", None), ("", None)]
+)
+def test_pixel_size_comes_in_nm_from_what_imagej_wrote(tmp_path, unit, expected):
+    tifffile.imwrite(
+        tmp_path / "a.tif", _counts(), imagej=True, resolution=(20, 20), metadata={"unit": unit}
+    )
+    assert read_stack(tmp_path / "a.tif").pixel_size == expected
+
+
+def test_printing_resolution_and_oblong_pixels_are_no_pixel_size(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", _counts()[0], resolution=(72, 72), resolutionunit="INCH")
+    tifffile.imwrite(
+        tmp_path / "b.tif", _counts()[0], imagej=True, resolution=(20, 25), metadata={"unit": "nm"}
+    )
+    assert read_stack([tmp_path / "a.tif", tmp_path / "b.tif"]).pixel_size is None
+
+
+def test_pixel_size_of_hyperspy_tif(shared_data):
+    paths = sorted((shared_data / "ptnc").glob("04[78]*.tif"))
+    read = read_stack(paths)
+    assert read.frames.shape == (2, 512, 512)
+    assert read.pixel_size == pytest.approx(15 / 512, rel=1e-4)
+    np.testing.assert_array_equal(read.frames[0], tifffile.imread(paths[0]).astype(np.float32))
+
+
+def test_files_that_do_not_fit_together_are_named(tmp_path):
+    write_stack(tmp_path / "a.tif", np.zeros((1, 8, 9)), pixel_size=0.1)
+    write_stack(tmp_path / "b.tif", np.zeros((1, 9, 8)), pixel_size=0.1)
+    write_stack(tmp_path / "c.tif", np.zeros((1, 8, 9)), pixel_size=0.2)
+    with pytest.raises(ValueError, match=r"one shape.*a\.tif has 8 x 9.*b\.tif has 9 x 8"):
+        read_stack([tmp_path / "a.tif", tmp_path / "b.tif"])
+    with pytest.raises(ValueError, match=r"one pixel size.*a\.tif has 0\.1 nm.*c\.tif has 0\.2 nm"):
+        read_stack([tmp_path / "a.tif", tmp_path / "c.tif"])
+
+
+def _npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("a.jpg", b"", "ending"),
+        ("a", b"", "ending"),
+        ("a.png", b"", "can't be read as png"),
+        ("a.tif", b"II*\0hello", "can't be read as tif"),
+        ("a.npy", b"hello", "can't be read as npy"),
+        ("a.npy", _npy(np.array([{}])), "can't be read as npy"),
+        ("a.npy", _npy(np.zeros(4)), r"shape \(4,\)"),
+        ("a.npy", _npy(np.zeros((0, 4, 4))), r"shape \(0, 4, 4\)"),
+        ("a.npy", _npy(np.zeros((4, 4), complex)), "complex128"),
+        ("a.npy", _npy(np.array([[0.0, np.nan]])), "frame 0"),
+        ("a.npy", _npy(np.array([[[0.0]], [[1e300]]])), "frame 1"),
+    ],
+)
+def test_a_bad_file_is_named_with_the_reason(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=reason) as caught:
+        read_stack(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\.png"):
+        read_stack(tmp_path / "missing.png")
+    (tmp_path / "folder.tif").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.tif is not a file"):
+        read_stack(tmp_path / "folder.tif")
+    with pytest.raises(ValueError, match="no files"):
+        read_stack([])
+
+
+def _png():
+    return iio.imwrite("<bytes>", _counts()[0], extension=".png")
+
+
+def _paged_tif(compression):
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for frame in _counts():
+            writer.write(frame, metadata=None, contiguous=False, compression=compression)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "suffix, whole",
+    [
+        (".png", _png()),
+        (".tif", _paged_tif(None)),
+        (".tif", _paged_tif("zlib")),
+        (".npy", _npy(_counts())),
+    ],
+    ids=["png", "tif", "zlib tif", "npy"],
+)
+def test_a_cut_file_never_gives_fewer_or_other_frames(tmp_path, suffix, whole):
+    (tmp_path / f"whole{suffix}").write_bytes(whole)
+    expected = read_stack(tmp_path / f"whole{suffix}").frames
+    cut = tmp_path / f"cut{suffix}"
+    for length in {*range(0, len(whole), 97), *range(len(whole) - 60, len(whole))}:
+        cut.write_bytes(whole[:length])
+        try:
+            frames = read_stack(cut).frames
+        except ValueError:
+            continue
+        # Read all the same: what was cut off was padding or a trailer.
+        np.testing.assert_array_equal(frames, expected)
+
+
+def test_16_bit_colour_png_is_refused_rather_than_cut_to_8_bits(tmp_path):
+    png = bytearray(_png())
+    png[25] = 2  # the colour type in the header: RGB
+    (tmp_path / "a.png").write_bytes(png)
+    with pytest.raises(ValueError, match="16 bits"):
+        read_stack(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "name, stack, pixel_size, message",
+    [
+        ("a.png", np.zeros((1, 2, 2)), None, "path must end"),
+        ("a.tif", np.zeros(3), None, "stack must be"),
+        ("a.tif", np.zeros((0, 2, 2)), None, "stack must be"),
+        ("a.tif", np.zeros((1, 2, 2), complex), None, "stack must be"),
+        ("a.tif", np.zeros((1, 2, 2)), 0.0, "pixel_size"),
+        ("a.tif", np.zeros((1, 2, 2)), float("nan"), "pixel_size"),
+    ],
+)
+def test_write_names_the_bad_argument(tmp_path, name, stack, pixel_size, message):
+    with pytest.raises(ValueError, match=message):
+        write_stack(tmp_path / name, stack, pixel_size=pixel_size)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    write_stack(path, np.ones((2, 4, 4)))
+    before = path.read_bytes()
+
+    def full_disk(file, data, **_):
+        file.write_bytes(b"half a file")
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(tifffile, "imwrite", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_stack(path, np.zeros((2, 4, 4)))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.tif"]
