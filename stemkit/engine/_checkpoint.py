@@ -1,113 +1,78 @@
-"""Checkpoints of a fit: written atomically, two kept, and never one that belongs to another fit."""
+"""Checkpoints of a fit: written atomically, two kept, never one that belongs to another fit."""
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-LAST, PREVIOUS = "checkpoint.pt", "checkpoint_previous.pt"
+from stemkit.engine._files import write_atomically
 
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that at any moment its old or its new content stands under its name, never a
-    part of it.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder must exist.
-    write : callable
-        Gets the open binary file.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or not writable; what was there before is untouched.
-    """
-    unfinished = path.with_name(path.name + ".tmp")
-    try:
-        with open(unfinished, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException as error:
-        unfinished.unlink(missing_ok=True)
-        # torch reports a failed write as a RuntimeError, whose message says nothing of the disk
-        if isinstance(error, (OSError, RuntimeError)):
-            raise OSError(
-                f"{path} could not be written, its earlier content is kept: {error}"
-            ) from error
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut; not every system lets a folder be opened."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+SLOTS = ("checkpoint_a.pt", "checkpoint_b.pt")
 
 
 class CheckpointFolder:
-    """The last two checkpoints of one fit.
+    """The last two checkpoints of one fit, in two files that are written in turn.
 
     Parameters
     ----------
     folder : str or Path
         Made if it isn't there.
-    configuration : mapping of str to int, float, str or None
+    configuration : mapping of str to int, float, str, None or lists of these
         What must be the same for a fit to be continued.
     """
 
     def __init__(self, folder: str | os.PathLike[str], configuration: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         self.configuration = dict(configuration)
+        self._next_slot = 0
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint; the one before it stays beside it."""
-        last = self.folder / LAST
-        content = {"configuration": self.configuration, **state}
-        fresh = self.folder / "checkpoint_fresh.pt"
-        write_atomically(fresh, lambda file: torch.save(content, file))
-        # killed between the two renames, the folder holds the previous checkpoint and the fresh one
-        # is written again
-        if last.exists():
-            os.replace(last, self.folder / PREVIOUS)
-        os.replace(fresh, last)
-        _sync_folder(self.folder)
+    def save(self, step: int, content: Mapping[str, Any]) -> None:
+        """Write a checkpoint over the older one of the two; the newer one stays as it is."""
+        file = io.BytesIO()
+        torch.save({"configuration": self.configuration, "step": step, **content}, file)
+        write_atomically(self.folder / SLOTS[self._next_slot], file.getbuffer())
+        self._next_slot = 1 - self._next_slot
 
     def load(self) -> dict[str, Any] | None:
-        """Read the newest whole checkpoint, or None if there is none.
+        """Read the newest whole checkpoint, or give None if there is none.
 
         Raises
         ------
         ValueError
             If the checkpoints are damaged, or of a fit with another configuration.
         """
-        present = [path for name in (LAST, PREVIOUS) if (path := self.folder / name).exists()]
-        for path in present:
-            state = _read_whole(path)
-            if state is not None:
-                self._refuse_other_fit(path, state["configuration"])
-                return state
-            warnings.warn(f"{path} is damaged; trying the checkpoint before it.", stacklevel=3)
-        if present:
+        newest: dict[str, Any] | None = None
+        damaged = []
+        for slot, name in enumerate(SLOTS):
+            path = self.folder / name
+            if not path.exists():
+                continue
+            found = _read_whole(path)
+            if found is None:
+                damaged.append(path)
+                continue
+            self._refuse_other_fit(path, found["configuration"])
+            if newest is None or found["step"] > newest["step"]:
+                newest = found
+                self._next_slot = 1 - slot
+        if damaged and newest is None:
             raise ValueError(
-                f"No checkpoint in {self.folder} can be read. Remove the folder to fit from the start."
+                f"No checkpoint in {self.folder} can be read: they are damaged. "
+                "Remove the folder to fit from the start."
             )
-        return None
+        for path in damaged:
+            warnings.warn(f"{path} is damaged; the fit goes on from the other one.", stacklevel=3)
+        return newest
 
     def _refuse_other_fit(self, path: Path, found: Mapping[str, Any]) -> None:
         for key, ours in self.configuration.items():
@@ -125,13 +90,13 @@ def _read_whole(path: Path) -> dict[str, Any] | None:
             if archive.testzip() is not None:
                 return None
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError):
+    except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError):
         return None
 
 
 def _same(found: object, ours: object) -> bool:
     if isinstance(found, float) and isinstance(ours, float):
-        # sums over data may differ in the last digits between machines
+        # sums over data may differ in their last digits between machines
         return math.isclose(found, ours, rel_tol=1e-5)
     if isinstance(found, list) and isinstance(ours, list):
         return len(found) == len(ours) and all(map(_same, found, ours))

@@ -1,4 +1,7 @@
-"""Where training batches come from. A batch is a pure function of its step, so a resumed fit needs no generator state."""
+"""Where training batches come from.
+
+A batch is a pure function of its step, so that a resumed fit needs no state of a generator.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from stemkit._random import sample_generator
 
 Batch = tuple[Tensor, ...]
 
@@ -69,7 +74,7 @@ class ArraySource:
         epoch, position = divmod(step, self.steps_per_epoch)
         rows = np.arange(self.n_samples)
         if self.shuffle:
-            rows = np.random.default_rng([self.random_state, epoch]).permutation(self.n_samples)
+            rows = sample_generator(self.random_state, epoch).permutation(self.n_samples)
         # sorted, because a memory map is read fastest in order
         rows = np.sort(rows[position * self.batch_size : (position + 1) * self.batch_size])
         return as_tensors([array[rows] for array in self.arrays])
@@ -111,7 +116,7 @@ class StreamSource:
 
     def batch(self, step: int) -> Batch:
         """Make the batch of a step."""
-        return as_tensors(self.make_batch(np.random.default_rng([self.random_state, step])))
+        return as_tensors(self.make_batch(sample_generator(self.random_state, step)))
 
 
 def as_tensors(arrays: Sequence[NDArray | Tensor]) -> Batch:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 T_MAX = 100.0
-"""The latest time in released units: the network's ``t`` runs from 0 (first frame) to 100 (second frame)."""
+"""The second frame's time in released units; the first frame's is 0."""
 
 
 class PairFeatures(NamedTuple):
@@ -120,7 +120,7 @@ class DegradationNet(nn.Module):
         return self.out_theta(bottleneck), self._draw(features, bottleneck)
 
     def encode(self, x0: Tensor, xT: Tensor) -> PairFeatures:
-        """Read both frames once, so that several times can be asked for at the cost of a decoding each."""
+        """Read both frames once; each time that is asked for then costs a decoding only."""
         height, width = x0.shape[-2:]
         x = torch.cat([x0, xT])
         x = F.pad(x, (0, -width % 8, 0, -height % 8), mode="replicate")
@@ -157,5 +157,5 @@ class DegradationNet(nn.Module):
 
 
 def _side_by_side(x: Tensor) -> Tensor:
-    """Join the first frames' features, the upper half of the batch, with the second frames' along the channels."""
+    """Join the first half of the batch, the first frames, with the second along the channels."""
     return torch.cat(x.chunk(2), dim=1)

@@ -1,0 +1,197 @@
+"""Networks over frames of any size: tile by tile, in memory that doesn't grow with the frame."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from stemkit.engine._device import pick_device, pick_precision
+
+
+class _Span(NamedTuple):
+    """Where a tile lies along one axis, and where it takes over from the tile before."""
+
+    start: int
+    stop: int
+    fade_start: int
+    fade_stop: int
+
+
+def run_tiled(
+    function: Callable[[Tensor], Tensor],
+    arrays: NDArray,
+    *,
+    tile: int = 256,
+    overlap: int = 32,
+    multiple: int = 1,
+    batch_size: int | None = None,
+    out: NDArray[np.float32] | None = None,
+    device: str | int | torch.device = "auto",
+    precision: str = "auto",
+    verbose: int = 0,
+) -> NDArray[np.float32]:
+    """Apply a function from images to images of the same height and width.
+
+    Frames larger than a tile are cut into tiles that overlap; where they do, one fades into the
+    next. Frames that fit into a tile are done in one pass.
+
+    Parameters
+    ----------
+    function : nn.Module or callable
+        From a tensor (B, C, h, w) to one of (B, C_out, h, w). A module is put in evaluation mode
+        for the time of the call, and stays on the device; another callable gets its tensors on the
+        device.
+    arrays : array of shape (n, C, H, W)
+        A memory map does: it is read tile by tile.
+    tile : int, default=256
+        Longest side of what the function gets, in px.
+    overlap : int, default=32
+        Least overlap of neighbouring tiles, in px; at most half a tile. The outer 3/8 of it on
+        either side are not used, so that what a function does at a tile's edge doesn't show if it
+        sees no further than that.
+    multiple : int, default=1
+        Make the sides of what the function gets multiples of this, by mirroring the frame's edge.
+    batch_size : int, optional
+        Tiles at once. By default 1 on the CPU, where more take memory and no less time, and 16 on
+        a GPU.
+    out : float32 array of shape (n, C_out, H, W), optional
+        Where to write, a memory map for instance.
+    device, precision : default="auto"
+        See `pick_device` and `pick_precision`.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar.
+
+    Returns
+    -------
+    ndarray of shape (n, C_out, H, W), float32
+
+    Raises
+    ------
+    ValueError
+        If sizes don't go together, or the function gives another height or width than it got.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.engine import run_tiled
+    >>> frames = np.random.default_rng(0).random((2, 1, 300, 41), dtype=np.float32)
+    >>> bool((run_tiled(lambda x: 2 * x, frames, tile=64) == 2 * frames).all())
+    True
+    """
+    _check_sizes(arrays.shape, tile, overlap, multiple)
+    picked = pick_device(device)
+    if batch_size is None:
+        batch_size = 1 if picked.type == "cpu" else 16
+    elif batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
+    height, width = arrays.shape[2:]
+    rows = _spans(height, tile, overlap, multiple)
+    columns = _spans(width, tile, overlap, multiple)
+    places = itertools.product(range(len(arrays)), rows, columns)
+    half = pick_precision(precision, picked) == "bf16-mixed"
+
+    total = len(arrays) * len(rows) * len(columns)
+    bar = tqdm(total=total, unit="tile", disable=verbose < 1)
+    strip = np.empty(0, np.float32)
+    with bar, _evaluating(function, picked), torch.inference_mode():
+        while batch := list(itertools.islice(places, batch_size)):
+            cut = [_cut(arrays[frame], row, column) for frame, row, column in batch]
+            tiles = torch.as_tensor(np.stack(cut)).to(picked)
+            with torch.autocast(picked.type, torch.bfloat16, enabled=half):
+                result = function(tiles)
+            _check_result(tiles, result)
+            bar.update(len(batch))
+            if out is None:
+                out = np.empty((len(arrays), result.shape[1], height, width), np.float32)
+            if not strip.size:
+                strip = np.empty((out.shape[1], result.shape[2], width), np.float32)
+            drawn = result.float().cpu().numpy()
+            for (frame, row, column), image in zip(batch, drawn, strict=True):
+                # first a strip of tiles from left to right, then the strip into the frame: so each
+                # fade is between two values only, and leaves what both agree on exactly as it is
+                _fade_in(strip, image, column)
+                if column is columns[-1]:
+                    _fade_in(out[frame].swapaxes(1, 2), strip.swapaxes(1, 2), row)
+    if out is None:
+        raise ValueError("arrays holds no frame.")
+    return out
+
+
+def _check_sizes(shape: tuple[int, ...], tile: int, overlap: int, multiple: int) -> None:
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"arrays must be of shape (n, C, H, W), none of them 0; got {shape}.")
+    if multiple < 1 or tile < 1 or tile % multiple:
+        raise ValueError(f"tile must be a multiple of {multiple}; got {tile}.")
+    if not 0 <= overlap <= tile // 2:
+        raise ValueError(f"overlap must lie between 0 and half a tile, {tile // 2}; got {overlap}.")
+
+
+def _check_result(tiles: Tensor, result: Tensor) -> None:
+    if result.ndim != 4 or result.shape[2:] != tiles.shape[2:] or len(result) != len(tiles):
+        raise ValueError(
+            f"function must keep the number, height and width of the images: it got "
+            f"{tuple(tiles.shape)} and gave {tuple(result.shape)}."
+        )
+
+
+def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[_Span]:
+    """Lay tiles evenly along an axis; the last may end beyond it, by less than `multiple`."""
+    padded = math.ceil(length / multiple) * multiple
+    if padded <= tile:
+        return [_Span(0, padded, 0, 0)]
+    n_gaps = math.ceil((padded - tile) / max(tile - overlap, multiple))
+    spans: list[_Span] = []
+    for index in range(n_gaps + 1):
+        # starts at a multiple, so that pooling cuts a tile as it would the whole frame
+        start = (padded - tile) * index // n_gaps // multiple * multiple
+        shared = spans[-1].stop - start if spans else 0
+        margin = shared * 3 // 8
+        fade_stop = start + shared - margin if spans else start
+        spans.append(_Span(start, start + tile, start + margin, fade_stop))
+    return spans
+
+
+def _cut(frame: NDArray, row: _Span, column: _Span) -> NDArray[np.float32]:
+    """Read a tile, mirrored where it reaches beyond the frame."""
+    image = np.asarray(frame[:, row.start : row.stop, column.start : column.stop], np.float32)
+    missing = [
+        span.stop - span.start - n for span, n in zip((row, column), image.shape[1:], strict=True)
+    ]
+    if any(missing):
+        image = np.pad(image, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
+    return image
+
+
+def _fade_in(canvas: NDArray[np.float32], image: NDArray[np.float32], span: _Span) -> None:
+    """Draw an image onto a canvas along their last axis, fading over from what is there."""
+    length = min(span.stop, canvas.shape[2]) - span.start
+    first, last = span.fade_start - span.start, span.fade_stop - span.start
+    image = image[:, : canvas.shape[1], :length]
+    drawn = canvas[:, :, span.start : span.start + length]
+    fade = np.sin(np.linspace(0, np.pi / 2, last - first + 2, dtype=np.float32)[1:-1]) ** 2
+    drawn[..., first:last] += fade * (image[..., first:last] - drawn[..., first:last])
+    drawn[..., last:] = image[..., last:]
+
+
+@contextmanager
+def _evaluating(function: Callable[[Tensor], Tensor], device: torch.device) -> Iterator[Any]:
+    """Put a module on the device and in evaluation mode, and back in the modes it was in."""
+    if not isinstance(function, nn.Module):
+        yield
+        return
+    modes = {part: part.training for part in function.modules()}
+    function.to(device).eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

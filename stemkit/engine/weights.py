@@ -1,0 +1,206 @@
+"""Weights on disk: ours as safetensors with a card, and the papers' released checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from stemkit.engine._files import write_atomically
+
+Weights = dict[str, Tensor]
+
+
+def save_weights(
+    module: nn.Module | Mapping[str, Tensor],
+    path: str | os.PathLike[str],
+    card: Mapping[str, Any],
+) -> None:
+    """Write weights as safetensors, and what is known of them beside it.
+
+    Parameters
+    ----------
+    module : nn.Module or mapping of str to Tensor
+        Whose ``state_dict`` to write, or one.
+    path : path
+        Ends in ".safetensors"; the card goes to the same name with ".json".
+    card : mapping
+        How the weights were made: data, steps, seed, scores. Anything that JSON can hold.
+
+    Raises
+    ------
+    ValueError
+        If `path` ends otherwise or the card can't be written as JSON.
+    OSError
+        If the disk is full; files that were there are kept.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from pathlib import Path
+    >>> from stemkit.engine import load_weights, save_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(torch.nn.Linear(2, 1), Path(folder, "line.safetensors"), {"seed": 0})
+    ...     sorted(load_weights(Path(folder, "line.safetensors")))
+    ['bias', 'weight']
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path must end in .safetensors; got {path.name}.")
+    try:
+        text = json.dumps(dict(card), indent=2) + "\n"
+    except TypeError as error:
+        raise ValueError(f"card can't be written as JSON: {error}.") from error
+    state = module.state_dict() if isinstance(module, nn.Module) else module
+    # copies, because safetensors refuses tensors that share memory
+    copies = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+    write_atomically(path, safetensors.torch.save(copies))
+    write_atomically(path.with_suffix(".json"), text.encode())
+
+
+def list_weights() -> list[str]:
+    """List the names of the weights that come with stemkit."""
+    folder = _shipped_folder()
+    if not folder.is_dir():
+        return []
+    names = (Path(file.name) for file in folder.iterdir())
+    return sorted(name.stem for name in names if name.suffix == ".safetensors")
+
+
+def load_weights(name: str | os.PathLike[str]) -> Weights:
+    """Read weights that come with stemkit, by name, or those of a safetensors file.
+
+    Parameters
+    ----------
+    name : str or path
+        One of `list_weights`, or the path of a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    ValueError
+        If the file is damaged or not safetensors.
+    """
+    file = _find(name, ".safetensors")
+    try:
+        return safetensors.torch.load(file.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{file} is damaged or not a safetensors file ({error}): fetch it again."
+        ) from error
+
+
+def load_card(name: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read how weights were made, see `save_weights`; named as in `load_weights`."""
+    return json.loads(_find(name, ".json").read_text(encoding="utf-8"))
+
+
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
+    """Put weights into a module, all of them and nothing else.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Is changed, unless the weights don't fit.
+    weights : mapping of str to Tensor
+        As `load_weights` and `read_checkpoint` give them.
+    origin : str
+        Where the weights are from, for the error.
+
+    Raises
+    ------
+    ValueError
+        If names or shapes differ; it says which.
+    """
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in weights.items()}
+    wrong = {
+        "lacks": [key for key in wanted if key not in found],
+        "has, unasked,": [key for key in found if key not in wanted],
+        "has in another shape": [
+            f"{key} {found[key]} for {wanted[key]}"
+            for key in wanted
+            if key in found and found[key] != wanted[key]
+        ],
+    }
+    if any(wrong.values()):
+        said = "; ".join(f"it {what} {_some(keys)}" for what, keys in wrong.items() if keys)
+        raise ValueError(f"{origin} is not for a {type(module).__name__} of this size: {said}.")
+    module.load_state_dict(dict(weights))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
+    """Read the weights of a checkpoint that the papers' authors released, or one like it.
+
+    No code in the file is executed. Weights are found at the top or under "model_state_dict" or
+    "state_dict", and the "module." that data-parallel training puts before each name is taken off.
+
+    Parameters
+    ----------
+    path : path
+        A file written by ``torch.save``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or holds something other than weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than weights, or is no checkpoint; its code is not executed. "
+            "Save its state_dict alone with torch.save."
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or cut short: fetch it again.") from error
+    for key in ("model_state_dict", "state_dict"):
+        if isinstance(content, Mapping) and key in content:
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path} holds no weights by name.")
+    if not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds more than tensors: save its state_dict alone.")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _shipped_folder() -> Traversable:
+    return resources.files("stemkit").joinpath("weights")
+
+
+def _find(name: str | os.PathLike[str], suffix: str) -> Traversable:
+    if str(name) in list_weights():
+        return _shipped_folder().joinpath(f"{name}{suffix}")
+    file = Path(name).with_suffix(suffix)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"There are no weights {str(name)!r}: give the path of a .safetensors file with its "
+            f"card, or one of {list_weights()}."
+        )
+    return file
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:3])
+    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"
