@@ -1,0 +1,221 @@
+"""How a specimen moved between two frames: the algebra, and drawing frames under it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from ._validation import Float32Array
+
+if TYPE_CHECKING:
+    from skimage.transform import AffineTransform, EuclideanTransform
+
+
+def _frozen(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = np.array(values, dtype=np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"expected finite numbers of shape {shape}, got {values!r}.")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A motion of the specimen between two frames of one shape.
+
+    What lies at ``p`` in the first frame lies at ``c + drift + matrix @ (p - c)`` in the second,
+    where ``c`` is the frame's centre ``((H - 1) / 2, (W - 1) / 2)``. All coordinates are (y, x).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape (H, W) of the frames.
+    drift : array-like of shape (2,), default=(0, 0)
+        Drift (dy, dx) of the frame's centre, in px.
+    matrix : array-like of shape (2, 2), default=identity
+        Linear part, in (y, x).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.drift import Motion
+    >>> motion = Motion.from_parameters((64, 64), drift=(3, -2), rotation=np.deg2rad(5))
+    >>> round(float(np.rad2deg(motion.rotation)), 6)
+    5.0
+    >>> bool(np.allclose(motion.then(motion.inverse()).drift, 0))
+    True
+    """
+
+    shape: tuple[int, int]
+    drift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    matrix: NDArray[np.float64] = field(default_factory=lambda: np.eye(2))
+
+    def __post_init__(self) -> None:
+        height, width = self.shape
+        object.__setattr__(self, "shape", (int(height), int(width)))
+        object.__setattr__(self, "drift", _frozen(self.drift, (2,)))
+        object.__setattr__(self, "matrix", _frozen(self.matrix, (2, 2)))
+
+    @classmethod
+    def from_parameters(
+        cls,
+        shape: tuple[int, int],
+        *,
+        drift: ArrayLike = (0.0, 0.0),
+        rotation: float = 0.0,
+        shear: float = 0.0,
+        stretch: float = 0.0,
+        scale: float = 1.0,
+    ) -> Motion:
+        """Build a motion from the numbers that microscopists quote.
+
+        The linear part is ``R(rotation) @ [[1 + stretch, 0], [shear, scale]]``: a drift of
+        constant velocity during the scan moves each row further than the one above it by
+        ``stretch`` px along y and ``shear`` px along x, and leaves the fast axis as it is.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape (H, W) of the frames.
+        drift : array-like of shape (2,), default=(0, 0)
+            Drift (dy, dx) of the centre, in px.
+        rotation : float, default=0.0
+            Rotation in radians, counter-clockwise as seen on the screen.
+        shear, stretch : float, default=0.0
+            Displacement per row along x and y, in px per px.
+        scale : float, default=1.0
+            Magnification along the fast axis.
+        """
+        cos, sin = np.cos(rotation), np.sin(rotation)
+        lower = np.array([[1 + stretch, 0.0], [shear, scale]])
+        return cls(shape, np.asarray(drift), np.array([[cos, -sin], [sin, cos]]) @ lower)
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """Centre of the frame, (y, x) in px."""
+        return (np.array(self.shape) - 1) / 2
+
+    @property
+    def rotation(self) -> float:
+        """Rotation of the fast axis in radians, counter-clockwise as seen on the screen."""
+        return float(np.arctan2(-self.matrix[0, 1], self.matrix[1, 1]))
+
+    @property
+    def shear(self) -> float:
+        """Displacement along x per row, in px per px, once the rotation is taken out."""
+        return float(self._lower()[1, 0])
+
+    @property
+    def stretch(self) -> float:
+        """Displacement along y per row, in px per px, once the rotation is taken out."""
+        return float(self._lower()[0, 0] - 1)
+
+    def _lower(self) -> NDArray[np.float64]:
+        cos, sin = np.cos(self.rotation), np.sin(self.rotation)
+        return np.array([[cos, sin], [-sin, cos]]) @ self.matrix
+
+    def apply(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return where ``points`` of the first frame, (n, 2) as (y, x), lie in the second."""
+        return (np.asarray(points) - self.center) @ self.matrix.T + self.center + self.drift
+
+    def inverse(self) -> Motion:
+        """Return the motion from the second frame back to the first."""
+        inverse = np.linalg.inv(self.matrix)
+        return Motion(self.shape, -inverse @ self.drift, inverse)
+
+    def then(self, later: Motion) -> Motion:
+        """Return this motion followed by ``later``."""
+        return Motion(
+            self.shape, later.matrix @ self.drift + later.drift, later.matrix @ self.matrix
+        )
+
+    def at(self, t: float) -> Motion:
+        """Return the motion a share ``t`` of the way, ``identity + t (motion - identity)``."""
+        return Motion(self.shape, t * self.drift, np.eye(2) + t * (self.matrix - np.eye(2)))
+
+    def rescaled(self, factor: float, shape: tuple[int, int]) -> Motion:
+        """Return the same motion for frames of ``shape`` whose pixels are ``factor`` times smaller.
+
+        The frames are blocks of one another, as binning makes them: pixel edges coincide at (0, 0),
+        so a rim that binning dropped moves the centre.
+        """
+        old = (self.center + 0.5) * factor
+        new = np.array(shape) / 2
+        # The drift of another centre differs by what the linear part does to the offset.
+        drift = self.drift * factor + (self.matrix - np.eye(2)) @ (new - old)
+        return Motion(shape, drift, self.matrix)
+
+    def to_skimage(self) -> EuclideanTransform | AffineTransform:
+        """Return scikit-image's transform of (x, y), first frame to second."""
+        from skimage.transform import AffineTransform, EuclideanTransform
+
+        matrix = np.eye(3)
+        matrix[:2, :2] = self.matrix[::-1, ::-1]
+        matrix[:2, 2] = (self.center + self.drift - self.matrix @ self.center)[::-1]
+        rigid = np.allclose(self.matrix @ self.matrix.T, np.eye(2), atol=1e-12)
+        return (EuclideanTransform if rigid else AffineTransform)(matrix=matrix)
+
+
+def warp(
+    frame: Float32Array,
+    motion: Motion,
+    *,
+    fill: str | float = "edge",
+    order: int = 3,
+) -> Float32Array:
+    """Draw a first frame as it lies in the second.
+
+    ``warp(second, motion.inverse())`` aligns a second frame to the first.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W), float32
+        The frame to move.
+    motion : Motion
+        From the frame given to the frame drawn.
+    fill : {"edge", "reflect"} or float, default="edge"
+        What to put where the frame holds no data.
+    order : int, default=3
+        Order of the spline between pixels.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+    """
+    mode, cval = _fill_mode(fill)
+    back = motion.inverse()
+    offset = back.center + back.drift - back.matrix @ back.center
+    return ndimage.affine_transform(
+        frame, back.matrix, offset, output=np.float32, order=order, mode=mode, cval=cval
+    )
+
+
+def coverage(motion: Motion) -> NDArray[np.bool_]:
+    """Return where in the second frame's pixels the first frame holds data."""
+    height, width = motion.shape
+    back = motion.inverse()
+    rows = np.arange(height)[:, None] - back.center[0]
+    columns = np.arange(width)[None, :] - back.center[1]
+    inside = np.ones(motion.shape, dtype=bool)
+    for axis, size in enumerate(motion.shape):
+        source = back.matrix[axis, 0] * rows + back.matrix[axis, 1] * columns
+        source += back.center[axis] + back.drift[axis]
+        # A hair's breadth of tolerance, or rounding drops a border row of an unmoved frame.
+        inside &= (source >= -1e-6) & (source <= size - 1 + 1e-6)
+    return inside
+
+
+def _fill_mode(fill: str | float) -> tuple[str, float]:
+    if fill == "edge":
+        return "nearest", 0.0
+    if fill == "reflect":
+        return "mirror", 0.0
+    if isinstance(fill, (int, float, np.number)) and not isinstance(fill, bool):
+        if not np.isfinite(fill):
+            raise ValueError(f"fill must be finite, or a NaN would spread; got {fill}.")
+        return "constant", float(fill)
+    raise ValueError(f'fill must be "edge", "reflect" or a number; got {fill!r}.')

@@ -1,0 +1,42 @@
+"""Random generators that depend on nothing but what they are asked for."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+RandomState: TypeAlias = int | np.integer | np.random.Generator | np.random.RandomState | None
+
+
+def check_generator(random_state: RandomState) -> np.random.Generator:
+    """Turn what scikit-learn calls a ``random_state`` into a NumPy generator.
+
+    A ``Generator`` is returned as it is; a ``RandomState`` gives a seed and so moves on.
+    """
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    if random_state is None or isinstance(random_state, (int, np.integer)):
+        if random_state is not None and random_state < 0:
+            raise ValueError(f"random_state must not be negative; got {random_state}.")
+        return np.random.default_rng(random_state)
+    raise ValueError(
+        f"random_state must be None, an int, a RandomState or a Generator; got {random_state!r}."
+    )
+
+
+def check_seed(random_state: RandomState) -> int:
+    """Return one int that stands for ``random_state``; fresh for None."""
+    if isinstance(random_state, (int, np.integer)) and random_state >= 0:
+        return int(random_state)
+    return int(check_generator(random_state).integers(2**31))
+
+
+def sample_generator(seed: int, *index: int) -> np.random.Generator:
+    """Return the generator of one sample: a pure function of its seed and index.
+
+    So a sample is the same in whatever order, batch or process it is drawn.
+    """
+    return np.random.default_rng([seed, *index])

@@ -1,0 +1,125 @@
+"""Checks that every public entry goes through: frames, pairs and times."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float32Array = NDArray[np.float32]
+
+
+def _as_real(values: ArrayLike, name: str) -> NDArray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} holds frames of different shapes; crop or pad them to one (H, W)."
+        ) from error
+    if array.dtype == object:
+        raise ValueError(
+            f"{name} has dtype object, which frames of different shapes or mixed types give; "
+            f"pass one array of numbers of shape (n_frames, H, W)."
+        )
+    if array.dtype.kind not in "buif":
+        raise ValueError(
+            f"{name} has dtype {array.dtype}, but frames are real numbers; "
+            f"take the modulus or convert them first."
+        )
+    return array
+
+
+def _to_float32(array: NDArray, name: str) -> Float32Array:
+    """Convert, and refuse what is not finite, with the first bad frame named."""
+    with np.errstate(over="ignore"):
+        frames = np.ascontiguousarray(array, dtype=np.float32)
+    # The sum of a frame is finite only if all of it is: no mask as large as the stack.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = frames.reshape(frames.shape[0], -1).sum(axis=1, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(sums))
+    if bad.size:
+        kind = "NaN" if np.isnan(frames[bad[0]]).any() else "inf or values beyond float32"
+        raise ValueError(
+            f"{name} contains {kind} in frame {bad[0]}; replace these pixels "
+            f"(np.nan_to_num, or the median of their neighbours) or leave the frame out."
+        )
+    return frames
+
+
+def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float32Array:
+    """Return a stack as C-contiguous float32, without a copy where it already is.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_frames, H, W)
+        Frames of any real dtype.
+    name : str, default="X"
+        What the caller calls the argument, for the messages.
+    min_frames : int, default=1
+        Fewer frames than this is an error.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, H, W), float32
+
+    Raises
+    ------
+    ValueError
+        Where the shape, the dtype or a value is not that of a stack.
+    """
+    array = _as_real(X, name)
+    if array.ndim == 2:
+        raise ValueError(
+            f"{name} is one frame of shape {array.shape}, but a stack (n_frames, H, W) is due; "
+            f"pass {name}[np.newaxis] for a stack of one."
+        )
+    if array.ndim != 3:
+        raise ValueError(
+            f"{name} has {array.ndim} dimensions, but a stack (n_frames, H, W) has 3; "
+            f"reshape it or pass one stack at a time."
+        )
+    if 0 in array.shape[1:]:
+        raise ValueError(f"{name} has empty frames of shape {array.shape[1:]}; nothing to work on.")
+    if len(array) < min_frames:
+        raise ValueError(
+            f"{name} holds {len(array)} frame(s), but at least {min_frames} are needed; "
+            f"pass more frames of the series."
+        )
+    return _to_float32(array, name)
+
+
+def check_pair(pair: ArrayLike, *, name: str = "pair") -> Float32Array:
+    """Return two frames, the earlier first, as float32 of shape (2, H, W)."""
+    array = _as_real(pair, name)
+    if array.ndim != 3 or array.shape[0] != 2 or 0 in array.shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but a pair is (2, H, W), the earlier frame first; "
+            f"pass np.stack([first, second])."
+        )
+    return _to_float32(array, name)
+
+
+def check_pairs(pairs: ArrayLike, *, name: str = "X") -> Float32Array:
+    """Return pairs as float32 of shape (n_pairs, 2, H, W)."""
+    array = _as_real(pairs, name)
+    if array.ndim != 4 or array.shape[1] != 2 or 0 in array.shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but pairs are (n_pairs, 2, H, W); "
+            f"pass np.stack of pairs, each with the earlier frame first."
+        )
+    return _to_float32(array, name)
+
+
+def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:
+    """Return times between the two frames as a float array of at most one dimension."""
+    try:
+        times = np.asarray(t, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not a number or a list of numbers; pass 0 <= t <= 1.") from error
+    if times.ndim > 1 or times.size == 0:
+        raise ValueError(f"{name} has shape {times.shape}; pass a number or a one-dimensional list.")
+    # Written so that NaN fails it too.
+    if not ((times >= 0) & (times <= 1)).all():
+        raise ValueError(
+            f"{name} must lie between 0 (the first frame) and 1 (the second); got {t!r}."
+        )
+    return times
