@@ -23,7 +23,7 @@ def public_objects():
     for package in SUBPACKAGES:
         module = importlib.import_module(f"stemkit.{package}")
         for name in module.__all__:
-            if callable(getattr(module, name)):
+            if inspect.isclass(getattr(module, name)) or inspect.isfunction(getattr(module, name)):
                 yield f"stemkit.{package}", name
 
 
