@@ -1,0 +1,306 @@
+"""A simulated series of the garnet LLZO that drifts and turns amorphous under the beam."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from .._motion import Motion
+from .._random import RandomState, check_generator
+from .._scene import Scene, frame_coordinates, render_columns, render_film
+from ..degradation import DamagePattern, damage_pattern, record
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Float64Array = NDArray[np.float64]
+
+# Lattice parameter of cubic LLZO in nm, and its sites: element, position, occupancy.
+_CELL = 1.297
+_SITES = [
+    ("La", (0.125, 0.0, 0.25), 1.0),
+    ("Zr", (0.0, 0.0, 0.0), 1.0),
+    ("O", (0.1004, 0.1951, 0.2817), 1.0),
+    ("Li", (0.375, 0.0, 0.25), 0.56),
+    ("Li", (0.0966, 0.6853, 0.5777), 0.44),
+]
+# High-angle scattering grows about so with the atomic number.
+_CONTRAST_EXPONENT = 1.7
+# How far the specimen reaches beyond what is seen of it, in shares of the longer side.
+_MARGIN = 0.1
+# Critical dose, in electrons per square angstrom, at the thin edge and at the far side.
+_CRITICAL_DOSE = (1500.0, 60000.0)
+
+
+def make_llzo_series(
+    n_frames: int = 5,
+    *,
+    shape: tuple[int, int] = (512, 512),
+    pixel_size: float = 0.025,
+    zone_axis: tuple[int, int, int] = (1, 1, 1),
+    probe_size: float = 0.06,
+    max_drift: float = 0.04,
+    max_rotation: float = 0.3,
+    max_shear: float = 0.005,
+    frame_dose: float = 2000.0,
+    dose: float | None = 10.0,
+    background: float = 0.1,
+    row_jitter: float = 0.5,
+    random_state: RandomState = None,
+) -> Bunch:
+    """Make a cryo-STEM series of Li7La3Zr2O12 with known drift and damage.
+
+    The crystal (cubic, Ia-3d) is seen down a zone axis as a wedge of uneven thickness with a
+    little contamination, without which its drift would be known only up to a lattice vector. Under
+    the beam it turns amorphous from the thin side on: the lattice fades as ``exp(-dose / D)``,
+    with a critical dose D that differs from place to place, while the mean intensity stays. All
+    frames are drawn from a field larger than any of them.
+
+    Parameters
+    ----------
+    n_frames : int, default=5
+        Number of frames, at least 2.
+    shape : tuple of int, default=(512, 512)
+        Shape (H, W) of a frame.
+    pixel_size : float, default=0.025
+        Length of a pixel in nm. Down [111] the lattice repeats every 1.06 nm.
+    zone_axis : tuple of int, default=(1, 1, 1)
+        Direction of view in the cubic cell.
+    probe_size : float, default=0.06
+        Standard deviation in nm of a column's Gaussian, from probe and vibration.
+    max_drift : float, default=0.04
+        Largest drift from frame to frame along each axis, in shares of the frame's side.
+    max_rotation : float, default=0.3
+        Largest rotation from frame to frame, in degrees.
+    max_shear : float, default=0.005
+        Largest shear from frame to frame, in px per row, as drift during the scan gives.
+    frame_dose : float, default=2000
+        Electrons per square angstrom that each frame adds to the damage.
+    dose : float or None, default=10
+        Counts per pixel at a signal of 1; None for no noise.
+    background : float, default=0.1
+        Constant signal that does not fade.
+    row_jitter : float, default=0.5
+        Standard deviation in px of the displacement of each recorded row.
+    random_state : int, Generator, RandomState or None, default=None
+        Source of everything random.
+
+    Returns
+    -------
+    Bunch
+        ``frames`` and ``clean`` (n_frames, H, W), the latter without jitter and noise; ``motion``
+        (list of Motion), ``drift`` (n_frames, 2) in px, ``rotation`` in radians and ``shear``
+        (n_frames,), all from the first frame; ``decay`` (n_frames, H, W) of the lattice since the
+        first frame, at the first frame's pixels; ``dose`` (n_frames,) since the first frame and
+        ``critical_dose`` (H, W), in electrons per square angstrom; ``pixel_size`` in nm;
+        ``structure``: the unit cell, an ase Atoms.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two frames, or a length is not positive.
+
+    References
+    ----------
+    Awaka et al., "Crystal structure of fast lithium-ion-conducting cubic Li7La3Zr2O12",
+    Chemistry Letters 40 (2011).
+
+    Examples
+    --------
+    >>> from stemkit.datasets import make_llzo_series
+    >>> series = make_llzo_series(3, shape=(64, 96), pixel_size=0.05, random_state=0)
+    >>> series.frames.shape, series.drift[0].tolist(), series.dose.tolist()
+    ((3, 64, 96), [0.0, 0.0], [0.0, 2000.0, 4000.0])
+    """
+    if n_frames < 2:
+        raise ValueError(f"n_frames must be at least 2; got {n_frames}.")
+    for name, length in (("pixel_size", pixel_size), ("probe_size", probe_size)):
+        if not length > 0:
+            raise ValueError(f"{name} must be above 0 nm; got {length}.")
+    rng = check_generator(random_state)
+    structure = llzo_structure()
+    motions = _motions(n_frames, shape, max_drift, max_rotation, max_shear, rng)
+    field = _field(motions)
+    thickness = _thickness(shape, rng)
+    sigma = probe_size / pixel_size
+    lattice, density = _lattice(structure, field, pixel_size, zone_axis, sigma, thickness, rng)
+    surroundings = _surroundings(field, shape, sigma, rng)
+    critical_dose = _critical_dose(shape, rng)
+    accumulated = frame_dose * np.arange(n_frames)
+
+    def draw(index: int, row_shift: Float64Array | None = None) -> NDArray[np.float32]:
+        motion = motions[index]
+        y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
+        decay = np.exp(-accumulated[index] / critical_dose(y, x))
+        # What is no crystal any more still scatters, only evenly.
+        signal = render_columns(lattice, shape, motion=motion, row_shift=row_shift) * decay
+        signal += density * thickness(y, x) * (1 - decay)
+        signal += render_columns(surroundings, shape, motion=motion, row_shift=row_shift)
+        signal += render_film(surroundings, shape, motion=motion) + background
+        return signal.astype(np.float32)
+
+    frames = [
+        record(draw(i, rng.normal(0, row_jitter, shape[0])), dose=dose, random_state=rng)
+        for i in range(n_frames)
+    ]
+    at_first_frame = critical_dose(*frame_coordinates(shape))
+    return Bunch(
+        frames=np.stack(frames),
+        clean=np.stack([draw(i) for i in range(n_frames)]),
+        motion=motions,
+        drift=np.stack([motion.drift for motion in motions]),
+        rotation=np.array([motion.rotation for motion in motions]),
+        shear=np.array([motion.shear for motion in motions]),
+        decay=np.exp(-accumulated[:, None, None] / at_first_frame).astype(np.float32),
+        dose=accumulated,
+        critical_dose=at_first_frame.astype(np.float32),
+        pixel_size=pixel_size,
+        structure=structure,
+    )
+
+
+def llzo_structure() -> Atoms:
+    """Build the cubic unit cell of LLZO, with every lithium site present.
+
+    Returns
+    -------
+    ase.Atoms
+        The array ``occupancy`` tells how much of each site is filled.
+    """
+    from ase.spacegroup import crystal
+
+    length = 10 * _CELL  # ase counts in angstrom
+    atoms = crystal(
+        [element for element, _, _ in _SITES],
+        [position for _, position, _ in _SITES],
+        spacegroup=230,
+        cellpar=[length, length, length, 90, 90, 90],
+    )
+    atoms.set_array(
+        "occupancy", np.array([o for _, _, o in _SITES])[atoms.arrays["spacegroup_kinds"]]
+    )
+    return atoms
+
+
+def _project(
+    structure: Atoms, zone_axis: tuple[int, int, int]
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return a rectangular cell of columns: its sides, positions (y, x) in nm and weights.
+
+    Down [111] rows of columns run along y, as in most published images.
+    """
+    from ase.build import cut
+
+    axis = np.array(zone_axis)
+    if axis.shape != (3,) or axis.dtype.kind not in "iu" or not axis.any():
+        raise ValueError(f"zone_axis must be three whole numbers, not all zero; got {zone_axis!r}.")
+    axis = axis // np.gcd.reduce(axis)
+    # The cubic direction most nearly across the view gives the shortest vector in the plane.
+    across = np.cross(axis, np.eye(3, dtype=int)[np.abs(axis).argmin()])
+    across = across // np.gcd.reduce(across)
+    other = np.cross(axis, across)
+    other = other // np.gcd.reduce(other)
+    block = cut(structure, across, other, axis)
+    sides = np.array([np.linalg.norm(across), np.linalg.norm(other)]) * _CELL
+    share = block.get_scaled_positions()[:, :2] % 1
+    weight = block.numbers**_CONTRAST_EXPONENT * block.arrays["occupancy"]
+    # Atoms one behind the other make one column; 1 pm tells them from rounding.
+    grid = np.rint(share * sides / 1e-3).astype(int) % np.rint(sides / 1e-3).astype(int)
+    unique, column = np.unique(grid, axis=0, return_inverse=True)
+    return sides, unique * 1e-3, np.bincount(column.ravel(), weights=weight).astype(float)
+
+
+def _lattice(
+    structure: Atoms,
+    field: Float64Array,
+    pixel_size: float,
+    zone_axis: tuple[int, int, int],
+    sigma: float,
+    thickness: DamagePattern,
+    rng: np.random.Generator,
+) -> tuple[Scene, float]:
+    """Return the lattice, brightest columns about 1, and its mean signal at full thickness."""
+    sides, cell, weight = _project(structure, zone_axis)
+    sides, cell = sides / pixel_size, cell / pixel_size
+    visible = weight > 0.01 * weight.max()  # lithium is not
+    cell, weight = cell[visible], weight[visible] / weight.max()
+    tiles = [
+        np.arange(np.floor(a / s), np.ceil(b / s)) for a, b, s in zip(*field, sides, strict=True)
+    ]
+    origins = np.stack(np.meshgrid(*tiles, indexing="ij"), axis=-1).reshape(-1, 1, 2) * sides
+    points = (origins + cell + rng.uniform(0, sides)).reshape(-1, 2)
+    amplitude = np.tile(weight, len(origins)) * thickness(*points.T)
+    # Surface steps and defects make no two columns alike.
+    amplitude *= rng.normal(1, 0.06, len(points)).clip(0.7, 1.3)
+
+    density = float(2 * np.pi * sigma**2 * weight.sum() / np.prod(sides))
+    return Scene(points[:, 0], points[:, 1], amplitude, np.full(len(points), sigma)), density
+
+
+def _surroundings(
+    field: Float64Array, shape: tuple[int, int], sigma: float, rng: np.random.Generator
+) -> Scene:
+    """What the beam does not fade: spots of contamination, and a wedge of diffuse scattering."""
+    n_spots = int(12 * np.prod((field[1] - field[0]) / shape))
+    y, x = rng.uniform(field[0], field[1], (n_spots, 2)).T
+    # A level, and a quarter of a long wave that rises along x.
+    waves = np.array([[0.0, 0.0, 0.0, 0.25], [0.0, np.pi / 2 / shape[1], -3 * np.pi / 4, 0.15]])
+    amplitude = rng.uniform(0.05, 0.25, n_spots)
+    return Scene(y, x, amplitude, sigma * rng.uniform(2, 8, n_spots), waves=waves)
+
+
+def _field(motions: list[Motion]) -> Float64Array:
+    """Return the corners (y, x) of a field that covers every frame, in first-frame coordinates."""
+    height, width = motions[0].shape
+    corners = [(0, 0), (0, width), (height, 0), (height, width)]
+    seen = np.concatenate([motion.inverse().apply(corners) for motion in motions])
+    rim = _MARGIN * max(height, width)
+    return np.stack([seen.min(axis=0) - rim, seen.max(axis=0) + rim])
+
+
+def _thickness(shape: tuple[int, int], rng: np.random.Generator) -> DamagePattern:
+    """Relative thickness: rises from the left to the right, unevenly."""
+    uneven = damage_pattern("perlin", shape, cell=min(shape) / 5, random_state=rng)
+
+    def thickness(y: Float64Array, x: Float64Array) -> Float64Array:
+        ramp = 0.35 + 0.65 / (1 + np.exp(-6 * (x / shape[1] - 0.3)))
+        return ramp * (0.75 + 0.35 * uneven(y, x))
+
+    return thickness
+
+
+def _critical_dose(shape: tuple[int, int], rng: np.random.Generator) -> DamagePattern:
+    """Critical dose: grows by the same factor with every step away from the thin side."""
+    uneven = damage_pattern("perlin", shape, cell=min(shape) / 3, random_state=rng)
+    thin, thick = np.log(_CRITICAL_DOSE)
+
+    def critical_dose(y: Float64Array, x: Float64Array) -> Float64Array:
+        way = x / shape[1] + 0.35 * (uneven(y, x) - 0.5)
+        return np.exp(thin + (thick - thin) * way)
+
+    return critical_dose
+
+
+def _motions(
+    n_frames: int,
+    shape: tuple[int, int],
+    max_drift: float,
+    max_rotation: float,
+    max_shear: float,
+    rng: np.random.Generator,
+) -> list[Motion]:
+    """Motions from the first frame to each: a steady drift that wavers."""
+    steady = rng.uniform(-0.6, 0.6, 2)
+    motions = [Motion(shape)]
+    for _ in range(n_frames - 1):
+        step = Motion.from_parameters(
+            shape,
+            drift=max_drift * (steady + rng.uniform(-0.4, 0.4, 2)) * shape,
+            rotation=np.deg2rad(rng.uniform(-max_rotation, max_rotation)),
+            shear=rng.uniform(-max_shear, max_shear),
+        )
+        motions.append(motions[-1].then(step))
+    return motions

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from stemkit.datasets import make_llzo_series
+from stemkit.datasets._llzo import _project, llzo_structure
+from stemkit.drift import coverage, warp
+
+SMALL = {"shape": (96, 128), "pixel_size": 0.04, "random_state": 3}
+
+
+def test_structure_is_the_garnet():
+    atoms = llzo_structure()
+    occupancy = atoms.arrays["occupancy"]
+    formula_units = 8
+    per_unit = {
+        element: occupancy[np.array(atoms.get_chemical_symbols()) == element].sum() / formula_units
+        for element in ("Li", "La", "Zr", "O")
+    }
+    assert per_unit["Li"] == pytest.approx(7, abs=0.1)
+    assert (per_unit["La"], per_unit["Zr"], per_unit["O"]) == (3, 2, 12)
+    # Density from the literature: 5.1 g per cubic centimetre.
+    mass = (atoms.get_masses() * occupancy).sum() * 1.66054
+    assert mass / atoms.get_volume() == pytest.approx(5.1, rel=0.02)
+    # Zirconium sits in an octahedron of oxygen, 2.1 angstrom away.
+    zirconium = atoms.get_chemical_symbols().index("Zr")
+    distances = atoms.get_distances(zirconium, np.arange(len(atoms)), mic=True)
+    near = (distances < 2.4) & (atoms.numbers == 8)
+    assert near.sum() == 6
+    np.testing.assert_allclose(distances[near], 2.1, atol=0.06)
+
+
+@pytest.mark.parametrize("zone_axis", [(1, 1, 1), (1, 0, 0), (1, 1, 0), (2, -1, 0), (2, 2, 2)])
+def test_projection_keeps_all_scattering(zone_axis):
+    atoms = llzo_structure()
+    sides, points, weight = _project(atoms, zone_axis)
+    assert (points >= 0).all()
+    assert (points < sides).all()
+    # Scattering per volume does not depend on the direction of view.
+    axis = np.array(zone_axis) / np.gcd.reduce(zone_axis)
+    depth = 1.297 * np.linalg.norm(axis)
+    expected = (atoms.numbers**1.7 * atoms.arrays["occupancy"]).sum() / 1.297**3
+    assert weight.sum() / (sides.prod() * depth) == pytest.approx(expected)
+
+
+def test_diffraction_down_111_is_that_of_the_garnet():
+    pixel_size = 0.025
+    frame = make_llzo_series(2, shape=(512, 512), pixel_size=pixel_size, random_state=0).clean[0]
+    flat = frame - ndimage.gaussian_filter(frame, 20)
+    window = np.hanning(512)
+    power = np.abs(np.fft.fft2(flat * window[:, None] * window)) ** 2
+
+    def at(indices):
+        # The view has (-1, 1, 0) along y and (1, 1, -2) along x.
+        h = np.array(indices)
+        wave = np.array([h @ [-1, 1, 0] / np.sqrt(2), h @ [1, 1, -2] / np.sqrt(6)]) / 1.297
+        y, x = np.rint(wave * pixel_size * 512).astype(int)
+        return max(power[y + i, x + j] for i in (-1, 0, 1) for j in (-1, 0, 1))
+
+    allowed = [at(h) for h in ((2, -1, -1), (-1, 2, -1), (-1, -1, 2), (2, -2, 0), (0, 2, -2))]
+    # The glide planes of Ia-3d put these out, although the lattice has them.
+    extinct = [at(h) for h in ((1, -1, 0), (0, 1, -1), (-1, 0, 1))]
+    assert min(allowed) > 15 * max(extinct)
+
+
+def test_motion_lays_the_frames_on_each_other():
+    # Without damage nothing but the motion changes; the film rides along.
+    series = make_llzo_series(4, frame_dose=0, max_rotation=3, max_shear=0.03, **SMALL)
+    for index in range(1, 4):
+        motion = series.motion[index]
+        np.testing.assert_array_equal(motion.drift, series.drift[index])
+        assert motion.rotation == series.rotation[index]
+        inside = ndimage.binary_erosion(coverage(motion), iterations=3, border_value=0)
+        assert inside.mean() > 0.5
+        moved = warp(series.clean[0], motion)
+        error = np.abs(moved - series.clean[index])[inside].max()
+        unmoved = np.abs(series.clean[0] - series.clean[index])[inside].max()
+        assert error < 0.03 < 0.3 < unmoved
+
+
+def test_a_long_drift_never_leaves_the_specimen():
+    series = make_llzo_series(30, frame_dose=0, max_drift=0.2, **SMALL)
+    assert np.abs(series.drift).max() > 96
+    for frame in series.clean:
+        blocks = frame.reshape(4, 24, 4, 32).std(axis=(1, 3))
+        assert blocks.min() > 0.05  # vacuum would be flat
+
+
+def test_lattice_fades_as_the_truth_says_while_the_mean_stays():
+    still = {"max_drift": 0, "max_rotation": 0, "max_shear": 0}
+    series = make_llzo_series(4, **still, **SMALL)
+    np.testing.assert_allclose(
+        series.decay, np.exp(-series.dose[:, None, None] / series.critical_dose), rtol=1e-5
+    )
+    assert np.all(np.diff(series.decay, axis=0) < 0)
+
+    def fine(frame):
+        return frame - ndimage.gaussian_filter(frame, 1.0)
+
+    inner = np.s_[8:-8, 8:-8]
+    for clean, decay in zip(series.clean, series.decay, strict=True):
+        # Fine detail belongs to the lattice alone: what is left of it is the decay.
+        first = fine(series.clean[0])
+        amplitude = (fine(clean) * first)[inner].sum() / (decay * first**2)[inner].sum()
+        assert amplitude == pytest.approx(1, abs=0.03)
+        # Mean over whole cells, so that no frame loses more lattice than it gains evenness.
+        mean, before = (ndimage.gaussian_filter(f, 12) for f in (clean, series.clean[0]))
+        np.testing.assert_allclose(mean[24:-24, 24:-24], before[24:-24, 24:-24], rtol=0.08)
+
+
+def test_noise_is_shot_noise_of_the_dose():
+    options = {**SMALL, "row_jitter": 0}
+    series = make_llzo_series(2, dose=50, **options)
+    counts = series.frames * 50
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-3)
+    deviation = (series.frames - series.clean) / np.sqrt(series.clean / 50)
+    assert deviation.mean() == pytest.approx(0, abs=0.02)
+    assert deviation.std() == pytest.approx(1, abs=0.02)
+    noiseless = make_llzo_series(2, dose=None, **options)
+    np.testing.assert_array_equal(noiseless.frames, noiseless.clean)
+
+
+def test_series_depends_on_the_seed_alone():
+    first, again = (make_llzo_series(2, **SMALL) for _ in range(2))
+    np.testing.assert_array_equal(first.frames, again.frames)
+    np.testing.assert_array_equal(first.drift, again.drift)
+    other = make_llzo_series(2, **{**SMALL, "random_state": 4})
+    assert not np.array_equal(first.drift, other.drift)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"n_frames": 1},
+        {"pixel_size": 0},
+        {"probe_size": -1.0},
+        {"zone_axis": (0, 0, 0)},
+        {"zone_axis": (1, 1)},
+    ],
+)
+def test_bad_arguments_are_named(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        make_llzo_series(**{"n_frames": 2, **SMALL, **bad})
