@@ -131,8 +131,11 @@ def _check_sizes(shape: tuple[int, ...], tile: int, overlap: int, multiple: int)
         raise ValueError(f"arrays must be of shape (n, C, H, W), none of them 0; got {shape}.")
     if multiple < 1 or tile < 1 or tile % multiple:
         raise ValueError(f"tile must be a multiple of {multiple}; got {tile}.")
-    if not 0 <= overlap <= tile // 2:
-        raise ValueError(f"overlap must lie between 0 and half a tile, {tile // 2}; got {overlap}.")
+    most = min(tile // 2, tile - multiple)
+    if not 0 <= overlap <= most:
+        raise ValueError(
+            f"overlap must lie between 0 and {most} for tiles of {tile}; got {overlap}."
+        )
 
 
 def _check_result(tiles: Tensor, result: Tensor) -> None:
@@ -148,7 +151,8 @@ def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[_Span]:
     padded = math.ceil(length / multiple) * multiple
     if padded <= tile:
         return [_Span(0, padded, 0, 0)]
-    n_gaps = math.ceil((padded - tile) / max(tile - overlap, multiple))
+    longest_gap = (tile - overlap) // multiple * multiple
+    n_gaps = math.ceil((padded - tile) / longest_gap)
     spans: list[_Span] = []
     for index in range(n_gaps + 1):
         # starts at a multiple, so that pooling cuts a tile as it would the whole frame

@@ -1,0 +1,189 @@
+"""A fit that was killed and started again ends with the bits of one that was not."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stemkit.engine import ArraySource, fit_module
+from stemkit.engine._checkpoint import SLOTS
+
+SCRIPT = Path(__file__).with_name("killed_fits.py")
+CASES = re.findall(r'^    "(.+)": \[\(', SCRIPT.read_text(), flags=re.MULTILINE)
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("killed")
+    subprocess.run([sys.executable, SCRIPT, folder], check=True, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_fit_ends_with_the_same_bits(results, case):
+    signals = json.loads((results / case / "signals.json").read_text())
+    assert signals
+    assert set(signals) == {signal.SIGKILL}
+    weights, expected = (
+        torch.load(results / name / "weights.pt", weights_only=True) for name in (case, "never")
+    )
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    history, expected = ((results / name / "history.json").read_text() for name in (case, "never"))
+    assert history == expected
+
+
+def test_nothing_but_two_checkpoints_is_left(results):
+    ours = {"weights.pt", "history.json", "signals.json"}
+    for case in CASES:
+        assert {path.name for path in (results / case).iterdir()} - ours == set(SLOTS)
+
+
+# The rest runs in this process, on a module with a single weight.
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Samples(ArraySource):
+    """Ten numbers; can be made to stop the fit at a step."""
+
+    def __init__(self, shift=0.0, stops_at=None):
+        numbers = np.linspace(0, 1, 10, dtype=np.float32)[:, None] + np.float32(shift)
+        super().__init__(numbers, 3 * numbers, batch_size=4)
+        self.stops_at = stops_at
+        self.asked = []
+
+    def batch(self, step):
+        self.asked.append(step)
+        if step == self.stops_at:
+            raise Interrupted
+        return super().batch(step)
+
+
+def squared_error(module, batch):
+    return (module(batch[0]) - batch[1]).square().mean()
+
+
+def fit(folder, *, source=None, module=None, **changes):
+    if module is None:
+        module = torch.nn.Linear(1, 1)
+        torch.nn.init.ones_(module.weight)
+        torch.nn.init.zeros_(module.bias)
+    settings = {"max_steps": 12, "checkpoint_every": 2, "checkpoint_dir": folder, "device": "cpu"}
+    result = fit_module(module, squared_error, source or Samples(), **settings | changes)
+    return module, result
+
+
+def weights_of(module):
+    return torch.cat([weight.flatten() for weight in module.parameters()])
+
+
+def test_finished_fit_is_not_done_again(tmp_path):
+    module, result = fit(tmp_path)
+    source = Samples()
+    again, same = fit(tmp_path, source=source)
+    assert torch.equal(weights_of(again), weights_of(module))
+    assert same.history.equals(result.history)
+    assert source.asked == [0]  # for the description of the data only
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def flip_a_bit_of_a_tensor(path):
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("/data/0"))
+        tensor = archive.read(name)
+    content = bytearray(path.read_bytes())
+    content[content.index(tensor)] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, empty, flip_a_bit_of_a_tensor])
+def test_damaged_checkpoint_falls_back_on_the_other(tmp_path, harm):
+    expected, _ = fit(tmp_path / "unbroken")
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "broken", source=Samples(stops_at=9))
+    newest = max((tmp_path / "broken").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    harm(newest)
+    source = Samples()
+    with pytest.warns(UserWarning, match=f"{newest.name} is damaged"):
+        module, _ = fit(tmp_path / "broken", source=source)
+    assert source.asked[1] == 6  # the checkpoint before the one at step 8
+    assert torch.equal(weights_of(module), weights_of(expected))
+
+
+def test_two_damaged_checkpoints_are_an_error(tmp_path):
+    fit(tmp_path)
+    for name in SLOTS:
+        (tmp_path / name).write_bytes(b"PK not really")
+    with pytest.raises(ValueError, match="Remove the folder to fit from the start"):
+        fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"lr": 0.5}, "lr is 0.001, here it is 0.5"),
+        ({"max_steps": 13}, "max_steps is 12"),
+        ({"random_state": 1}, "random_state"),
+        ({"source": Samples(shift=0.01)}, "data"),
+        ({"module": torch.nn.Sequential(torch.nn.Linear(1, 1))}, "module"),
+    ],
+)
+def test_checkpoint_of_another_fit_is_refused(tmp_path, changes, named):
+    fit(tmp_path)
+    with pytest.raises(ValueError, match=f"is of another fit: its {named}"):
+        fit(tmp_path, **changes)
+
+
+def test_full_disk_leaves_the_checkpoints_before(tmp_path, monkeypatch):
+    expected, _ = fit(tmp_path / "unbroken")
+    room = iter([True, True, False])
+    plain_fsync = os.fsync
+
+    def fsync(descriptor):
+        # a folder is synced too, but only a file needs room
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and not next(room):
+            raise OSError(28, "No space left on device")
+        plain_fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match=r"checkpoint_a\.pt .* left as it was: No space left"):
+            fit(tmp_path / "full")
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == sorted(SLOTS)
+    source = Samples()
+    module, _ = fit(tmp_path / "full", source=source)
+    assert source.asked[1] == 4
+    assert torch.equal(weights_of(module), weights_of(expected))
+
+
+def test_checkpoint_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    for name in SLOTS:
+        torch.save({"configuration": {}, "step": 1, "evil": Evil()}, tmp_path / name)
+    with pytest.raises(ValueError, match="damaged"):
+        fit(tmp_path)
+    assert not (tmp_path / "ran").exists()

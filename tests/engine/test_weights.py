@@ -1,0 +1,183 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from stemkit.engine import (
+    list_weights,
+    load_card,
+    load_weights,
+    put_weights,
+    read_checkpoint,
+    save_weights,
+    weights,
+)
+
+CARD = {"data": "made up", "steps": 10, "scores": {"mae": 0.01}}
+
+
+def make_module(seed=0, width=3):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.BatchNorm1d(width))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.safetensors"
+    save_weights(make_module(), path, CARD)
+    return path
+
+
+def assert_equal_states(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_weights_and_card_come_back(file):
+    assert_equal_states(load_weights(file), make_module().state_dict())
+    assert load_card(file) == CARD
+    assert sorted(path.name for path in file.parent.iterdir()) == [
+        "small.json",
+        "small.safetensors",
+    ]
+
+
+def test_loaded_weights_can_be_trained(file):
+    module = make_module(seed=1)
+    put_weights(module, load_weights(file), "the file")
+    before = module[0].weight.detach().clone()
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    module(torch.rand(4, 2)).square().sum().backward()
+    optimizer.step()
+    assert torch.isfinite(module[0].weight).all()
+    assert not torch.equal(module[0].weight, before)
+    assert_equal_states(load_weights(file), make_module().state_dict())
+
+
+def test_weights_that_share_memory_or_are_transposed_are_written(tmp_path):
+    shared = torch.arange(6.0)
+    state = {"a": shared, "b": shared, "c": shared.view(2, 3).T}
+    save_weights(state, tmp_path / "w.safetensors", {})
+    assert_equal_states(load_weights(tmp_path / "w.safetensors"), state)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_file_cut_short_is_an_error(file, keep):
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"small\.safetensors is damaged"):
+        load_weights(file)
+
+
+def test_missing_file_names_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_shipped_folder", lambda: tmp_path)
+    save_weights(make_module(), tmp_path / "ours.safetensors", CARD)
+    assert list_weights() == ["ours"]
+    assert_equal_states(load_weights("ours"), make_module().state_dict())
+    assert load_card("ours") == CARD
+    with pytest.raises(FileNotFoundError, match=r"no weights 'theirs'.*\['ours'\]"):
+        load_weights("theirs")
+
+
+def test_every_shipped_file_is_whole_and_has_a_card():
+    for name in list_weights():
+        assert load_weights(name)
+        assert load_card(name)
+
+
+def test_full_disk_leaves_the_files_before(file, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="left as it was: No space left on device"):
+        save_weights(make_module(seed=1), file, {})
+    monkeypatch.undo()
+    assert_equal_states(load_weights(file), make_module().state_dict())
+    assert len(list(file.parent.iterdir())) == 2
+
+
+def test_bad_card_or_name_writes_nothing(tmp_path):
+    with pytest.raises(ValueError, match="card can't be written as JSON"):
+        save_weights(make_module(), tmp_path / "w.safetensors", {"scores": np.zeros(2)})
+    with pytest.raises(ValueError, match=r"must end in \.safetensors; got w\.pt"):
+        save_weights(make_module(), tmp_path / "w.pt", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_do_not_fit_are_named_and_not_put():
+    module = make_module()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    other = make_module(width=4).state_dict()
+    del other["1.bias"]
+    other["2.weight"] = torch.zeros(1)
+    with pytest.raises(ValueError, match="not for a Sequential") as error:
+        put_weights(module, other, "w.safetensors")
+    message = str(error.value)
+    assert "w.safetensors is not for a Sequential of this size" in message
+    assert "it lacks 1.bias" in message
+    assert "it has, unasked, 2.weight" in message
+    assert "0.weight (4, 2) for (3, 2)" in message
+    assert_equal_states(module.state_dict(), before)
+
+
+@pytest.mark.parametrize("wrap", ["model_state_dict", "state_dict", None])
+def test_released_wrappings_are_taken_off(tmp_path, wrap):
+    state = make_module().state_dict()
+    content = state
+    if wrap:
+        content = {wrap: {f"module.{key}": value for key, value in state.items()}, "epoch": 100}
+    torch.save(content, tmp_path / "released.pth")
+    assert_equal_states(read_checkpoint(tmp_path / "released.pth"), dict(state))
+
+
+@pytest.mark.parametrize("name", ["scgn", "sfin", "atomdiffuser"])
+def test_released_layouts_are_read(shared_fixtures, name):
+    state = read_checkpoint(shared_fixtures / f"{name}_released_layout.pth")
+    assert len(state) > 30
+    assert not any(key.startswith("module.") for key in state)
+
+
+def test_checkpoint_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="its code is not executed"):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_checkpoint_cut_short_is_an_error(tmp_path, share):
+    path = tmp_path / "released.pth"
+    torch.save(make_module().state_dict(), path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"released\.pth (is damaged|holds more than weights)"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"epoch": 3}, "holds more than tensors"),
+        ([1, 2], "holds no weights by name"),
+        ({"state_dict": {}}, "holds no weights by name"),
+    ],
+)
+def test_checkpoint_without_weights_is_an_error(tmp_path, content, message):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(tmp_path / "odd.pth")
+
+
+def test_checkpoint_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none\.pth"):
+        read_checkpoint(tmp_path / "none.pth")
+
+
+def test_card_is_plain_json(file):
+    assert json.loads(file.with_suffix(".json").read_text()) == CARD
