@@ -26,6 +26,9 @@ from ._motion import Motion
 __all__ = ["DamagePattern", "damage_pattern", "degrade", "record"]
 
 Kind = Literal["gaussian", "perlin", "random"]
+# Over how many px amorphised matter has lost its order: about one lattice vector.
+_AMORPHOUS_SIGMA = 8.0
+
 Coordinates: TypeAlias = NDArray[np.float64]
 DamagePattern: TypeAlias = Callable[[Coordinates, Coordinates], Coordinates]
 
@@ -136,8 +139,8 @@ def degrade(
     strength : float, default=1.0
         What the pattern is multiplied with; the damage is cut at 1.
     amorphous : float, default=0.0
-        Signal per px that fully damaged material still gives, as amorphised matter does: the
-        lattice fades while the mean intensity stays.
+        Share of its mean intensity, 0 to 1, that damaged material keeps as amorphised matter
+        does: the lattice fades into a smooth signal instead of into nothing.
     row_shift : ndarray of shape (H,), optional
         How far to the right each row was recorded, in px.
 
@@ -154,9 +157,8 @@ def degrade(
     else:
         y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
         decay = (1 - (strength * damage(y, x)).clip(0, 1)).astype(np.float32)
-        signal *= decay
-        if amorphous:
-            signal += amorphous * (1 - decay)
+        smooth = amorphous * ndimage.gaussian_filter(signal, _AMORPHOUS_SIGMA) if amorphous else 0
+        signal = signal * decay + smooth * (1 - decay)
     if len(scene.waves):
         signal += render_film(scene, shape, motion=motion)
     return signal, decay

@@ -1,0 +1,76 @@
+"""How the degradation network learns: synthetic pairs, its loss, and the call of the loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .._validation import Float32Array
+from ..engine import FitResult, StreamSource, fit_module
+from ..networks.degradation import DegradationNet
+from ._pairs import synthetic_batch
+
+# The motion's error is in radians and half-widths, a tenth of the decay's scale.
+_MOTION_WEIGHT = 1.0
+_VALIDATION_BATCHES = 8
+
+
+def pair_loss(module: torch.nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Mean absolute error of the decay map, and of the motion with it."""
+    first, second, t, decay, theta = batch
+    predicted_theta, predicted_decay = module(first, second, t)
+    of_decay = (predicted_decay - decay).abs().mean()
+    of_motion = (predicted_theta - theta).abs().mean()
+    return {
+        "loss": of_decay + _MOTION_WEIGHT * of_motion,
+        "decay_mae": of_decay,
+        "motion_mae": of_motion,
+    }
+
+
+def train_network(
+    module: DegradationNet,
+    *,
+    frames: Sequence[Float32Array] = (),
+    max_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    side: int,
+    lr: float,
+    random_state: int,
+    patience: int | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 100,
+    device: str = "auto",
+    precision: str = "auto",
+    verbose: int = 0,
+) -> FitResult:
+    """Train on fresh synthetic pairs, half of them cut from ``frames`` if there are any."""
+
+    def source(stream: int, steps: int) -> StreamSource:
+        return StreamSource(
+            lambda rng: synthetic_batch(rng, batch_size=batch_size, side=side, frames=frames),
+            steps_per_epoch=steps,
+            random_state=2 * random_state + stream,
+        )
+
+    return fit_module(
+        module,
+        pair_loss,
+        source(0, steps_per_epoch),
+        validation=source(1, _VALIDATION_BATCHES),
+        max_steps=max_steps,
+        lr=lr,
+        weight_decay=1e-4,
+        warmup_steps=100,
+        patience=patience,
+        checkpoint_dir=checkpoint_dir,
+        checkpoint_every=checkpoint_every,
+        device=device,
+        precision=precision,
+        random_state=random_state,
+        verbose=verbose,
+    )
