@@ -1,0 +1,93 @@
+"""Folders of results that are either wholly there or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+RECORD = "stemkit.json"
+
+
+@contextmanager
+def whole_folder(out: str | os.PathLike[str], **record: Any) -> Iterator[Path]:
+    """Give an empty folder to write results to, and turn it into ``out`` if nothing went wrong.
+
+    The results are collected in a hidden folder beside ``out``, which one rename puts into place
+    at the end; whatever ends the block early, an exception or Ctrl-C, removes it. ``out`` may exist
+    if it is empty or holds nothing but what an earlier run wrote, and then is replaced as a whole.
+
+    Parameters
+    ----------
+    out : path
+        Folder for the results. Missing folders above it are made at the end.
+    **record
+        What to put down in ``stemkit.json`` beside the results: how they came about. With the
+        names of the files, it is also how a later run knows that it may replace them.
+
+    Yields
+    ------
+    Path
+        Folder to write to.
+
+    Raises
+    ------
+    FileExistsError
+        If ``out`` is a file, or holds something that no earlier run wrote.
+    OSError
+        If the folder can't be made, before the block is entered.
+    """
+    target = Path(out).resolve()
+    _check_replaceable(target, Path(out))
+    # The nearest folder that exists: on the same disk as the target, or the rename would copy.
+    home = next(parent for parent in target.parents if parent.exists())
+    collected = home / f".{target.name}-{secrets.token_hex(4)}.partial"
+    collected.mkdir()
+    try:
+        yield collected
+        files = sorted(path.name for path in collected.iterdir())
+        (collected / RECORD).write_text(json.dumps({**record, "files": files}, indent=2) + "\n")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _swap(collected, target)
+    finally:
+        shutil.rmtree(collected, ignore_errors=True)
+
+
+def _check_replaceable(target: Path, shown: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise FileExistsError(f"{shown} is a file, give the name of a folder for the results")
+    if target.is_mount() or target in (Path.cwd(), *Path.cwd().parents):
+        raise FileExistsError(
+            f"{shown} is in use and can't be replaced as a whole, give a folder inside it"
+        )
+    present = {path.name for path in target.iterdir()}
+    written: set[str] = set()
+    with suppress(OSError, ValueError, TypeError, KeyError):  # no record, or not one of ours
+        written = {RECORD, *json.loads((target / RECORD).read_text())["files"]}
+    if foreign := sorted(present - written):
+        raise FileExistsError(
+            f"{shown} holds {foreign[0]!r}, which no earlier run of stemkit wrote there: "
+            "give another folder or remove it"
+        )
+
+
+def _swap(collected: Path, target: Path) -> None:
+    """Put a folder in another's place; if that fails, the other stays."""
+    if not target.exists():
+        collected.rename(target)
+        return
+    earlier = collected.with_suffix(".earlier")
+    target.rename(earlier)
+    try:
+        collected.rename(target)
+    except BaseException:
+        earlier.rename(target)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)

@@ -1,0 +1,6 @@
+"""Figures of what the estimators found."""
+
+from ._drift_decay_display import DriftDecayDisplay
+from ._trajectory_display import TrajectoryDisplay
+
+__all__ = ["DriftDecayDisplay", "TrajectoryDisplay"]

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._motion import Motion, coverage, warp
+from .._validation import Float32Array, check_pair
+from ._images import (
+    ARROW_COLOR,
+    NO_DATA_COLOR,
+    add_scale_bar,
+    grey_levels,
+    nice_length,
+    overlay,
+    show_image,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..drift import DriftDecayModel, DriftDecayState
+
+# Arrows stand on a grid of so many points along each axis.
+_ARROWS = 4
+
+
+class DriftDecayDisplay:
+    """Two frames, how well they lie on each other once aligned, and the damage between them.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+
+    Parameters
+    ----------
+    pair : array-like of shape (2, H, W)
+        The two frames, the earlier first.
+    motion : Motion
+        From the first frame to the second.
+    damage : ndarray of shape (H, W)
+        Share of the signal that was lost, 0 to 1, at the first frame's pixels.
+    confidence : float
+        How sure the motion is, 0 to 1.
+    pixel_size : float, optional
+        Length of a pixel in nm, for scale bars.
+
+    Attributes
+    ----------
+    ax_ : ndarray of shape (4,) of matplotlib Axes
+        First frame, second frame, overlay and damage map.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.datasets import make_drift_pairs
+    >>> from stemkit.inspection import DriftDecayDisplay
+    >>> data = make_drift_pairs(1, shape=(64, 64), random_state=0)
+    >>> display = DriftDecayDisplay(
+    ...     data.pairs[0], data.motion[0], 1 - data.decay[0], confidence=1.0, pixel_size=0.02
+    ... ).plot()
+    >>> [ax.get_title().split(",")[0] for ax in display.ax_]
+    ['first frame', 'second frame', 'overlay once aligned', 'damage']
+    """
+
+    def __init__(
+        self,
+        pair: ArrayLike,
+        motion: Motion,
+        damage: NDArray[np.floating],
+        confidence: float,
+        *,
+        pixel_size: float | None = None,
+    ) -> None:
+        self.pair = check_pair(pair)
+        self.motion = motion
+        self.damage = damage
+        self.confidence = confidence
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: DriftDecayModel, pair: ArrayLike, *, pixel_size: float | None = None
+    ) -> DriftDecayDisplay:
+        """Let an estimator compare two frames, and plot what it finds.
+
+        Parameters
+        ----------
+        estimator : DriftDecayModel
+            A fitted model.
+        pair : array-like of shape (2, H, W)
+            The two frames, the earlier first.
+        pixel_size : float, optional
+            Length of a pixel in nm, for scale bars.
+
+        Returns
+        -------
+        DriftDecayDisplay
+        """
+        return cls.from_predictions(pair, estimator.predict(pair), pixel_size=pixel_size)
+
+    @classmethod
+    def from_predictions(
+        cls, pair: ArrayLike, state: DriftDecayState, *, pixel_size: float | None = None
+    ) -> DriftDecayDisplay:
+        """Plot what ``DriftDecayModel.predict(pair)`` returned.
+
+        Parameters
+        ----------
+        pair : array-like of shape (2, H, W)
+            The two frames, the earlier first.
+        state : DriftDecayState
+            The prediction at t=1, the time of the second frame.
+        pixel_size : float, optional
+            Length of a pixel in nm, for scale bars.
+
+        Returns
+        -------
+        DriftDecayDisplay
+        """
+        display = cls(pair, state.motion, state.damage, state.confidence, pixel_size=pixel_size)
+        return display.plot()
+
+    def plot(self, ax: Any = None) -> DriftDecayDisplay:
+        """Draw the four panels.
+
+        Parameters
+        ----------
+        ax : array-like of four matplotlib Axes, optional
+            Where to draw; a figure of two rows by default.
+
+        Returns
+        -------
+        DriftDecayDisplay
+            This display, with ``ax_`` and ``figure_`` set.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            height, width = self.pair.shape[1:]
+            panel = 4.0 * min(max(height / width, 0.4), 2.5)
+            _, ax = plt.subplots(2, 2, figsize=(8.6, 2 * panel + 0.6), layout="constrained")
+        axes = np.ravel(ax)
+        if len(axes) != 4:
+            raise ValueError(f"ax must hold four Axes, one a panel; got {len(axes)}.")
+        self.ax_ = axes
+        self.figure_ = axes[0].figure
+        first, second = self.pair
+        low, high = grey_levels(first, second)
+        show_image(axes[0], first, "first frame", cmap="gray", vmin=low, vmax=high)
+        show_image(axes[1], second, self._drift_title(), cmap="gray", vmin=low, vmax=high)
+        self._draw_arrows(axes[1])
+        self._draw_overlay(axes[2], first, second)
+        self._draw_damage(axes[3])
+        if self.pixel_size is not None:
+            for panel_ax in axes:
+                add_scale_bar(panel_ax, self.pixel_size)
+        return self
+
+    def _drift_title(self) -> str:
+        dy, dx = self.motion.drift
+        degrees = np.rad2deg(self.motion.rotation)
+        # z: a zero that rounding made negative loses its sign.
+        return f"second frame, drift ({dy:z.1f}, {dx:z.1f}) px, rotation {degrees:z.2f}°"
+
+    def _draw_arrows(self, ax: Axes) -> None:
+        """Point from where things were to where they are; short arrows are drawn magnified."""
+        from matplotlib import patheffects
+
+        shape = np.array(self.motion.shape)
+        steps = [(np.arange(_ARROWS) + 0.5) / _ARROWS * side for side in shape]
+        start = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 2)
+        moved = self.motion.apply(start) - start
+        longest = np.hypot(*moved.T).max()
+        if longest < 0.05:
+            return
+        room = shape.min() / _ARROWS
+        scale = 1.0 if longest > 0.15 * room else nice_length(0.7 * room / longest)
+        ax.quiver(
+            *start.T[::-1],
+            *(scale * moved).T[::-1],
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.006,
+            color=ARROW_COLOR,
+            path_effects=[patheffects.withStroke(linewidth=1.6, foreground="black")],
+        )
+        # Arrows that point out of the frame must not widen the view.
+        ax.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))
+        if scale != 1:
+            ax.set_xlabel(f"arrows drawn {scale:g} times as long", fontsize="small")
+
+    def _draw_overlay(self, ax: Axes, first: Float32Array, second: Float32Array) -> None:
+        back = self.motion.inverse()
+        image = overlay(first, warp(second, back), coverage(back))
+        show_image(ax, image, f"overlay once aligned, confidence {self.confidence:.2f}")
+        ax.set_xlabel("magenta: first, green: second, grey: both", fontsize="small")
+
+    def _draw_damage(self, ax: Axes) -> None:
+        from matplotlib import colormaps
+
+        seen = coverage(self.motion.inverse())
+        title = f"damage, mean {self.damage[seen].mean():.2f}" if seen.any() else "damage, unknown"
+        drawn = show_image(
+            ax,
+            np.ma.masked_array(self.damage, ~seen),
+            title,
+            cmap=colormaps["magma"].with_extremes(bad=NO_DATA_COLOR),
+            vmin=0,
+            vmax=1,
+        )
+        bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.9, pad=0.02)
+        bar.set_label("share of the signal lost")
+        bar.outline.set_visible(False)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_ESTIMATE_COLOR = "#1f5f99"
+_TRUTH_COLOR = "0.55"
+
+
+class TrajectoryDisplay:
+    """The path of the drift over a series, and how the damage grows.
+
+    Use :meth:`from_trajectory` to make one.
+
+    Parameters
+    ----------
+    trajectory : DataFrame
+        One row a frame with the columns ``dy``, ``dx`` (px), ``mean_damage`` and ``confidence``,
+        as ``DriftDecayModel.trajectory`` returns it.
+    truth : DataFrame, optional
+        ``dy``, ``dx`` and ``mean_damage`` as they are, where that is known.
+    low_confidence : float, default=0.5
+        Frames whose motion is less sure are drawn hollow.
+
+    Attributes
+    ----------
+    ax_ : ndarray of shape (2,) of matplotlib Axes
+        Path and damage.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from stemkit.inspection import TrajectoryDisplay
+    >>> table = pd.DataFrame(
+    ...     {"dy": [0, 1], "dx": [0, 2], "mean_damage": [0.0, 0.3], "confidence": [1.0, 0.9]}
+    ... )
+    >>> display = TrajectoryDisplay.from_trajectory(table)
+    >>> display.ax_[1].get_ylabel()
+    'mean damage'
+    """
+
+    def __init__(
+        self,
+        trajectory: pd.DataFrame,
+        *,
+        truth: pd.DataFrame | None = None,
+        low_confidence: float = 0.5,
+    ) -> None:
+        self.trajectory = trajectory
+        self.truth = truth
+        self.low_confidence = low_confidence
+
+    @classmethod
+    def from_trajectory(
+        cls, trajectory: pd.DataFrame, *, truth: pd.DataFrame | None = None, **options: Any
+    ) -> TrajectoryDisplay:
+        """Plot a trajectory; the parameters are those of the class.
+
+        Returns
+        -------
+        TrajectoryDisplay
+        """
+        return cls(trajectory, truth=truth, **options).plot()
+
+    def plot(self, ax: Any = None) -> TrajectoryDisplay:
+        """Draw both panels.
+
+        Parameters
+        ----------
+        ax : array-like of two matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        TrajectoryDisplay
+            This display, with ``ax_`` and ``figure_`` set.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
+        axes = np.ravel(ax)
+        if len(axes) != 2:
+            raise ValueError(f"ax must hold two Axes, for path and damage; got {len(axes)}.")
+        self.ax_ = axes
+        self.figure_ = axes[0].figure
+        self._draw_path(axes[0])
+        self._draw_damage(axes[1])
+        for panel in axes:
+            panel.spines[["top", "right"]].set_visible(False)
+        return self
+
+    def _draw_path(self, ax: Axes) -> None:
+        if self.truth is not None:
+            ax.plot(self.truth["dx"], self.truth["dy"], "x", color=_TRUTH_COLOR, label="truth")
+        self._draw_line(ax, self.trajectory["dx"].to_numpy(), self.trajectory["dy"].to_numpy())
+        for number, (_, row) in enumerate(self.trajectory.iterrows()):
+            ax.annotate(
+                str(number),
+                (row["dx"], row["dy"]),
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize="small",
+            )
+        ax.set(xlabel="dx (px)", ylabel="dy (px)")
+        ax.set_title("drift since the first frame", fontsize="medium")
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.margins(0.12)
+        ax.yaxis.set_inverted(True)  # as in the images, down is more y
+        ax.legend(frameon=False, fontsize="small")
+
+    def _draw_damage(self, ax: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        numbers = np.arange(len(self.trajectory))
+        if self.truth is not None:
+            ax.plot(numbers, self.truth["mean_damage"], "x", color=_TRUTH_COLOR)
+        self._draw_line(ax, numbers, self.trajectory["mean_damage"].to_numpy())
+        ax.set(xlabel="frame", ylabel="mean damage", ylim=(-0.03, 1.03))
+        ax.set_title("damage since the first frame", fontsize="medium")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    def _draw_line(self, ax: Axes, x: Any, y: Any) -> None:
+        sure = self.trajectory["confidence"].to_numpy() >= self.low_confidence
+        ax.plot(x, y, color=_ESTIMATE_COLOR, lw=1, label="estimate")
+        ax.plot(x[sure], y[sure], "o", color=_ESTIMATE_COLOR, ms=5)
+        if not sure.all():
+            ax.plot(
+                x[~sure], y[~sure], "o", color=_ESTIMATE_COLOR, mfc="white", label="low confidence"
+            )

@@ -1,0 +1,57 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from stemkit.inspection import TrajectoryDisplay
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {
+            "dy": [0.0, 3.0, 5.0],
+            "dx": [0.0, -2.0, 4.0],
+            "mean_damage": [0.0, 0.2, 0.4],
+            "confidence": [1.0, 0.9, 0.1],
+        }
+    )
+
+
+def _points(ax):
+    return {line.get_label(): np.stack(line.get_data()) for line in ax.lines}
+
+
+def test_path_and_damage_are_drawn_frame_by_frame(table):
+    path, damage = TrajectoryDisplay.from_trajectory(table).ax_
+    np.testing.assert_array_equal(_points(path)["estimate"], table[["dx", "dy"]].T)
+    assert path.yaxis_inverted()
+    assert [text.get_text() for text in path.texts] == ["0", "1", "2"]
+    np.testing.assert_array_equal(_points(damage)["estimate"][1], table["mean_damage"])
+
+
+def test_frames_of_low_confidence_are_hollow(table):
+    path, _ = TrajectoryDisplay.from_trajectory(table).ax_
+    np.testing.assert_array_equal(_points(path)["low confidence"], [[4], [5]])
+    path, _ = TrajectoryDisplay.from_trajectory(table, low_confidence=0.05).ax_
+    assert "low confidence" not in _points(path)
+
+
+def test_truth_is_drawn_where_it_is_known(table):
+    truth = table[["dy", "dx", "mean_damage"]] + 1
+    path, _ = TrajectoryDisplay.from_trajectory(table, truth=truth).ax_
+    np.testing.assert_array_equal(_points(path)["truth"], truth[["dx", "dy"]].T)
+
+
+def test_axes_of_the_user_are_used(table):
+    _, axes = plt.subplots(2, 1)
+    display = TrajectoryDisplay(table).plot(axes)
+    assert display.ax_[0] is axes[0]
+    with pytest.raises(ValueError, match="two Axes"):
+        display.plot(axes[0])

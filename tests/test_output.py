@@ -1,0 +1,109 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from stemkit._output import whole_folder
+
+
+def _contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_results_appear_together_with_a_record_of_how_they_came_about(tmp_path):
+    with whole_folder(tmp_path / "a" / "out", command="drift") as folder:
+        (folder / "table.csv").write_text("1")
+        assert not (tmp_path / "a").exists()
+        assert [path.name.startswith(".") for path in tmp_path.iterdir()] == [True]
+    assert set(os.listdir(tmp_path / "a" / "out")) == {"table.csv", "stemkit.json"}
+    record = json.loads((tmp_path / "a" / "out" / "stemkit.json").read_text())
+    assert record == {"command": "drift", "files": ["table.csv"]}
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
+def test_nothing_is_left_of_a_run_that_failed_and_earlier_results_stay(tmp_path, error):
+    def run(table, then=None):
+        with whole_folder(tmp_path / "out") as folder:
+            (folder / "table.csv").write_text(table)
+            if then is not None:
+                raise then
+
+    run("earlier")
+    before = _contents(tmp_path)
+    with pytest.raises(error):
+        run("half", then=error)
+    assert _contents(tmp_path) == before
+
+
+def test_earlier_results_are_replaced_as_a_whole(tmp_path):
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "old.csv").write_text("1")
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "new.csv").write_text("2")
+        assert (tmp_path / "out" / "old.csv").exists()
+    assert set(os.listdir(tmp_path / "out")) == {"new.csv", "stemkit.json"}
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_an_empty_folder_may_be_given(tmp_path):
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "new.csv").write_text("2")
+    assert (tmp_path / "out" / "new.csv").exists()
+
+
+@pytest.mark.parametrize("record", [None, "no json", "[]", '{"files": ["table.csv"]}'])
+def test_what_a_person_put_there_is_never_removed(tmp_path, record):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    if record is not None:
+        (out / "stemkit.json").write_text(record)
+    before = _contents(tmp_path)
+    with pytest.raises(FileExistsError, match=r"notes\.txt|stemkit\.json"), whole_folder(out):
+        pytest.fail("the block must not be entered")
+    assert _contents(tmp_path) == before
+
+
+def test_a_file_or_the_folder_one_works_in_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match="is a file"), whole_folder(tmp_path / "file"):
+        pass
+    (tmp_path / "in" / "side").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "in" / "side")
+    for out in (".", ".."):
+        with pytest.raises(FileExistsError, match="in use"), whole_folder(out):
+            pass
+
+
+def test_a_folder_that_can_not_be_written_is_found_out_before_any_work(tmp_path, monkeypatch):
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError), whole_folder(tmp_path / "out"):
+        pytest.fail("the block must not be entered")
+
+
+def test_a_swap_that_fails_puts_the_earlier_results_back(tmp_path, monkeypatch):
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "table.csv").write_text("earlier")
+    before = _contents(tmp_path)
+    rename = Path.rename
+
+    def refuse_new(self, target):
+        if self.suffix == ".partial":
+            raise OSError(errno.EBUSY, "busy")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_new)
+    with pytest.raises(OSError, match="busy"), whole_folder(tmp_path / "out") as folder:
+        (folder / "table.csv").write_text("new")
+    assert _contents(tmp_path) == before
