@@ -69,7 +69,14 @@ def save_weights(
 
 
 def list_weights() -> list[str]:
-    """List the names of the weights that come with stemkit."""
+    """List the names of the weights that come with stemkit.
+
+    Examples
+    --------
+    >>> from stemkit.engine import list_weights, load_weights
+    >>> for name in list_weights():
+    ...     weights = load_weights(name)
+    """
     folder = _shipped_folder()
     if not folder.is_dir():
         return []
@@ -91,6 +98,11 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
         If there is neither.
     ValueError
         If the file is damaged or not safetensors.
+
+    See Also
+    --------
+    put_weights : To put them into a module.
+    save_weights : With an example.
     """
     file = _find(name, ".safetensors")
     try:
@@ -122,6 +134,14 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     ------
     ValueError
         If names or shapes differ; it says which.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from stemkit.engine import put_weights
+    >>> put_weights(torch.nn.Linear(2, 1), {"weight": torch.ones(1, 2)}, "half.safetensors")
+    Traceback (most recent call last):
+    ValueError: half.safetensors is not for a Linear of this size: it lacks bias.
     """
     wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in weights.items()}
@@ -162,6 +182,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
         If there is no such file.
     ValueError
         If it is damaged, or holds something other than weights.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from pathlib import Path
+    >>> from stemkit.engine import read_checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "released.pth")
+    ...     torch.save({"model_state_dict": {"module.scale": torch.ones(3)}}, path)
+    ...     read_checkpoint(path)
+    {'scale': tensor([1., 1., 1.])}
     """
     path = Path(path)
     if not path.is_file():
