@@ -114,9 +114,13 @@ def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:
     try:
         times = np.asarray(t, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not a number or a list of numbers; pass 0 <= t <= 1.") from error
+        raise ValueError(
+            f"{name} is not a number or a list of numbers; pass 0 <= t <= 1."
+        ) from error
     if times.ndim > 1 or times.size == 0:
-        raise ValueError(f"{name} has shape {times.shape}; pass a number or a one-dimensional list.")
+        raise ValueError(
+            f"{name} has shape {times.shape}; pass a number or a one-dimensional list."
+        )
     # Written so that NaN fails it too.
     if not ((times >= 0) & (times <= 1)).all():
         raise ValueError(

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ._random import RandomState, check_generator
-from ._validation import Float32Array
-from ._scene import Scene, frame_coordinates, render_columns, render_film
 from ._motion import Motion
+from ._random import RandomState, check_generator
+from ._scene import Scene, frame_coordinates, render_columns, render_film
+from ._validation import Float32Array
 
 __all__ = ["DamagePattern", "damage_pattern", "degrade", "record"]
 
@@ -98,7 +98,9 @@ def _value_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) 
     """Cubic spline through uniform noise, scaled to 0..1 over the frame and its surroundings."""
     # Half a frame on every side, so that what drifts into view has a pattern of its own.
     margin = [side / 2 + 2 * cell for side in shape]
-    size = [int(np.ceil((side + 2 * rim) / cell)) + 1 for side, rim in zip(shape, margin, strict=True)]
+    size = [
+        int(np.ceil((side + 2 * rim) / cell)) + 1 for side, rim in zip(shape, margin, strict=True)
+    ]
     coefficients = ndimage.spline_filter(rng.random(size))
 
     def raw(y: Coordinates, x: Coordinates) -> Coordinates:
@@ -155,13 +157,25 @@ def degrade(
     if damage is None:
         decay = np.ones(shape, dtype=np.float32)
     else:
-        y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
-        decay = (1 - (strength * damage(y, x)).clip(0, 1)).astype(np.float32)
+        decay = decay_map(damage, strength, shape, motion=motion, row_shift=row_shift)
         smooth = amorphous * ndimage.gaussian_filter(signal, _AMORPHOUS_SIGMA) if amorphous else 0
         signal = signal * decay + smooth * (1 - decay)
     if len(scene.waves):
         signal += render_film(scene, shape, motion=motion)
     return signal, decay
+
+
+def decay_map(
+    damage: DamagePattern,
+    strength: float,
+    shape: tuple[int, int],
+    *,
+    motion: Motion | None = None,
+    row_shift: NDArray[np.float64] | None = None,
+) -> Float32Array:
+    """Return the share of the signal that is left at each pixel of a frame, (H, W)."""
+    y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
+    return (1 - (strength * damage(y, x)).clip(0, 1)).astype(np.float32)
 
 
 def record(
@@ -193,6 +207,8 @@ def record(
     if dose is None:
         return expected.astype(np.float32)
     if not dose > 0:
-        raise ValueError(f"dose must be above 0 counts per pixel; got {dose}. Use None for no noise.")
+        raise ValueError(
+            f"dose must be above 0 counts per pixel; got {dose}. Use None for no noise."
+        )
     counts = check_generator(random_state).poisson(expected * dose)
     return (counts / dose).astype(np.float32)

@@ -187,7 +187,9 @@ def _adatoms(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Contamination: blobs and single bright atoms at random places, vacuum included."""
     area = float(np.prod(high - low))
-    n_points = int(area / np.prod(shape) * rng.choice([0, rng.integers(5, 40)], p=[0.25, 0.75]))
+    n_points = int(
+        area / np.prod(shape) * rng.choice([0, int(rng.integers(5, 40))], p=[0.25, 0.75])
+    )
     positions = rng.uniform(low, high, (n_points, 2))
     return positions, rng.uniform(0.2, 0.8, n_points), rng.uniform(1.5, 5.0, n_points)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils import Bunch
 
 from .._motion import Motion
 from .._random import RandomState, check_generator, check_seed, sample_generator
-from .._scene import Scene
-from ..degradation import Kind, damage_pattern, degrade, record
+from .._scene import Scene, frame_coordinates
+from ..degradation import DamagePattern, Kind, damage_pattern, decay_map, degrade, record
 from ._lattices import Content, make_scene
 
 
@@ -70,7 +72,7 @@ def make_damage_sequence(
     scene = make_scene(shape, random_state=rng) if scene is None else scene
     strength = np.linspace(0, max_strength, n_frames)
     fixed = None if kind == "gaussian" else damage_pattern(kind, shape, random_state=rng)
-    grid = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    grid = frame_coordinates(shape)
     clean, decay, patterns = [], [], []
     for value in strength:
         # The hole widens as it deepens: from 0.12 to 0.24 of the shorter side.
@@ -193,21 +195,30 @@ def make_drift_pairs(
     )
 
 
-def _draw_pair(scene, shape, motion, pattern, strength, *, dose, background, row_jitter, rng):
+def _draw_pair(
+    scene: Scene,
+    shape: tuple[int, int],
+    motion: Motion,
+    pattern: DamagePattern | None,
+    strength: float,
+    *,
+    dose: float | None,
+    background: float,
+    row_jitter: float,
+    rng: np.random.Generator,
+) -> Bunch:
     clean, recorded = [], []
     for where, damage in ((None, None), (motion, pattern)):
-        options = {"motion": where, "damage": damage, "strength": strength}
-        signal = degrade(scene, shape, **options)[0]
+        draw = partial(degrade, scene, shape, motion=where, damage=damage, strength=strength)
+        signal, _ = draw()
         clean.append(signal + np.float32(background))
         if row_jitter:
-            shift = rng.normal(0, row_jitter, shape[0])
-            signal = degrade(scene, shape, row_shift=shift, **options)[0]
+            signal, _ = draw(row_shift=rng.normal(0, row_jitter, shape[0]))
         recorded.append(record(signal, dose=dose, background=background, random_state=rng))
     if pattern is None:
         decay = np.ones(shape, dtype=np.float32)
     else:
-        grid = np.meshgrid(*map(np.arange, shape), indexing="ij")
-        decay = (1 - (strength * pattern(*grid)).clip(0, 1)).astype(np.float32)
+        decay = decay_map(pattern, strength, shape)
     return Bunch(
         pair=np.stack(recorded),
         clean=np.stack(clean),

@@ -11,8 +11,8 @@ from scipy import ndimage
 from .._motion import Motion
 from .._scene import Scene
 from .._validation import Float32Array
-from ..datasets._lattices import make_scene
-from ..degradation import DamagePattern, damage_pattern, degrade, record
+from ..datasets._lattices import Content, make_scene
+from ..degradation import DamagePattern, damage_pattern, decay_map, degrade, record
 
 # Windows over which mean and contrast are taken, in px of the network's frames: a few lattice
 # vectors of the 6 to 20 px it learns from.
@@ -41,7 +41,9 @@ def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Ar
     variance = ndimage.gaussian_filter(structure**2, WINDOW, mode="reflect")
     # Vacuum has no contrast: without a floor its noise would look like a specimen.
     floor = 0.25 * float(np.sqrt(np.mean(structure**2)))
-    contrast = np.sqrt(np.maximum(variance, 0)).clip(max(floor, 1e-6 + 1e-6 * abs(float(mean.max()))))
+    contrast = np.sqrt(np.maximum(variance, 0)).clip(
+        max(floor, 1e-6 + 1e-6 * abs(float(mean.max())))
+    )
     return (
         (0.5 + 0.2 * (first - mean) / contrast).astype(np.float32),
         (0.5 + 0.2 * (second - mean) / contrast).astype(np.float32),
@@ -121,14 +123,20 @@ def _synthetic_pair(
     # A share of the damage that grows linearly in time, or exponentially as with a constant dose
     # rate; where it has reached 1 neither tells them apart.
     at_t = 1 - t * (1 - decay) if rng.random() < 0.5 else decay**t
-    return first, second, np.float32(100 * t), at_t.astype(np.float32), motion_to_theta(motion)
+    return (
+        first,
+        second,
+        np.array(100 * t, dtype=np.float32),
+        at_t.astype(np.float32),
+        motion_to_theta(motion),
+    )
 
 
-def _random_damage(
-    rng: np.random.Generator, shape: tuple[int, int]
-) -> tuple[DamagePattern, float]:
+def _random_damage(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[DamagePattern, float]:
     side = shape[0]
-    kind = rng.choice(["gaussian", "perlin", "front", "random", "even"], p=[0.2, 0.3, 0.2, 0.2, 0.1])
+    kind = rng.choice(
+        ["gaussian", "perlin", "front", "random", "even"], p=[0.2, 0.3, 0.2, 0.2, 0.1]
+    )
     strength = float(rng.uniform(0, 1)) if rng.random() < 0.9 else 0.0
     if kind == "gaussian":
         center = rng.uniform(0.1 * side, 0.9 * side, 2)
@@ -158,7 +166,7 @@ def _random_damage(
 
 
 def _random_scene(rng: np.random.Generator, shape: tuple[int, int], moved: bool) -> Scene:
-    content = "perfect" if rng.random() < 0.2 else "aperiodic"
+    content: Content = "perfect" if rng.random() < 0.2 else "aperiodic"
     # What does not move needs no field beyond the frame but for the columns' tails.
     margin = 0.35 if moved else 0.12
     return make_scene(shape, content=content, spacing=SPACING, margin=margin, random_state=rng)
@@ -185,7 +193,7 @@ def _degrade_scene(
         amorphous=kept,
         row_shift=shifts[1],
     )
-    return [first, second], _decay(pattern, strength, shape)
+    return [first, second], decay_map(pattern, strength, shape)
 
 
 def _degrade_own(
@@ -203,14 +211,9 @@ def _degrade_own(
     patch = np.pad(patch, [(0, side - n) for n in patch.shape], mode="symmetric")
     low, high = np.percentile(patch, [1, 99.5])
     signal = ((patch - low) / max(high - low, 1e-6)).astype(np.float32)
-    decay = _decay(pattern, strength, signal.shape)
+    decay = decay_map(pattern, strength, (side, side))
     smooth = kept * ndimage.gaussian_filter(signal, WINDOW / 2)
     return [signal, signal * decay + smooth * (1 - decay)], decay
-
-
-def _decay(pattern: DamagePattern, strength: float, shape: tuple[int, ...]) -> Float32Array:
-    grid = np.meshgrid(*map(np.arange, shape), indexing="ij")
-    return (1 - (strength * pattern(*grid)).clip(0, 1)).astype(np.float32)
 
 
 def motion_to_theta(motion: Motion) -> Float32Array:
