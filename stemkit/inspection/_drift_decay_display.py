@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _ARROWS = 4
 
 
+def figure_size(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return width and height in inches at which four panels of frames (H, W) fill a figure."""
+    panel = 4.0 * min(max(shape[0] / shape[1], 0.4), 2.5)
+    return 8.6, 2 * panel + 0.6
+
+
 class DriftDecayDisplay:
     """Two frames, how well they lie on each other once aligned, and the damage between them.
 
@@ -41,6 +47,8 @@ class DriftDecayDisplay:
         Share of the signal that was lost, 0 to 1, at the first frame's pixels.
     confidence : float
         How sure the motion is, 0 to 1.
+    t : float, default=1.0
+        Time of the damage: 0 is the first frame, 1 the second.
     pixel_size : float, optional
         Length of a pixel in nm, for scale bars.
 
@@ -71,17 +79,24 @@ class DriftDecayDisplay:
         damage: NDArray[np.floating],
         confidence: float,
         *,
+        t: float = 1.0,
         pixel_size: float | None = None,
     ) -> None:
         self.pair = check_pair(pair)
         self.motion = motion
         self.damage = damage
         self.confidence = confidence
+        self.t = t
         self.pixel_size = pixel_size
 
     @classmethod
     def from_estimator(
-        cls, estimator: DriftDecayModel, pair: ArrayLike, *, pixel_size: float | None = None
+        cls,
+        estimator: DriftDecayModel,
+        pair: ArrayLike,
+        t: float = 1.0,
+        *,
+        pixel_size: float | None = None,
     ) -> DriftDecayDisplay:
         """Let an estimator compare two frames, and plot what it finds.
 
@@ -91,6 +106,8 @@ class DriftDecayDisplay:
             A fitted model.
         pair : array-like of shape (2, H, W)
             The two frames, the earlier first.
+        t : float, default=1.0
+            Time of the damage: 0 is the first frame, 1 the second.
         pixel_size : float, optional
             Length of a pixel in nm, for scale bars.
 
@@ -98,20 +115,20 @@ class DriftDecayDisplay:
         -------
         DriftDecayDisplay
         """
-        return cls.from_predictions(pair, estimator.predict(pair), pixel_size=pixel_size)
+        return cls.from_predictions(pair, estimator.predict(pair, t), pixel_size=pixel_size)
 
     @classmethod
     def from_predictions(
         cls, pair: ArrayLike, state: DriftDecayState, *, pixel_size: float | None = None
     ) -> DriftDecayDisplay:
-        """Plot what ``DriftDecayModel.predict(pair)`` returned.
+        """Plot what ``DriftDecayModel.predict(pair, t)`` returned.
 
         Parameters
         ----------
         pair : array-like of shape (2, H, W)
             The two frames, the earlier first.
         state : DriftDecayState
-            The prediction at t=1, the time of the second frame.
+            The prediction at one time t.
         pixel_size : float, optional
             Length of a pixel in nm, for scale bars.
 
@@ -119,8 +136,16 @@ class DriftDecayDisplay:
         -------
         DriftDecayDisplay
         """
-        display = cls(pair, state.motion, state.damage, state.confidence, pixel_size=pixel_size)
-        return display.plot()
+        if np.ndim(state.t):
+            raise ValueError("state must be of one time, predict the pair at a single t.")
+        return cls(
+            pair,
+            state.motion,
+            state.damage,
+            state.confidence,
+            t=float(state.t),
+            pixel_size=pixel_size,
+        ).plot()
 
     def plot(self, ax: Any = None) -> DriftDecayDisplay:
         """Draw the four panels.
@@ -138,9 +163,8 @@ class DriftDecayDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            height, width = self.pair.shape[1:]
-            panel = 4.0 * min(max(height / width, 0.4), 2.5)
-            _, ax = plt.subplots(2, 2, figsize=(8.6, 2 * panel + 0.6), layout="constrained")
+            size = figure_size(self.pair.shape[1:])
+            _, ax = plt.subplots(2, 2, figsize=size, layout="constrained")
         axes = np.ravel(ax)
         if len(axes) != 4:
             raise ValueError(f"ax must hold four Axes, one a panel; got {len(axes)}.")
@@ -202,7 +226,8 @@ class DriftDecayDisplay:
         from matplotlib import colormaps
 
         seen = coverage(self.motion.inverse())
-        title = f"damage, mean {self.damage[seen].mean():.2f}" if seen.any() else "damage, unknown"
+        title = "damage" if self.t == 1 else f"damage at t = {self.t:g}"
+        title += f", mean {self.damage[seen].mean():.2f}" if seen.any() else ", unknown"
         drawn = show_image(
             ax,
             np.ma.masked_array(self.damage, ~seen),

@@ -141,14 +141,20 @@ def test_any_shape_constant_frames_and_no_overlap_can_be_drawn(shape, drift):
 
 
 def test_constructors_take_what_predict_gives_and_axes_of_the_user(data):
-    state = SimpleNamespace(motion=data.motion[0], damage=1 - data.decay[0], confidence=0.5)
-    model = SimpleNamespace(predict=lambda pair: state)
+    def predict(pair, t):
+        damage = t * (1 - data.decay[0])
+        return SimpleNamespace(motion=data.motion[0], damage=damage, confidence=0.5, t=t)
+
+    state = predict(data.pairs[0], 0.5)
+    model = SimpleNamespace(predict=predict)
     figure, axes = plt.subplots(1, 4)
     for display in (
         DriftDecayDisplay.from_predictions(data.pairs[0], state, pixel_size=0.1),
-        DriftDecayDisplay.from_estimator(model, data.pairs[0], pixel_size=0.1),
+        DriftDecayDisplay.from_estimator(model, data.pairs[0], 0.5, pixel_size=0.1),
     ):
         assert display.motion is state.motion
+        np.testing.assert_array_equal(display.damage, state.damage)
+        assert "t = 0.5" in display.ax_[3].get_title()
         assert display.pixel_size == 0.1
         assert display.plot(axes) is display
         assert display.figure_ is figure
