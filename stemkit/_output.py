@@ -47,7 +47,10 @@ def whole_folder(out: str | os.PathLike[str], **record: Any) -> Iterator[Path]:
     # The nearest folder that exists: on the same disk as the target, or the rename would copy.
     home = next(parent for parent in target.parents if parent.exists())
     collected = home / f".{target.name}-{secrets.token_hex(4)}.partial"
-    collected.mkdir()
+    try:
+        collected.mkdir()
+    except OSError as error:  # the user knows nothing of the hidden folder
+        raise OSError(error.errno, f"{out} can't be written: {error.strerror}") from error
     try:
         yield collected
         files = sorted(path.name for path in collected.iterdir())

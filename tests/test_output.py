@@ -88,7 +88,7 @@ def test_a_folder_that_can_not_be_written_is_found_out_before_any_work(tmp_path,
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(PermissionError), whole_folder(tmp_path / "out"):
+    with pytest.raises(PermissionError, match="out can't be"), whole_folder(tmp_path / "out"):
         pytest.fail("the block must not be entered")
 
 
