@@ -5,8 +5,6 @@ import os
 # The gallery and the examples in docstrings draw without a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from sphinx_gallery.sorting import FileNameSortKey
-
 import stemkit
 
 project = "stemkit"
@@ -36,7 +34,7 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "within_subsection_order": FileNameSortKey,
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "show_memory": False,
     "show_signature": False,

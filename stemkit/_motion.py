@@ -114,6 +114,11 @@ class Motion:
         """Displacement along y per row, in px per px, once the rotation is taken out."""
         return float(self._lower()[0, 0] - 1)
 
+    @property
+    def scale(self) -> float:
+        """Magnification along the fast axis."""
+        return float(self._lower()[1, 1])
+
     def _lower(self) -> NDArray[np.float64]:
         cos, sin = np.cos(self.rotation), np.sin(self.rotation)
         return np.array([[cos, sin], [-sin, cos]]) @ self.matrix
@@ -124,7 +129,7 @@ class Motion:
 
     def inverse(self) -> Motion:
         """Return the motion from the second frame back to the first."""
-        inverse = np.linalg.inv(self.matrix)
+        inverse = np.linalg.inv(self.matrix).astype(float)
         return Motion(self.shape, -inverse @ self.drift, inverse)
 
     def then(self, later: Motion) -> Motion:
@@ -185,6 +190,16 @@ def warp(
     Returns
     -------
     ndarray of shape (H, W), float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.drift import Motion, warp
+    >>> frame = np.zeros((5, 5), dtype="float32")
+    >>> frame[1, 1] = 1
+    >>> moved = warp(frame, Motion((5, 5), drift=(2, 1)), order=1)
+    >>> [int(index) for index in np.unravel_index(moved.argmax(), moved.shape)]
+    [3, 2]
     """
     mode, cval = _fill_mode(fill)
     back = motion.inverse()
@@ -195,7 +210,25 @@ def warp(
 
 
 def coverage(motion: Motion) -> NDArray[np.bool_]:
-    """Return where in the second frame's pixels the first frame holds data."""
+    """Return where in the second frame's pixels the first frame holds data.
+
+    Parameters
+    ----------
+    motion : Motion
+        From the first frame to the second.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+
+    Examples
+    --------
+    >>> from stemkit.drift import Motion, coverage
+    >>> coverage(Motion((3, 4), drift=(0, 1))).astype(int)
+    array([[0, 1, 1, 1],
+           [0, 1, 1, 1],
+           [0, 1, 1, 1]])
+    """
     height, width = motion.shape
     back = motion.inverse()
     rows = np.arange(height)[:, None] - back.center[0]

@@ -152,6 +152,16 @@ def degrade(
         Expected signal.
     decay : ndarray of shape (H, W), float32
         Share of the columns' signal that is left, at the frame's own pixels.
+
+    Examples
+    --------
+    >>> from stemkit.datasets import make_scene
+    >>> from stemkit.degradation import damage_pattern, degrade
+    >>> scene = make_scene((64, 64), random_state=0)
+    >>> hole = damage_pattern("gaussian", (64, 64))
+    >>> signal, decay = degrade(scene, (64, 64), damage=hole, strength=0.9)
+    >>> round(float(decay.min()), 2), round(float(decay[0, 0]), 2)
+    (0.1, 1.0)
     """
     signal = render_columns(scene, shape, motion=motion, row_shift=row_shift)
     if damage is None:
@@ -202,6 +212,14 @@ def record(
     -------
     ndarray of the same shape, float32
         In units of ``signal``: the counts divided by ``dose``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.degradation import record
+    >>> frame = record(np.ones((100, 100), dtype="float32"), dose=25, random_state=0)
+    >>> round(float(frame.mean()), 1), round(float(frame.std()), 1)  # 1 and 1 / sqrt(25)
+    (1.0, 0.2)
     """
     expected = np.maximum(signal + np.float32(background), 0)
     if dose is None:

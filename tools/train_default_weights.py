@@ -3,7 +3,7 @@
     python tools/train_default_weights.py --steps 3000 --seed 0
 
 Run again after an interruption, it goes on from the last checkpoint and ends with the same
-weights. On a machine with a GPU it is used; ``--channels 32 64 128 --side 128`` is the paper's size.
+weights. A GPU is used where there is one; ``--channels 32 64 128 --side 128`` is the paper's size.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def main(
         device=device,
         verbose=1,
     )
+    assert result.best_epoch is not None  # it is None only without validation
     best = result.history.iloc[result.best_epoch]
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
