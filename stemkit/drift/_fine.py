@@ -1,0 +1,145 @@
+"""Sub-pixel motion from a start that is right to a pixel or two.
+
+Both frames are filtered and normalised by their local contrast alike, so that damage, which
+changes gain and background slowly over the frame, doesn't pull. The squared difference is then
+brought to its minimum by second-order steps whose gradient is the mean of both frames' (Malis,
+"Improving vision-based control using efficient second-order minimization techniques", ICRA 2004):
+the noise of one frame alone would bend them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .._motion import Motion, coverage
+from .._validation import Float32Array
+
+# Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
+_WINDOW = 0.07
+# Contrast below this share of the frame's own is taken for noise and not blown up.
+_LEAST_CONTRAST = 0.3
+# Steps smaller than this everywhere in the frame end the search, in px.
+_TOLERANCE = 3e-3
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A refined motion and how well the frames agree under it."""
+
+    motion: Motion
+    correlation: float
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame ready for many warps: equalised contrast, spline coefficients, gradient."""
+
+    values: Float32Array
+    coefficients: Float32Array
+    gradient: tuple[Float32Array, Float32Array]
+
+
+def prepare(weighted: Float32Array) -> Prepared:
+    """Equalise the contrast of a frame and precompute what the refinement needs of it."""
+    window = _WINDOW * min(weighted.shape)
+    contrast = np.sqrt(ndimage.gaussian_filter(weighted**2, window, mode="reflect"))
+    typical = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
+    values = weighted / np.hypot(contrast, np.float32(_LEAST_CONTRAST * typical))
+    gradient = _gradient(values)
+    return Prepared(values, ndimage.spline_filter(values, 3, output=np.float32), gradient)
+
+
+def refine(
+    first: Prepared,
+    second: Prepared,
+    start: Motion,
+    parameters: tuple[str, ...],
+    *,
+    max_steps: int = 12,
+) -> Refined:
+    """Refine a motion between two prepared frames.
+
+    Parameters
+    ----------
+    first, second : Prepared
+        The frames.
+    start : Motion
+        Where to start from; right to about a pixel, or a quarter of the finest period.
+    parameters : tuple of str
+        Which of "rotation", "shear", "stretch" and "scale" to fit besides the drift.
+    max_steps : int, default=12
+        Steps at most.
+
+    Returns
+    -------
+    Refined
+    """
+    height, width = start.shape
+    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
+    x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
+    reach = 0.5 * float(np.hypot(height, width))
+    motion = start
+    for _ in range(max_steps):
+        moved, inside = _pull(second.coefficients, motion)
+        residual = (first.values - moved) * inside
+        along_y, along_x = _gradient(moved)
+        along_y = 0.5 * (along_y + first.gradient[0]) * inside
+        along_x = 0.5 * (along_x + first.gradient[1]) * inside
+        slopes = {
+            "rotation": lambda gy, gx: y * gx - x * gy,
+            "shear": lambda gy, gx: y * gx,
+            "stretch": lambda gy, gx: y * gy,
+            "scale": lambda gy, gx: x * gx,
+        }
+        columns = [along_y, along_x, *(slopes[name](along_y, along_x) / reach for name in parameters)]
+        jacobian = np.stack([column.ravel() for column in columns])
+        normal = (jacobian @ jacobian.T).astype(np.float64)
+        step = _solve(normal, (jacobian @ residual.ravel()).astype(np.float64))
+        # A step beyond the reach of the linear model is cut, not trusted.
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        linear = dict(zip(parameters, step[2:] / reach, strict=True))
+        small = Motion.from_parameters(
+            start.shape,
+            drift=step[:2],
+            rotation=linear.get("rotation", 0.0),
+            shear=linear.get("shear", 0.0),
+            stretch=linear.get("stretch", 0.0),
+            scale=1 + linear.get("scale", 0.0),
+        )
+        motion = small.then(motion)
+        if np.abs(step).max() < _TOLERANCE:
+            break
+    moved, inside = _pull(second.coefficients, motion)
+    return Refined(motion, _correlation(first.values, moved, inside), float(inside.mean()))
+
+
+def _solve(normal: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve the normal equations; directions that the frames say nothing about stay put."""
+    damping = 1e-6 * np.trace(normal) + np.finfo(np.float64).tiny
+    return np.linalg.solve(normal + damping * np.eye(len(right)), right)
+
+
+def _pull(coefficients: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
+    """Draw the second frame as it lies in the first, and where it holds data."""
+    offset = motion.center + motion.drift - motion.matrix @ motion.center
+    moved = ndimage.affine_transform(
+        coefficients, motion.matrix, offset, output=np.float32, order=3, mode="nearest", prefilter=False
+    )
+    return moved, coverage(motion.inverse())
+
+
+def _gradient(values: Float32Array) -> tuple[Float32Array, Float32Array]:
+    along_y, along_x = np.gradient(values)
+    return along_y, along_x
+
+
+def _correlation(a: Float32Array, b: Float32Array, inside: NDArray[np.bool_]) -> float:
+    """Return the correlation coefficient of two frames of zero mean where both hold data."""
+    a, b = a[inside].astype(np.float64), b[inside].astype(np.float64)
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 0 else 0.0

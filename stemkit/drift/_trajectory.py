@@ -1,0 +1,264 @@
+"""One motion per frame from registrations of many pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._motion import Motion
+from ._registration import Registration
+
+# A registration that is off by this many px, and this share of the frame's side, loses half its say.
+_TOLERANCE_PX = 0.5
+_TOLERANCE_SHARE = 0.002
+# Even a registration without confidence counts for something where there is no other.
+_LEAST_SAY = 1e-3
+# Candidates of a pair that are weighed against those of others; the rest are too unlikely.
+_N_CANDIDATES = 4
+_MAX_ROUNDS = 30
+
+
+class Trajectory(NamedTuple):
+    """Where each frame lies.
+
+    Parameters
+    ----------
+    motions : list of Motion
+        From the first frame to each; the first is the identity.
+    closure : ndarray of shape (n_frames,)
+        How far the registrations of each frame disagree with ``motions``, in px, each weighted by
+        its say; NaN for frames that no closed loop of registrations checks.
+    confidence : ndarray of shape (n_frames,)
+        Probability that each motion is right; 0 for frames that nothing ties to the first.
+    """
+
+    motions: list[Motion]
+    closure: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+
+Edge = tuple[int, int]
+
+
+def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Trajectory:
+    """Find the motions that agree best with the registrations of many pairs of frames.
+
+    Weighted least squares over all pairs, whose weights fall with the residual and whose
+    candidates are chosen so that loops close: a pair that is wrong, or off by a lattice vector,
+    is outvoted and does not pull.
+
+    Parameters
+    ----------
+    registrations : mapping of (i, j) to Registration
+        Registration of frame i to frame j, for as many pairs as there are.
+    n_frames : int
+        Number of frames.
+
+    Returns
+    -------
+    Trajectory
+        A named tuple of motions, closure and confidence.
+
+    Raises
+    ------
+    ValueError
+        If there is no registration, or one of a frame that doesn't exist or of differing shapes.
+
+    Examples
+    --------
+    >>> from stemkit.drift import Motion, Registration, reconcile
+    >>> def pair(drift, confidence):
+    ...     motion = Motion((64, 64), drift)
+    ...     return Registration(motion, confidence, ((motion, 1.0),), 1.0)
+    >>> right = {(0, 1): (3, 0), (1, 2): (3, 1), (2, 3): (3, 0), (0, 2): (6, 1), (1, 3): (6, 1)}
+    >>> pairs = {edge: pair(drift, 0.9) for edge, drift in right.items()}
+    >>> pairs[0, 3] = pair((20, 1), 0.9)
+    >>> reconcile(pairs, 4).motions[3].drift.round(1).tolist()
+    [9.0, 1.0]
+    """
+    shape = _check(registrations, n_frames)
+    corners = np.array([[y, x, 1.0] for y in (-0.5, 0.5) for x in (-0.5, 0.5)]).T
+    corners[:2] *= np.array(shape)[:, None]
+    tolerance = _TOLERANCE_PX + _TOLERANCE_SHARE * max(shape)
+    edges = list(registrations)
+    options = {edge: _options(registrations[edge]) for edge in edges}
+
+    chosen = _choose_by_loops(options, n_frames, tolerance)
+    placed = _place_along_tree(options, chosen, n_frames)
+    residual = np.zeros(len(edges))
+    say = np.zeros(len(edges))
+    before: tuple[int, ...] | None = None
+    for _ in range(_MAX_ROUNDS):
+        moved = np.zeros(len(edges))
+        for k, edge in enumerate(edges):
+            i, j = edge
+            off = [_distance(m @ placed[i] - placed[j], corners) for m, _ in options[edge]]
+            trust = [p / (1 + (r / tolerance) ** 2) for r, (_, p) in zip(off, options[edge], strict=True)]
+            best = int(np.argmax(trust))
+            chosen[edge] = best
+            residual[k], say[k] = off[best], options[edge][best][1]
+            # The square of Cauchy's weight: what is far off has no say left (Geman and McClure).
+            moved[k] = max(say[k], _LEAST_SAY) / (1 + (residual[k] / tolerance) ** 2) ** 2
+        solved = _solve(options, chosen, edges, moved, n_frames)
+        change = max(_distance(new - old, corners) for new, old in zip(solved, placed, strict=True))
+        placed = solved
+        state = tuple(chosen.values())
+        if change < 1e-3 and state == before:
+            break
+        before = state
+
+    agreement = 1 / (1 + (residual / tolerance) ** 2)
+    motions = [Motion(shape, m[:2, 2], m[:2, :2]) for m in placed]
+    if all(_is_rigid(r.motion) for r in registrations.values()):
+        motions = [
+            Motion.from_parameters(shape, drift=m.drift, rotation=m.rotation) for m in motions
+        ]
+    confidence = _confidence(edges, say * agreement, n_frames)
+    return Trajectory(motions, _closure(edges, residual, say * agreement, n_frames), confidence)
+
+
+def _check(registrations: Mapping[Edge, Registration], n_frames: int) -> tuple[int, int]:
+    if not registrations:
+        raise ValueError("registrations is empty; register at least one pair of frames.")
+    for i, j in registrations:
+        if not (0 <= i < n_frames and 0 <= j < n_frames and i != j):
+            raise ValueError(f"registrations has the pair {(i, j)}, but there are {n_frames} frames.")
+    shapes = {r.motion.shape for r in registrations.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"registrations are of frames of different shapes {sorted(shapes)}.")
+    return shapes.pop()
+
+
+def _options(registration: Registration) -> list[tuple[NDArray[np.float64], float]]:
+    """Return the candidates as 3 x 3 matrices about the centre, each with its probability."""
+    options = []
+    likeliest = max(registration.candidates[0][1], 1e-9)
+    for motion, weight in registration.candidates[:_N_CANDIDATES]:
+        matrix = np.eye(3)
+        matrix[:2, :2], matrix[:2, 2] = motion.matrix, motion.drift
+        options.append((matrix, registration.confidence * weight / likeliest))
+    return options
+
+
+def _choose_by_loops(
+    options: dict[Edge, list[tuple[NDArray[np.float64], float]]], n_frames: int, tolerance: float
+) -> dict[Edge, int]:
+    """Choose for each pair the candidate that closes the most triangles with likely others."""
+    support = {edge: np.array([0.1 * p for _, p in found]) for edge, found in options.items()}
+    for a, b, c in combinations(range(n_frames), 3):
+        sides = [_oriented(options, pair) for pair in ((a, b), (b, c), (a, c))]
+        if any(not side for side in sides):
+            continue
+        shapes = [len(side) for side in sides]
+        first, second, third = (np.stack([m for m, _ in side]) for side in sides)
+        around = np.einsum("jpq,iqr->ijpr", second, first)[:, :, None] - third[None, None]
+        off = np.hypot(around[..., 0, 2], around[..., 1, 2])
+        likely = np.ones(shapes)
+        for axis, side in enumerate(sides):
+            likely = likely * np.expand_dims([p for _, p in side], tuple({0, 1, 2} - {axis}))
+        vote = likely / (1 + (off / tolerance) ** 2) ** 2
+        for axis, pair in enumerate(((a, b), (b, c), (a, c))):
+            edge = pair if pair in support else pair[::-1]
+            support[edge] += vote.max(axis=tuple({0, 1, 2} - {axis}))
+    return {edge: int(np.argmax(found)) for edge, found in support.items()}
+
+
+def _oriented(
+    options: dict[Edge, list[tuple[NDArray[np.float64], float]]], pair: Edge
+) -> list[tuple[NDArray[np.float64], float]]:
+    if pair in options:
+        return options[pair]
+    return [(np.linalg.inv(m), p) for m, p in options.get(pair[::-1], [])]
+
+
+def _place_along_tree(
+    options: dict[Edge, list[tuple[NDArray[np.float64], float]]],
+    chosen: dict[Edge, int],
+    n_frames: int,
+) -> list[NDArray[np.float64]]:
+    """Place the frames one by one, always by the likeliest registration to a placed one."""
+    placed: dict[int, NDArray[np.float64]] = {0: np.eye(3)}
+    while True:
+        reachable = [
+            (options[i, j][k][1], (i, j)) for (i, j), k in chosen.items() if (i in placed) != (j in placed)
+        ]
+        if not reachable:
+            # What nothing ties to the first frame stays where it is.
+            return [placed.get(i, np.eye(3)) for i in range(n_frames)]
+        _, (i, j) = max(reachable)
+        matrix = options[i, j][chosen[i, j]][0]
+        if i in placed:
+            placed[j] = matrix @ placed[i]
+        else:
+            placed[i] = np.linalg.inv(matrix) @ placed[j]
+
+
+def _solve(
+    options: dict[Edge, list[tuple[NDArray[np.float64], float]]],
+    chosen: dict[Edge, int],
+    edges: list[Edge],
+    weights: NDArray[np.float64],
+    n_frames: int,
+) -> list[NDArray[np.float64]]:
+    """Solve ``placed[j] = option[i, j] @ placed[i]`` for all pairs by weighted least squares.
+
+    Each column of the placements obeys the same linear equations, so that one factorisation
+    serves the linear parts and the drifts.
+    """
+    left = np.zeros((2 * len(edges), 2 * n_frames))
+    right = np.zeros((2 * len(edges), 3))
+    for k, (i, j) in enumerate(edges):
+        matrix = options[i, j][chosen[i, j]][0]
+        rows = slice(2 * k, 2 * k + 2)
+        root = np.sqrt(weights[k])
+        left[rows, 2 * j : 2 * j + 2] = root * np.eye(2)
+        left[rows, 2 * i : 2 * i + 2] = -root * matrix[:2, :2]
+        right[rows, 2] = root * matrix[:2, 2]
+    identity = np.eye(2, 3)
+    right -= left[:, :2] @ identity
+    rest = np.linalg.lstsq(left[:, 2:], right, rcond=1e-9)[0].reshape(n_frames - 1, 2, 3)
+    last = np.array([[0.0, 0.0, 1.0]])
+    return [np.eye(3), *(np.vstack([part, last]) for part in rest)]
+
+
+def _distance(difference: NDArray[np.float64], corners: NDArray[np.float64]) -> float:
+    """Return how far two placements are apart, root mean square over the frame's corners."""
+    return float(np.sqrt(np.mean(np.sum((difference @ corners)[:2] ** 2, axis=0))))
+
+
+def _is_rigid(motion: Motion) -> bool:
+    return bool(np.allclose(motion.matrix @ motion.matrix.T, np.eye(2), atol=1e-9))
+
+
+def _confidence(
+    edges: list[Edge], trust: NDArray[np.float64], n_frames: int
+) -> NDArray[np.float64]:
+    """Return the probability of the likeliest chain of registrations from the first frame."""
+    confidence = np.zeros(n_frames)
+    confidence[0] = 1.0
+    for _ in range(n_frames - 1):
+        for (i, j), p in zip(edges, trust, strict=True):
+            confidence[j] = max(confidence[j], p * confidence[i])
+            confidence[i] = max(confidence[i], p * confidence[j])
+    return confidence
+
+
+def _closure(
+    edges: list[Edge],
+    residual: NDArray[np.float64],
+    trust: NDArray[np.float64],
+    n_frames: int,
+) -> NDArray[np.float64]:
+    closure = np.full(n_frames, np.nan)
+    if len(edges) < n_frames:
+        return closure
+    for frame in range(n_frames):
+        mine = [k for k, edge in enumerate(edges) if frame in edge]
+        if len(mine) > 1:
+            weights = np.maximum(trust[mine], _LEAST_SAY)
+            closure[frame] = np.sqrt(np.average(residual[mine] ** 2, weights=weights))
+    return closure
