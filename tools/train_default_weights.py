@@ -1,6 +1,6 @@
 """Train the weights that stemkit ships for DriftDecayModel.
 
-    python tools/train_default_weights.py --steps 3000 --seed 0
+    python tools/train_default_weights.py --steps 1500 --seed 0
 
 Run again after an interruption, it goes on from the last checkpoint and ends with the same
 weights. A GPU is used where there is one; ``--channels 32 64 128 --side 128`` is the paper's size.
@@ -15,6 +15,7 @@ from typing import Annotated
 import torch
 import typer
 
+from stemkit.drift._evidence import N_EVIDENCE
 from stemkit.drift._pairs import SPACING
 from stemkit.drift._training import train_network
 from stemkit.engine import save_weights
@@ -28,22 +29,22 @@ def main(
     / "stemkit/weights/drift_decay.safetensors",
     checkpoint_dir: Annotated[Path, typer.Option(help="Where to keep checkpoints.")] = ROOT
     / "build/drift_decay",
-    steps: int = 3000,
+    steps: int = 1500,
     seed: int = 0,
     channels: tuple[int, int, int] = (16, 32, 64),
     side: int = 96,
     batch_size: int = 16,
-    lr: float = 2e-3,
+    lr: float = 1e-3,
     device: str = "auto",
 ) -> None:
     """Train, resuming where there is a checkpoint, and write weights and card."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = DegradationNet(channels=channels)
+        module = DegradationNet(channels=channels, n_evidence=N_EVIDENCE)
     result = train_network(
         module,
         max_steps=steps,
-        steps_per_epoch=250,
+        steps_per_epoch=100,
         batch_size=batch_size,
         side=side,
         lr=lr,
@@ -65,8 +66,9 @@ def main(
         {
             "network": "DegradationNet",
             "channels": list(channels),
+            "n_evidence": N_EVIDENCE,
             "data": f"synthetic pairs of {side} x {side} px, lattice vectors of {SPACING} px, "
-            "fresh in every step; a fifth of them drifted, the others aligned to 0.5 px",
+            "fresh in every step; a tenth of them drifted, the others aligned to 0.5 px",
             "steps": result.n_steps,
             "batch_size": batch_size,
             "lr": lr,

@@ -13,6 +13,8 @@ from .._scene import Scene
 from .._validation import Float32Array
 from ..datasets._lattices import Content, make_scene
 from ..degradation import DamagePattern, damage_pattern, decay_map, degrade, record
+from ..networks.degradation import T_MAX
+from ._evidence import evidence_maps
 
 # Windows over which mean and contrast are taken, in px of the network's frames: a few lattice
 # vectors of the 6 to 20 px it learns from.
@@ -56,8 +58,8 @@ def synthetic_batch(
     batch_size: int,
     side: int = 128,
     frames: Sequence[Float32Array] = (),
-    unaligned: float = 0.2,
-) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array, Float32Array]:
+    unaligned: float = 0.1,
+) -> tuple[Float32Array, ...]:
     """Make a batch of normalised pairs with their truth at a time in between.
 
     Parameters
@@ -70,22 +72,22 @@ def synthetic_batch(
         Side of the square frames in px.
     frames : sequence of ndarray, default=()
         Frames of one's own without noise; half of the batch is then cut from them.
-    unaligned : float, default=0.2
+    unaligned : float, default=0.1
         Share of the pairs that moved, for the motion head; the others are aligned up to what a
         registration leaves.
 
     Returns
     -------
-    first, second, t, decay, theta : ndarray
-        (n, 1, side, side) twice, (n,) in 0..100, (n, 1, side, side) and (n, 3): angle in radians
-        and translation (x, y) in half-widths, second frame to first.
+    first, second, t, evidence, decay, theta : ndarray
+        (n, 1, side, side) twice, (n,) in 0..100, (n, N_EVIDENCE, side, side), (n, 1, side, side)
+        and (n, 3): angle in radians and translation (x, y) in half-widths, second frame to first.
     """
     samples = [
         _synthetic_pair(rng, side, frames if index % 2 else (), unaligned)
         for index in range(batch_size)
     ]
-    first, second, t, decay, theta = (np.stack(part) for part in zip(*samples, strict=True))
-    return first[:, None], second[:, None], t, decay[:, None], theta
+    first, second, t, evidence, decay, theta = map(np.stack, zip(*samples, strict=True))
+    return first[:, None], second[:, None], t, evidence, decay[:, None], theta
 
 
 def _synthetic_pair(
@@ -118,18 +120,13 @@ def _synthetic_pair(
         record(frame, dose=dose, background=float(level), random_state=rng)
         for frame, level in zip(signal, background, strict=True)
     )
+    evidence = evidence_maps(first, second)
     first, second = normalize_pair(first, second)
-    t = rng.uniform(0, 1) if rng.random() < 0.5 else 1.0
-    # A share of the damage that grows linearly in time, or exponentially as with a constant dose
-    # rate; where it has reached 1 neither tells them apart.
-    at_t = 1 - t * (1 - decay) if rng.random() < 0.5 else decay**t
-    return (
-        first,
-        second,
-        np.array(100 * t, dtype=np.float32),
-        at_t.astype(np.float32),
-        motion_to_theta(motion),
-    )
+    t = rng.uniform(0, 1) if rng.random() < 0.3 else 1.0
+    # At a constant dose rate signal decays exponentially.
+    at_t = (decay**t).astype(np.float32)
+    time = np.array(T_MAX * t, dtype=np.float32)
+    return first, second, time, evidence, at_t, motion_to_theta(motion)
 
 
 def _random_damage(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[DamagePattern, float]:

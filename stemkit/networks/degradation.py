@@ -15,6 +15,9 @@ from torch.nn import functional as F
 T_MAX = 100.0
 """The second frame's time in released units; the first frame's is 0."""
 
+# A decay of 0 has no power below 1 but 0: the least one, so that time matters where all is lost.
+_LEAST_DECAY = 0.01
+
 
 class PairFeatures(NamedTuple):
     """What the encoder makes of a pair of frames; it does not depend on the time."""
@@ -49,6 +52,10 @@ class DegradationNet(nn.Module):
         Features at full, half and quarter resolution.
     dropout : float, default=0.1
         Share of the motion head's features that is dropped in training.
+    n_evidence : int, default=0
+        Number of estimates of the decay that are given with each pair. The decay map is then a
+        mean of these and of the network's own, weighted pixel by pixel by the network: it chooses
+        between measurements and does not have to invent one. 0 is the paper's network.
 
     Notes
     -----
@@ -71,10 +78,14 @@ class DegradationNet(nn.Module):
     """
 
     def __init__(
-        self, channels: tuple[int, int, int] = (32, 64, 128), dropout: float = 0.1
+        self,
+        channels: tuple[int, int, int] = (32, 64, 128),
+        dropout: float = 0.1,
+        n_evidence: int = 0,
     ) -> None:
         super().__init__()
         c1, c2, c3 = channels
+        self.n_evidence = n_evidence
         self.time_embed = nn.Sequential(nn.Linear(1, 2 * c3), nn.ReLU(), nn.Linear(2 * c3, 2 * c3))
         self.enc1 = _double_conv(1, c1)
         self.enc2 = _double_conv(c1, c2)
@@ -87,6 +98,12 @@ class DegradationNet(nn.Module):
         self.up1 = nn.ConvTranspose2d(c2, c1, 2, stride=2)
         self.dec1 = _double_conv(3 * c1, c1)
         self.out_lambda = nn.Sequential(nn.Conv2d(c1, 1, 3, padding=1), nn.Sigmoid())
+        if n_evidence:
+            self.out_weights = nn.Sequential(
+                nn.Conv2d(c1 + n_evidence, c1, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(c1, n_evidence + 1, 3, padding=1),
+            )
         self.out_theta = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -96,7 +113,9 @@ class DegradationNet(nn.Module):
             nn.Linear(64, 3),
         )
 
-    def forward(self, x0: Tensor, xT: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x0: Tensor, xT: Tensor, t: Tensor | float, evidence: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Give the motion and the decay map of a batch of pairs at time t.
 
         Parameters
@@ -105,6 +124,8 @@ class DegradationNet(nn.Module):
             First and second frames, scaled to 0..1.
         t : Tensor of shape (B,) or float
             Time from 0 (first frame) to 100 (second frame).
+        evidence : Tensor of shape (B, n_evidence, H, W), optional
+            Estimates of the decay at the second frame, in 0..1.
 
         Returns
         -------
@@ -117,7 +138,7 @@ class DegradationNet(nn.Module):
         """
         features = self.encode(x0, xT)
         bottleneck = self._at_time(features, t)
-        return self.out_theta(bottleneck), self._draw(features, bottleneck)
+        return self.out_theta(bottleneck), self._draw(features, bottleneck, t, evidence)
 
     def encode(self, x0: Tensor, xT: Tensor) -> PairFeatures:
         """Read both frames once; each time that is asked for then costs a decoding only."""
@@ -131,9 +152,11 @@ class DegradationNet(nn.Module):
             x = F.max_pool2d(x, 2)
         return PairFeatures(self.bottleneck(_side_by_side(x)), tuple(skips), (height, width))
 
-    def decode(self, features: PairFeatures, t: Tensor | float) -> Tensor:
+    def decode(
+        self, features: PairFeatures, t: Tensor | float, evidence: Tensor | None = None
+    ) -> Tensor:
         """Draw the decay map, (B, 1, H, W), at time t (0..100) from what `encode` gave."""
-        return self._draw(features, self._at_time(features, t))
+        return self._draw(features, self._at_time(features, t), t, evidence)
 
     def motion(self, features: PairFeatures, t: Tensor | float = T_MAX) -> Tensor:
         """Read the motion, (B, 3): angle, x, y, off what `encode` gave.
@@ -144,16 +167,28 @@ class DegradationNet(nn.Module):
         return self.out_theta(self._at_time(features, t))
 
     def _at_time(self, features: PairFeatures, t: Tensor | float) -> Tensor:
-        joined = features.joined
-        times = torch.as_tensor(t, dtype=torch.float32, device=joined.device).expand(len(joined))
-        return joined + self.time_embed(times[:, None] / T_MAX)[:, :, None, None]
+        share = _share_of_time(t, features.joined)
+        return features.joined + self.time_embed(share[:, None])[:, :, None, None]
 
-    def _draw(self, features: PairFeatures, x: Tensor) -> Tensor:
+    def _draw(
+        self, features: PairFeatures, x: Tensor, t: Tensor | float, evidence: Tensor | None
+    ) -> Tensor:
         levels = ((self.up1, self.dec1), (self.up2, self.dec2), (self.up3, self.dec3))
         for skip, (up, level) in zip(reversed(features.skips), reversed(levels), strict=True):
             x = level(torch.cat([up(x), skip], dim=1))
         height, width = features.size
-        return self.out_lambda(x)[..., :height, :width]
+        own = self.out_lambda(x)[..., :height, :width]
+        if evidence is None:
+            return own
+        # At a constant dose rate what is left at the second frame was left by its power before.
+        earlier = evidence.clamp(min=_LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
+        weights = self.out_weights(torch.cat([x[..., :height, :width], earlier], dim=1)).softmax(dim=1)
+        return (weights * torch.cat([earlier, own], dim=1)).sum(dim=1, keepdim=True)
+
+
+def _share_of_time(t: Tensor | float, like: Tensor) -> Tensor:
+    times = torch.as_tensor(t, dtype=torch.float32, device=like.device)
+    return times.expand(len(like)) / T_MAX
 
 
 def _side_by_side(x: Tensor) -> Tensor:

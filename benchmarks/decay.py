@@ -1,0 +1,162 @@
+"""How well decay is told: the paper's test, ten strengths of three kinds of damage, no drift.
+
+    python benchmarks/decay.py
+
+Amplitude error is the least-squares amplitude of the predicted damage on the true unit pattern,
+against the true strength, mean over the ten strengths; MAE is that of the map. Peers in the same
+run: the ratio of smoothed frames, and a CNN that sees patches, as the paper's baseline does,
+trained here on the same synthetic pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import _report
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import nn
+
+from stemkit import DriftDecayModel
+from stemkit.datasets import make_damage_sequence, make_scene
+from stemkit.drift._pairs import normalize_pair, synthetic_batch
+from stemkit.engine import StreamSource, fit_module
+
+KINDS = ("gaussian", "perlin", "random")
+SHAPE = (256, 256)
+PATCH = 32
+# Read off the figure of the AtomDiffuser paper; clean frames.
+PAPER = {"gaussian": 0.014, "perlin": 0.021, "random": 0.024}
+PAPER_CNN = {"gaussian": 0.11, "perlin": 0.07, "random": 0.05}
+
+Estimator = Callable[[NDArray], NDArray]
+
+
+def smoothed_ratio(frames: NDArray, sigma: float = 8.0, background: float = 0.0) -> NDArray:
+    """Damage as 1 - ratio of smoothed frames, with the true background taken off."""
+    smooth = np.stack([ndimage.gaussian_filter(frame, sigma) for frame in frames]) - background
+    return 1 - (smooth / np.maximum(smooth[0], 1e-3)).clip(0, 1)
+
+
+class PatchCNN(nn.Sequential):
+    """A classifier-like CNN: one number of decay for a patch of both frames."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(2, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(64, 1), nn.Sigmoid(),
+        )  # fmt: skip
+
+
+def train_patch_cnn(steps: int, seed: int) -> PatchCNN:
+    """Train the baseline on patches of the synthetic pairs that the network learns from."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        cnn = PatchCNN()
+
+    def make_batch(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second, _, decay, _ = synthetic_batch(rng, batch_size=8, side=96, unaligned=0.0)
+        pair = torch.from_numpy(np.concatenate([first, second, decay], axis=1))
+        patches = pair.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)
+        patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, PATCH, PATCH)
+        return patches[:, :2], patches[:, 2:].mean(dim=(1, 2, 3))[:, None]
+
+    fit_module(
+        cnn,
+        lambda module, batch: (module(batch[0]) - batch[1]).abs().mean(),
+        StreamSource(make_batch, random_state=seed),
+        max_steps=steps,
+        device="cpu",
+    )
+    return cnn
+
+
+def patchwise(cnn: PatchCNN, frames: NDArray) -> NDArray:
+    """Damage from the baseline: patches that overlap by half, drawn smoothly between."""
+    damage = []
+    with torch.inference_mode():
+        for frame in frames:
+            pair = torch.from_numpy(np.stack(normalize_pair(frames[0], frame)))[None]
+            patches = pair.unfold(2, PATCH, PATCH // 2).unfold(3, PATCH, PATCH // 2)
+            n_rows, n_columns = patches.shape[2:4]
+            patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 2, PATCH, PATCH)
+            grid = 1 - cnn(patches).reshape(n_rows, n_columns).numpy()
+            # Middles of the patches lie at PATCH / 2 + i PATCH / 2.
+            place = [(np.arange(n) + 0.5) / (PATCH / 2) - 1 for n in frame.shape]
+            y, x = np.meshgrid(*place, indexing="ij")
+            damage.append(ndimage.map_coordinates(grid, [y, x], order=1, mode="nearest"))
+    return np.stack(damage)
+
+
+def of_model(model: DriftDecayModel, frames: NDArray) -> NDArray:
+    """Damage from stemkit, told that nothing moved."""
+    still = pd.DataFrame(0.0, index=range(len(frames)), columns=["dy", "dx"])
+    return 1 - model.decay_maps(frames, trajectory=still)
+
+
+def errors(estimate: NDArray, series: dict, where: NDArray) -> tuple[float, float]:
+    """Amplitude error and MAE over a sequence, each the mean over the strengths."""
+    amplitude, mae = [], []
+    for damage, pattern, decay, strength in zip(
+        estimate, series["pattern"], series["decay"], series["strength"], strict=True
+    ):
+        unit = pattern[where].astype(float)
+        amplitude.append(abs((damage[where] * unit).sum() / (unit**2).sum() - strength))
+        mae.append(np.abs(damage[where] - (1 - decay[where])).mean())
+    return float(np.mean(amplitude)), float(np.mean(mae))
+
+
+def main(
+    scenes: Annotated[int, typer.Option(help="Specimens of each kind.")] = 5,
+    seed: int = 2026,
+    cnn_steps: int = 600,
+    weights: str = "default",
+) -> None:
+    """Run all and print the tables."""
+    model = DriftDecayModel(weights=weights, max_epochs=0)
+    cnn = train_patch_cnn(cnn_steps, seed)
+    rows = []
+    for content in ("perfect", "aperiodic"):
+        for noise, dose, background in (("clean", None, 0.0), ("dose 10", 10.0, 0.1)):
+            methods: dict[str, Estimator] = {
+                "stemkit": lambda frames: of_model(model, frames),
+                "patch CNN": lambda frames: patchwise(cnn, frames),
+                "smoothed ratio": lambda frames: smoothed_ratio(frames),
+                "ratio, background known": lambda frames, b=background: smoothed_ratio(
+                    frames, background=b
+                ),
+            }
+            for kind in KINDS:
+                for index in range(scenes):
+                    rng = np.random.default_rng([seed, index])
+                    scene = make_scene(SHAPE, content=content, random_state=rng)
+                    series = make_damage_sequence(
+                        kind, shape=SHAPE, scene=scene, dose=dose, background=background,
+                        random_state=rng,
+                    )  # fmt: skip
+                    # Where there is vacuum there is nothing to be damaged.
+                    local = ndimage.gaussian_filter(series.clean[0] - background, 8)
+                    where = local > 0.2 * np.percentile(local, 90)
+                    for name, method in methods.items():
+                        amplitude, mae = errors(method(series.frames), series, where)
+                        rows.append((content, noise, kind, name, amplitude, mae))
+    columns = ["specimen", "frames", "damage", "method", "amplitude error", "MAE"]
+    table = pd.DataFrame(rows, columns=columns).groupby(columns[:4], sort=False).mean()
+    table = table.unstack("damage").round(4)
+    _report.print_table(
+        f"Decay: ten strengths, {scenes} specimens of {SHAPE[0]} x {SHAPE[1]} px a cell",
+        table,
+        notes=f"AtomDiffuser's paper (clean, read off its figure): amplitude error {PAPER}; "
+        f"its CNN baseline {PAPER_CNN}.",
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

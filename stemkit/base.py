@@ -1,0 +1,52 @@
+"""The contract that every estimator of frames keeps with scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sklearn.base import BaseEstimator
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+    from torch import Tensor, nn
+
+
+class FrameEstimator(BaseEstimator):
+    """Base of estimators whose ``X`` is a stack of frames and whose network is ``module_``.
+
+    A fitted estimator pickles with its weights as NumPy arrays: what a GPU has trained opens on a
+    CPU, and nothing of torch is in the file.
+    """
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = self.get_params().get("random_state", 0) is None
+        return tags
+
+    @staticmethod
+    def _build_module(weights: Mapping[str, Tensor]) -> nn.Module:
+        """Make the network that these weights belong to."""
+        raise TypeError("an estimator with a module_ has to say how it is built")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__().copy()
+        module = state.pop("module_", None)
+        if module is not None:
+            state["_weights"] = {
+                key: value.detach().cpu().numpy() for key, value in module.state_dict().items()
+            }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = state.copy()
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is not None:
+            import torch
+
+            # Copied, since what is read from a memory map can't be trained further.
+            tensors = {key: torch.tensor(value) for key, value in weights.items()}
+            self.module_ = self._build_module(tensors).eval()

@@ -1,0 +1,41 @@
+"""An aligned stack that knows where it holds data."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class AlignedStack(np.ndarray):
+    """Frames aligned to the first: an ndarray with a ``mask``, True where a frame holds data.
+
+    Slices along the frames keep their part of the mask; anything else, arithmetic included, gives
+    what it gives for an ndarray, without a mask.
+    """
+
+    mask: NDArray[np.bool_] | None
+
+    def __new__(cls, frames: NDArray, mask: NDArray[np.bool_] | None = None) -> Self:
+        stack = np.asarray(frames).view(cls)
+        stack.mask = mask
+        return stack
+
+    def __array_finalize__(self, other: Any) -> None:
+        # A view of any other shape would carry a mask that does not fit it.
+        self.mask = None
+
+    def __array_wrap__(
+        self, array: NDArray, context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        return array[()] if return_scalar else np.asarray(array)
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        if self.mask is None or not isinstance(part, np.ndarray):
+            return part
+        return AlignedStack(part, self.mask[key])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AlignedStack, (np.asarray(self), self.mask)

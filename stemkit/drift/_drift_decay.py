@@ -1,0 +1,594 @@
+"""DriftDecayModel: drift, beam damage and what lay in between, from a series of frames."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from sklearn.base import TransformerMixin
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .._motion import Motion, coverage, warp
+from .._random import RandomState, check_seed
+from .._validation import Float32Array, check_frames, check_pair, check_pairs, check_times
+from ..base import FrameEstimator
+from ..engine import load_weights, put_weights, read_checkpoint
+from ..networks.degradation import T_MAX, DegradationNet
+from ._aligned import AlignedStack
+from ._critical_dose import CriticalDose, fit_critical_dose
+from ._decay import bin_frame, choose_binning, decay_between, to_unit_range, unbin_map
+from ._evidence import N_EVIDENCE
+from ._pairs import WINDOW, normalize_pair, theta_to_motion
+from ._registration import MotionKind, Registration, register
+from ._state import DriftDecayState, LowConfidenceWarning
+from ._table import frame_pairs, motions_from_table, trajectory_table
+from ._training import train_network
+from ._trajectory import reconcile
+
+DEFAULT_WEIGHTS = "drift_decay"
+# Below this a drift is as likely wrong as right.
+_TRUSTED = 0.5
+_STEPS_PER_EPOCH = 25
+_BATCH_SIZE = 8
+_SIDE = 96
+_LEARNING_RATE = 2e-4
+_LEARNING_RATE_FROM_SCRATCH = 2e-3
+
+
+class DriftDecayModel(TransformerMixin, FrameEstimator):
+    """Drift and beam damage between any two frames of a series, at any time in between.
+
+    Drift comes from a registration that holds on lattices which fade; decay comes from a network
+    that compares aligned frames and was trained on synthetic degradations.
+
+    Parameters
+    ----------
+    motion : {"rigid", "translation", "scan", "affine"}, default="rigid"
+        How frames may differ: by drift and rotation; by drift alone; by drift and its velocity
+        during the scan, which shears and stretches; by any linear map and drift.
+    registration : {"correlation", "network"}, default="correlation"
+        Where the motion comes from: coarse-to-fine correlation, or the network's own motion head,
+        as in the paper. The head knows no confidence: its own is 0.
+    weights : "default", path or None, default="default"
+        What the network starts from: the shipped weights, a safetensors file, or nothing. Without
+        ``fit``, and with weights given, they are used as they are.
+    max_epochs : int, default=2
+        Epochs of ``fit``, each of 25 steps of 8 synthetic pairs; 0 leaves the weights as they are.
+    binning : "auto" or int, default="auto"
+        Pixels that are averaged before the network looks at a frame. "auto" makes the frame's
+        structure as fine as that of the network's training.
+    device : str, default="auto"
+        "auto" takes a GPU where there is one.
+    precision : str, default="auto"
+        As for lightning-fabric: "32-true", "bf16-mixed", "16-mixed".
+    checkpoint_dir : path or None, default=None
+        Where ``fit`` keeps checkpoints; a fit that was killed goes on from there.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the synthetic pairs.
+    verbose : int, default=0
+        1 shows progress.
+
+    Attributes
+    ----------
+    module_ : DegradationNet
+        The network, called as ``module_(x0, xT, t)`` with t in 0..100.
+    binning_ : int
+        Binning that ``fit`` chose; it is then used for every pair.
+    history_ : DataFrame
+        One row an epoch.
+    n_epochs_ : int
+        Epochs that ``fit`` ran.
+
+    References
+    ----------
+    Wang, Zheng, He and Razi, "AtomDiffuser: Time-Aware Degradation Modeling for Drift and Beam
+    Damage in STEM Imaging", ICCV Workshops 2025.
+
+    Examples
+    --------
+    >>> from stemkit import DriftDecayModel
+    >>> from stemkit.datasets import make_drift_pairs
+    >>> data = make_drift_pairs(1, shape=(128, 128), max_drift=0.05, random_state=3)
+    >>> state = DriftDecayModel(max_epochs=0).fit(data.pairs).predict(data.pairs[0], t=0.5)
+    >>> state.frame.shape, bool(abs(2 * state.drift - data.drift[0]).max() < 1)
+    ((128, 128), True)
+    """
+
+    def __init__(
+        self,
+        *,
+        motion: MotionKind = "rigid",
+        registration: Literal["correlation", "network"] = "correlation",
+        weights: str | os.PathLike[str] | None = "default",
+        max_epochs: int = 2,
+        binning: Literal["auto"] | int = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
+        self.motion = motion
+        self.registration = registration
+        self.weights = weights
+        self.max_epochs = max_epochs
+        self.binning = binning
+        self.device = device
+        self.precision = precision
+        self.checkpoint_dir = checkpoint_dir
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Make a model of the weights that the paper's authors released.
+
+        Parameters
+        ----------
+        path : path
+            A ``.pth`` file in the released layout; nothing in it is executed.
+        **parameters
+            Parameters of the model.
+
+        Returns
+        -------
+        DriftDecayModel
+            Ready to predict. Its network takes frames scaled to 0..1.
+        """
+        model = cls(**parameters)
+        weights = read_checkpoint(path)
+        model.module_ = _network_of(weights, str(path))
+        model.units_ = "released"
+        model.history_ = pd.DataFrame()
+        model.n_epochs_ = 0
+        return model
+
+    def fit(self, X: ArrayLike, y: None = None) -> Self:
+        """Adapt the network to a series: learn from synthetic degradations of its frames.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_pairs, 2, H, W)
+            A stack, or pairs with the earlier frame first.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        DriftDecayModel
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` or a parameter is not what it should be.
+        """
+        self._check_parameters()
+        frames = (
+            check_pairs(X).reshape(-1, *np.shape(X)[2:]) if np.ndim(X) == 4 else check_frames(X)
+        )
+        seed = check_seed(self.random_state)
+        self.binning_ = (
+            choose_binning(frames[0]) if isinstance(self.binning, str) else int(self.binning)
+        )
+        module = self._starting_network(seed)
+        n_steps = self.max_epochs * _STEPS_PER_EPOCH
+        self.history_ = pd.DataFrame()
+        if n_steps:
+            # What is left of the noise is in both frames of a synthetic pair and says nothing of
+            # damage; new noise is added to each.
+            own = [ndimage.gaussian_filter(bin_frame(f, self.binning_), 1.0) for f in frames]
+            result = train_network(
+                module,
+                frames=own,
+                max_steps=n_steps,
+                steps_per_epoch=_STEPS_PER_EPOCH,
+                batch_size=_BATCH_SIZE,
+                side=_SIDE,
+                lr=_LEARNING_RATE_FROM_SCRATCH if self.weights is None else _LEARNING_RATE,
+                random_state=seed,
+                checkpoint_dir=self.checkpoint_dir,
+                device=self.device,
+                precision=self.precision,
+                verbose=self.verbose,
+            )
+            self.history_ = result.history
+        self.module_ = module.eval()
+        self.units_ = "local"
+        self.n_epochs_ = len(self.history_)
+        return self
+
+    def predict(self, pair: ArrayLike, t: ArrayLike = 1.0) -> DriftDecayState:
+        """Say how two frames are related at a time between them.
+
+        Parameters
+        ----------
+        pair : array-like of shape (2, H, W)
+            The earlier frame first.
+        t : float or array-like of shape (n_times,), default=1.0
+            0 is the first frame, 1 the second.
+
+        Returns
+        -------
+        DriftDecayState
+            Drift, rotation, decay and predicted frame at ``t``; motion, confidence and candidates.
+
+        Warns
+        -----
+        LowConfidenceWarning
+            Where the frames do not determine the drift.
+        """
+        first, second = check_pair(pair)
+        times = check_times(t)
+        self._check_parameters()
+        found = self._register(first, second)
+        if self.registration == "correlation" and found.confidence < _TRUSTED:
+            warnings.warn(
+                f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
+                f"may be vacuum, perfectly periodic or without overlap; look at `candidates`.",
+                LowConfidenceWarning,
+                stacklevel=2,
+            )
+        motion = found.motion
+        asked = np.atleast_1d(times)
+        aligned, overlap = _align(second, motion)
+        decay = self._decay(first, aligned, overlap, asked)
+        frames = _predict_frames(first, aligned, overlap, decay, motion, asked, self._bin(first))
+        steps = [motion.at(float(time)) for time in asked]
+        drift = np.stack([step.drift for step in steps])
+        rotation = np.array([step.rotation for step in steps])
+        single = times.ndim == 0
+        return DriftDecayState(
+            t=float(times) if single else times,
+            drift=drift[0] if single else drift,
+            rotation=float(rotation[0]) if single else rotation,
+            decay=decay[0] if single else decay,
+            frame=frames[0] if single else frames,
+            motion=motion,
+            confidence=found.confidence,
+            candidates=found.candidates,
+            overlap=overlap,
+        )
+
+    def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
+        """Follow the specimen through a stack.
+
+        Drift is estimated over all pairs of frames (up to 16 frames; beyond, over lags of powers
+        of two) and reconciled, so that one wrong pair is outvoted.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series.
+        times : array-like of shape (n_frames,), optional
+            When each frame was taken; the frame's number by default.
+
+        Returns
+        -------
+        DataFrame
+            One row a frame, all relative to the first: ``time``, ``dy`` and ``dx`` (px),
+            ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
+            ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px: how far
+            the pairs of this frame are from agreeing).
+        """
+        frames = check_frames(stack, name="stack", min_frames=2)
+        self._check_parameters()
+        when = _check_axis(times, len(frames), "times") if times is not None else None
+        pairs = frame_pairs(len(frames))
+        found = {
+            (i, j): self._register(frames[i], frames[j])
+            for i, j in tqdm(pairs, desc="drift", unit="pair", disable=self.verbose < 1)
+        }
+        table = trajectory_table(*reconcile(found, len(frames)))
+        decay = self.decay_maps(frames, trajectory=table)
+        table.insert(
+            table.columns.get_loc("confidence"),
+            "mean_damage",
+            [_mean_over_specimen(frames[0], 1 - left) for left in decay],
+        )
+        table.insert(0, "time", np.arange(len(frames), dtype=float) if when is None else when)
+        doubtful = table.index[table["confidence"] < _TRUSTED].tolist()
+        if doubtful and self.registration == "correlation":
+            warnings.warn(
+                f"The drift of frames {doubtful} has a confidence below {_TRUSTED}: they may be "
+                f"vacuum, perfectly periodic or without overlap with the others.",
+                LowConfidenceWarning,
+                stacklevel=2,
+            )
+        return table
+
+    def transform(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = None,
+        fill: str | float = "edge",
+    ) -> AlignedStack:
+        """Align a stack to its first frame.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series.
+        trajectory : DataFrame, optional
+            What :meth:`trajectory` gave, to save the time of doing it again.
+        fill : {"edge", "reflect"} or float, default="edge"
+            What to put where a frame holds no data.
+
+        Returns
+        -------
+        AlignedStack of shape (n_frames, H, W), float32
+            An array; its ``mask`` is True where the frame holds data.
+        """
+        frames = check_frames(stack, name="stack")
+        motions = self._motions(frames, trajectory)
+        aligned = np.empty_like(frames)
+        mask = np.empty(frames.shape, dtype=bool)
+        for index, motion in enumerate(motions):
+            aligned[index] = warp(frames[index], motion.inverse(), fill=fill)
+            mask[index] = coverage(motion.inverse())
+        return AlignedStack(aligned, mask)
+
+    def decay_maps(
+        self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
+    ) -> Float32Array:
+        """Return the decay from the first frame to each.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series.
+        trajectory : DataFrame, optional
+            What :meth:`trajectory` gave.
+
+        Returns
+        -------
+        ndarray of shape (n_frames, H, W), float32
+            At the first frame's pixels; 1 for the first frame.
+        """
+        frames = check_frames(stack, name="stack")
+        motions = self._motions(frames, trajectory)
+        maps = np.ones_like(frames)
+        order = tqdm(range(1, len(frames)), desc="decay", unit="frame", disable=self.verbose < 1)
+        for index in order:
+            aligned, overlap = _align(frames[index], motions[index])
+            maps[index] = self._decay(frames[0], aligned, overlap, np.ones(1))[0]
+        return maps
+
+    def critical_dose(
+        self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
+    ) -> CriticalDose:
+        """Fit ``exp(-dose / D)`` to the signal of each place.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series, of at least three frames.
+        dose : array-like of shape (n_frames,)
+            Accumulated dose at each frame, rising, in any unit.
+        trajectory : DataFrame, optional
+            What :meth:`trajectory` gave.
+
+        Returns
+        -------
+        CriticalDose
+            Maps of D and of its standard error, in the unit of ``dose``.
+        """
+        frames = check_frames(stack, name="stack", min_frames=3)
+        exposure = _check_axis(dose, len(frames), "dose")
+        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
+
+    def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
+        """Say, without truth, how well predicted frames explain the second ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_pairs, 2, H, W)
+            A stack, of which consecutive frames are the pairs, or pairs.
+        y : None
+            Not used.
+        sample_weight : array-like of shape (n_pairs,), optional
+            Weight of each pair.
+
+        Returns
+        -------
+        float
+            Mean over the pairs of the share of the second frame's structure that the first one's,
+            moved and faded, accounts for: R^2 of the lightly smoothed frames less their local
+            means, within the overlap. 1 is perfect; shot noise keeps it below; 0 is what an
+            estimate of "all is damaged" would have.
+        """
+        pairs = check_pairs(X) if np.ndim(X) == 4 else _consecutive(check_frames(X, min_frames=2))
+        scores = [self._score_pair(first, second) for first, second in pairs]
+        return float(np.average(scores, weights=sample_weight))
+
+    def _score_pair(self, first: Float32Array, second: Float32Array) -> float:
+        motion = self._register(first, second).motion
+        aligned, overlap = _align(second, motion)
+        binning = self._bin(first)
+        decay = bin_frame(self._decay(first, aligned, overlap, np.ones(1))[0], binning)
+        there, seen = (_structure(bin_frame(f, binning)) for f in (first, aligned))
+        inside = bin_frame(overlap.astype(np.float32), binning) == 1
+        if not inside.any() or not seen[inside].any():
+            return 0.0
+        residual = seen - decay * there
+        return 1 - float((residual[inside] ** 2).sum() / (seen[inside] ** 2).sum())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    @staticmethod
+    def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
+        return _network_of(weights, "weights")
+
+    def _check_parameters(self) -> None:
+        for name, allowed in (
+            ("motion", get_args(MotionKind)),
+            ("registration", ("correlation", "network")),
+        ):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}; got {value!r}.")
+        if not isinstance(self.max_epochs, (int, np.integer)) or self.max_epochs < 0:
+            raise ValueError(f"max_epochs must be an int of at least 0; got {self.max_epochs!r}.")
+        if self.binning != "auto" and (
+            not isinstance(self.binning, (int, np.integer)) or self.binning < 1
+        ):
+            raise ValueError(f'binning must be "auto" or an int of at least 1; got {self.binning!r}.')
+
+    def _starting_network(self, seed: int) -> DegradationNet:
+        if self.weights is not None:
+            name = DEFAULT_WEIGHTS if self.weights == "default" else self.weights
+            return _network_of(load_weights(name), str(name))
+        with torch.random.fork_rng():
+            torch.default_generator.manual_seed(seed)
+            return DegradationNet(n_evidence=N_EVIDENCE)
+
+    def _network(self) -> tuple[DegradationNet, str]:
+        """Return the network and its units, from the shipped weights where nothing was fitted."""
+        if hasattr(self, "module_"):
+            return self.module_, self.units_
+        if self.weights is None:
+            raise NotFittedError(
+                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
+                'or use weights="default".'
+            )
+        return self._starting_network(0), "local"
+
+    def _bin(self, frame: Float32Array) -> int:
+        if isinstance(self.binning, str):
+            chosen = getattr(self, "binning_", None) or choose_binning(frame)
+        else:
+            chosen = int(self.binning)
+        return min(chosen, *frame.shape)
+
+    def _register(self, first: Float32Array, second: Float32Array) -> Registration:
+        if self.registration == "correlation":
+            return register(first, second, motion=self.motion)
+        module, units = self._network()
+        binning = self._bin(first)
+        small = [bin_frame(frame, binning) for frame in (first, second)]
+        scaled = (normalize_pair if units == "local" else to_unit_range)(*small)
+        device = next(module.parameters()).device
+        x0, xT = (torch.from_numpy(frame)[None, None].to(device) for frame in scaled)
+        module.eval()
+        with torch.inference_mode():
+            theta = module.motion(module.encode(x0, xT), T_MAX)[0].cpu().numpy()
+        motion = theta_to_motion(theta, small[0].shape).rescaled(binning, first.shape)
+        if self.motion == "translation":
+            motion = Motion(first.shape, motion.drift)
+        return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),))
+
+    def _motions(self, frames: Float32Array, trajectory: pd.DataFrame | None) -> list[Motion]:
+        if trajectory is None:
+            if len(frames) == 1:
+                return [Motion(frames.shape[1:])]
+            trajectory = self.trajectory(frames)
+        if len(trajectory) != len(frames):
+            raise ValueError(
+                f"trajectory has {len(trajectory)} rows for {len(frames)} frames; "
+                f"pass the table that trajectory() gave for this stack."
+            )
+        return motions_from_table(trajectory, frames.shape[1:])
+
+    def _decay(
+        self,
+        first: Float32Array,
+        aligned: Float32Array,
+        overlap: NDArray[np.bool_],
+        times: NDArray[np.float64],
+    ) -> Float32Array:
+        module, units = self._network()
+        binning = self._bin(first)
+        maps = decay_between(
+            module,
+            bin_frame(first, binning),
+            bin_frame(aligned, binning),
+            bin_frame(overlap.astype(np.float32), binning) == 1,
+            times,
+            units=units,
+            device=self.device,
+            precision=self.precision,
+        )
+        return np.stack([unbin_map(one, binning, first.shape) for one in maps])
+
+
+def _network_of(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
+    """Make the network whose widths are those of the weights, and fill it."""
+    names = [f"enc{level}.0.weight" for level in (1, 2, 3)]
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise ValueError(
+            f"{origin} does not hold weights of a degradation network: {missing[0]} is missing; "
+            f"use a file of this network."
+        )
+    with torch.random.fork_rng():
+        n_evidence = len(weights["out_weights.2.bias"]) - 1 if "out_weights.2.bias" in weights else 0
+        channels = tuple(len(weights[name]) for name in names)
+        module = DegradationNet(channels, n_evidence=n_evidence)
+    put_weights(module, weights, origin)
+    return module.eval()
+
+
+def _align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
+    back = motion.inverse()
+    return warp(second, back, fill="reflect"), coverage(back)
+
+
+def _structure(frame: Float32Array) -> Float32Array:
+    """Frame less its local mean, with the finest noise smoothed away."""
+    return ndimage.gaussian_filter(frame, 1.0) - ndimage.gaussian_filter(frame, WINDOW)
+
+
+def _mean_over_specimen(first: Float32Array, damage: Float32Array) -> float:
+    """Mean of the damage weighted by the first frame's local contrast: vacuum has no say."""
+    structure = _structure(first)
+    weight = ndimage.gaussian_filter(structure**2, WINDOW)
+    total = float(weight.sum(dtype=np.float64))
+    return float((weight * damage).sum(dtype=np.float64) / total) if total > 0 else 0.0
+
+
+def _predict_frames(
+    first: Float32Array,
+    aligned: Float32Array,
+    overlap: NDArray[np.bool_],
+    decay: Float32Array,
+    motion: Motion,
+    times: NDArray[np.float64],
+    binning: int,
+) -> Float32Array:
+    """Draw the frames in between: structure fades by the decay, the local mean goes over.
+
+    Damaged material need not go dark: what has lost its lattice may keep its mean intensity. So
+    the local mean runs from the first frame's to the second's, as it was seen there.
+    """
+    mean = ndimage.gaussian_filter(first, WINDOW * binning)
+    later = np.where(overlap, ndimage.gaussian_filter(aligned, WINDOW * binning), mean)
+    frames = np.empty((len(times), *first.shape), dtype=np.float32)
+    for index, t in enumerate(times):
+        share = np.float32(t)
+        faded = mean + share * (later - mean) + decay[index] * (first - mean)
+        frames[index] = first if t == 0 else warp(faded, motion.at(float(t)))
+    return frames
+
+
+def _consecutive(frames: Float32Array) -> Float32Array:
+    return np.stack([frames[:-1], frames[1:]], axis=1)
+
+
+def _check_axis(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
+    axis = np.asarray(values, dtype=np.float64)
+    if axis.shape != (n_frames,):
+        raise ValueError(f"{name} has shape {axis.shape}; give one number for each frame.")
+    if not np.isfinite(axis).all() or not (np.diff(axis) > 0).all():
+        raise ValueError(f"{name} must be finite and rise from frame to frame.")
+    return axis

@@ -1,0 +1,70 @@
+"""What is said of a pair of frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._motion import Motion
+from .._validation import Float32Array
+
+if TYPE_CHECKING:
+    from skimage.transform import AffineTransform, EuclideanTransform
+
+
+class LowConfidenceWarning(UserWarning):
+    """A drift was asked for that the frames do not determine."""
+
+
+@dataclass(frozen=True, eq=False)
+class DriftDecayState:
+    """How a pair of frames is related at a time between them.
+
+    With several times, ``t`` has one entry for each and so have, along their first axis,
+    ``drift``, ``rotation``, ``decay``, ``damage`` and ``frame``.
+
+    Parameters
+    ----------
+    t : float or ndarray of shape (n_times,)
+        0 is the first frame, 1 the second.
+    drift : ndarray of shape (2,) or (n_times, 2)
+        (dy, dx) in px, of the frame's centre: what lies at p in the first frame lies at p + drift.
+    rotation : float or ndarray of shape (n_times,)
+        Radians, counter-clockwise as seen on the screen.
+    decay : ndarray of shape (H, W) or (n_times, H, W), float32
+        Share of the first frame's signal that is left, at the first frame's pixels. Where the
+        second frame does not reach it is that of the nearest place that it does.
+    frame : ndarray of shape (H, W) or (n_times, H, W), float32
+        The predicted frame, in the intensities of the pair.
+    motion : Motion
+        From the first frame to the second (t = 1).
+    confidence : float
+        How sure the motion is, 0 to 1.
+    candidates : tuple of (Motion, float)
+        Motions that the pair leaves open and the weight of each, the heaviest first.
+    overlap : ndarray of shape (H, W), bool
+        Where the second frame holds data on the first frame's pixels.
+    """
+
+    t: float | NDArray[np.float64]
+    drift: NDArray[np.float64]
+    rotation: float | NDArray[np.float64]
+    decay: Float32Array
+    frame: Float32Array
+    motion: Motion
+    confidence: float
+    candidates: tuple[tuple[Motion, float], ...]
+    overlap: NDArray[np.bool_]
+
+    @property
+    def damage(self) -> Float32Array:
+        """Share of the first frame's signal that is lost, ``1 - decay``."""
+        return 1 - self.decay
+
+    @property
+    def transform(self) -> EuclideanTransform | AffineTransform:
+        """scikit-image's transform of (x, y) from the first frame to the second (t = 1)."""
+        return self.motion.to_skimage()
