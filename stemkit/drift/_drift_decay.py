@@ -28,7 +28,7 @@ from ._critical_dose import CriticalDose, fit_critical_dose
 from ._decay import bin_frame, choose_binning, decay_between, to_unit_range, unbin_map
 from ._evidence import N_EVIDENCE
 from ._pairs import WINDOW, normalize_pair, theta_to_motion
-from ._registration import MotionKind, Registration, register
+from ._registration import MotionModel, Registration, register
 from ._state import DriftDecayState, LowConfidenceWarning
 from ._table import frame_pairs, motions_from_table, trajectory_table
 from ._training import train_network
@@ -106,7 +106,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def __init__(
         self,
         *,
-        motion: MotionKind = "rigid",
+        motion: MotionModel = "rigid",
         registration: Literal["correlation", "network"] = "correlation",
         weights: str | os.PathLike[str] | None = "default",
         max_epochs: int = 2,
@@ -432,7 +432,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
 
     def _check_parameters(self) -> None:
         for name, allowed in (
-            ("motion", get_args(MotionKind)),
+            ("motion", get_args(MotionModel)),
             ("registration", ("correlation", "network")),
         ):
             value = getattr(self, name)
@@ -486,7 +486,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         motion = theta_to_motion(theta, small[0].shape).rescaled(binning, first.shape)
         if self.motion == "translation":
             motion = Motion(first.shape, motion.drift)
-        return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),))
+        return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),), overlap=1.0)
 
     def _motions(self, frames: Float32Array, trajectory: pd.DataFrame | None) -> list[Motion]:
         if trajectory is None:
