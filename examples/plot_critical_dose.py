@@ -18,8 +18,8 @@ comes first.
 from stemkit import DriftDecayModel
 from stemkit.datasets import make_llzo_series
 
-series = make_llzo_series(5, shape=(384, 384), random_state=0)
-model = DriftDecayModel(motion="affine", random_state=0).fit(series.frames)
+series = make_llzo_series(5, random_state=0)
+model = DriftDecayModel(motion="affine")
 trajectory = model.trajectory(series.frames)
 print(trajectory[["dy", "dx", "rotation_deg", "mean_damage", "confidence", "closure"]].round(3))
 
@@ -31,7 +31,6 @@ import pandas as pd
 from stemkit.inspection import TrajectoryDisplay
 
 truth = pd.DataFrame(series.drift, columns=["dy", "dx"])
-truth["mean_damage"] = (1 - series.decay).mean(axis=(1, 2))
 display = TrajectoryDisplay.from_trajectory(trajectory, truth=truth)
 
 # %%

@@ -99,10 +99,10 @@ def true_trajectory(series: Bunch) -> pd.DataFrame:
     """Return the truth of a simulated series as the table that a model estimates."""
     import pandas as pd
 
-    from .drift._drift_decay import _mean_over_specimen
+    from .drift._explained import mean_over_specimen
 
     # Averaged with the weights of the estimate, so that the two can be compared.
-    damage = [_mean_over_specimen(series.frames[0], 1 - decay) for decay in series.decay]
+    damage = [mean_over_specimen(series.frames[0], 1 - decay) for decay in series.decay]
     return pd.DataFrame(
         {
             "dy": series.drift[:, 0],

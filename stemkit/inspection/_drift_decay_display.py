@@ -227,7 +227,7 @@ class DriftDecayDisplay:
 
         seen = coverage(self.motion.inverse())
         title = "damage" if self.t == 1 else f"damage at t = {self.t:g}"
-        title += f", mean {self.damage[seen].mean():.2f}" if seen.any() else ", unknown"
+        title += "" if seen.any() else ", unknown: the frames don't overlap"
         drawn = show_image(
             ax,
             np.ma.masked_array(self.damage, ~seen),

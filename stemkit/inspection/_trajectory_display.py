@@ -23,7 +23,7 @@ class TrajectoryDisplay:
         One row a frame with the columns ``dy``, ``dx`` (px), ``mean_damage`` and ``confidence``,
         as ``DriftDecayModel.trajectory`` returns it.
     truth : DataFrame, optional
-        ``dy``, ``dx`` and ``mean_damage`` as they are, where that is known.
+        ``dy`` and ``dx`` as they are, and ``mean_damage`` if that is known too.
     low_confidence : float, default=0.5
         Frames whose motion is less sure are drawn hollow.
 
@@ -120,7 +120,7 @@ class TrajectoryDisplay:
         from matplotlib.ticker import MaxNLocator
 
         numbers = np.arange(len(self.trajectory))
-        if self.truth is not None:
+        if self.truth is not None and "mean_damage" in self.truth:
             ax.plot(numbers, self.truth["mean_damage"], "x", color=_TRUTH_COLOR)
         self._draw_line(ax, numbers, self.trajectory["mean_damage"].to_numpy())
         ax.set(xlabel="frame", ylabel="mean damage", ylim=(-0.03, 1.03))

@@ -45,8 +45,11 @@ def test_frames_of_low_confidence_are_hollow(table):
 
 def test_truth_is_drawn_where_it_is_known(table):
     truth = table[["dy", "dx", "mean_damage"]] + 1
-    path, _ = TrajectoryDisplay.from_trajectory(table, truth=truth).ax_
+    path, damage = TrajectoryDisplay.from_trajectory(table, truth=truth).ax_
     np.testing.assert_array_equal(_points(path)["truth"], truth[["dx", "dy"]].T)
+    assert len(damage.lines) == len(path.lines)
+    path, damage = TrajectoryDisplay.from_trajectory(table, truth=truth[["dy", "dx"]]).ax_
+    assert len(damage.lines) == len(path.lines) - 1
 
 
 def test_axes_of_the_user_are_used(table):
