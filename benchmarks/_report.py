@@ -22,8 +22,10 @@ def print_table(title: str, table: pd.DataFrame, *, notes: str = "") -> None:
     print(table.to_string())
     if notes:
         print(f"\n{notes}")
-    print(f"\n{today}, commit {commit}, {_processor()}, {os.cpu_count()} cores, "
-          f"Python {platform.python_version()}")
+    print(
+        f"\n{today}, commit {commit}, {_processor()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def _processor() -> str:

@@ -26,6 +26,8 @@ class FrameEstimator(BaseEstimator):
         tags.non_deterministic = self.get_params().get("random_state", 0) is None
         return tags
 
+    module_: Any
+
     @staticmethod
     def _build_module(weights: Mapping[str, Tensor]) -> nn.Module:
         """Make the network that these weights belong to."""

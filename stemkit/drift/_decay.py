@@ -69,7 +69,10 @@ def unbin_map(values: Float32Array, binning: int, shape: tuple[int, int]) -> Flo
     """Draw a binned map at full resolution, straight between the blocks' middles."""
     if binning == 1:
         return values
-    middle = [((np.arange(n) + 0.5) / binning - 0.5).clip(0, m - 1) for n, m in zip(shape, values.shape, strict=True)]
+    middle = [
+        ((np.arange(n) + 0.5) / binning - 0.5).clip(0, m - 1)
+        for n, m in zip(shape, values.shape, strict=True)
+    ]
     # Bilinear interpolation is separable: two passes of one axis, no grid of coordinates.
     for axis, place in enumerate(middle):
         below = np.floor(place).astype(int)

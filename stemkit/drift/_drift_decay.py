@@ -12,31 +12,26 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
-from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from .._motion import Motion, coverage, warp
+from .._motion import Motion
 from .._random import RandomState, check_seed
 from .._validation import Float32Array, check_frames, check_pair, check_pairs, check_times
 from ..base import FrameEstimator
-from ..engine import load_weights, put_weights, read_checkpoint
+from ..engine import load_weights, read_checkpoint
 from ..networks.degradation import T_MAX, DegradationNet
-from ._aligned import AlignedStack
-from ._critical_dose import CriticalDose, fit_critical_dose
 from ._decay import bin_frame, choose_binning, decay_between, to_unit_range, unbin_map
 from ._evidence import N_EVIDENCE
-from ._pairs import WINDOW, normalize_pair, theta_to_motion
+from ._explained import align, predict_frames, structure
+from ._network import network_of
+from ._pairs import normalize_pair, theta_to_motion
 from ._registration import MotionModel, Registration, register
-from ._state import DriftDecayState, LowConfidenceWarning
-from ._table import frame_pairs, motions_from_table, trajectory_table
+from ._series import SeriesMixin
+from ._state import TRUSTED, DriftDecayState, LowConfidenceWarning
 from ._training import train_network
-from ._trajectory import reconcile
 
 DEFAULT_WEIGHTS = "drift_decay"
-# Below this a drift is as likely wrong as right.
-_TRUSTED = 0.5
 _STEPS_PER_EPOCH = 25
 _BATCH_SIZE = 8
 _SIDE = 96
@@ -44,7 +39,7 @@ _LEARNING_RATE = 2e-4
 _LEARNING_RATE_FROM_SCRATCH = 2e-3
 
 
-class DriftDecayModel(TransformerMixin, FrameEstimator):
+class DriftDecayModel(SeriesMixin, FrameEstimator):
     """Drift and beam damage between any two frames of a series, at any time in between.
 
     Drift comes from a registration that holds on lattices which fade; decay comes from a network
@@ -146,7 +141,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         model = cls(**parameters)
         weights = read_checkpoint(path)
-        model.module_ = _network_of(weights, str(path))
+        model.module_ = network_of(weights, str(path))
         model.units_ = "released"
         model.history_ = pd.DataFrame()
         model.n_epochs_ = 0
@@ -230,8 +225,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         first, second = check_pair(pair)
         times = check_times(t)
         self._check_parameters()
+        # Without a network there is no use in registering first.
+        self._network()
         found = self._register(first, second)
-        if self.registration == "correlation" and found.confidence < _TRUSTED:
+        if self.registration == "correlation" and found.confidence < TRUSTED:
             warnings.warn(
                 f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
                 f"may be vacuum, perfectly periodic or without overlap; look at `candidates`.",
@@ -240,9 +237,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             )
         motion = found.motion
         asked = np.atleast_1d(times)
-        aligned, overlap = _align(second, motion)
+        aligned, overlap = align(second, motion)
         decay = self._decay(first, aligned, overlap, asked)
-        frames = _predict_frames(first, aligned, overlap, decay, motion, asked, self._bin(first))
+        frames = predict_frames(first, aligned, overlap, decay, motion, asked, self._bin(first))
         steps = [motion.at(float(time)) for time in asked]
         drift = np.stack([step.drift for step in steps])
         rotation = np.array([step.rotation for step in steps])
@@ -258,134 +255,6 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             candidates=found.candidates,
             overlap=overlap,
         )
-
-    def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
-        """Follow the specimen through a stack.
-
-        Drift is estimated over all pairs of frames (up to 16 frames; beyond, over lags of powers
-        of two) and reconciled, so that one wrong pair is outvoted.
-
-        Parameters
-        ----------
-        stack : array-like of shape (n_frames, H, W)
-            The series.
-        times : array-like of shape (n_frames,), optional
-            When each frame was taken; the frame's number by default.
-
-        Returns
-        -------
-        DataFrame
-            One row a frame, all relative to the first: ``time``, ``dy`` and ``dx`` (px),
-            ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
-            ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px: how far
-            the pairs of this frame are from agreeing).
-        """
-        frames = check_frames(stack, name="stack", min_frames=2)
-        self._check_parameters()
-        when = _check_axis(times, len(frames), "times") if times is not None else None
-        pairs = frame_pairs(len(frames))
-        found = {
-            (i, j): self._register(frames[i], frames[j])
-            for i, j in tqdm(pairs, desc="drift", unit="pair", disable=self.verbose < 1)
-        }
-        table = trajectory_table(*reconcile(found, len(frames)))
-        decay = self.decay_maps(frames, trajectory=table)
-        table.insert(
-            table.columns.get_loc("confidence"),
-            "mean_damage",
-            [_mean_over_specimen(frames[0], 1 - left) for left in decay],
-        )
-        table.insert(0, "time", np.arange(len(frames), dtype=float) if when is None else when)
-        doubtful = table.index[table["confidence"] < _TRUSTED].tolist()
-        if doubtful and self.registration == "correlation":
-            warnings.warn(
-                f"The drift of frames {doubtful} has a confidence below {_TRUSTED}: they may be "
-                f"vacuum, perfectly periodic or without overlap with the others.",
-                LowConfidenceWarning,
-                stacklevel=2,
-            )
-        return table
-
-    def transform(
-        self,
-        stack: ArrayLike,
-        *,
-        trajectory: pd.DataFrame | None = None,
-        fill: str | float = "edge",
-    ) -> AlignedStack:
-        """Align a stack to its first frame.
-
-        Parameters
-        ----------
-        stack : array-like of shape (n_frames, H, W)
-            The series.
-        trajectory : DataFrame, optional
-            What :meth:`trajectory` gave, to save the time of doing it again.
-        fill : {"edge", "reflect"} or float, default="edge"
-            What to put where a frame holds no data.
-
-        Returns
-        -------
-        AlignedStack of shape (n_frames, H, W), float32
-            An array; its ``mask`` is True where the frame holds data.
-        """
-        frames = check_frames(stack, name="stack")
-        motions = self._motions(frames, trajectory)
-        aligned = np.empty_like(frames)
-        mask = np.empty(frames.shape, dtype=bool)
-        for index, motion in enumerate(motions):
-            aligned[index] = warp(frames[index], motion.inverse(), fill=fill)
-            mask[index] = coverage(motion.inverse())
-        return AlignedStack(aligned, mask)
-
-    def decay_maps(
-        self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
-    ) -> Float32Array:
-        """Return the decay from the first frame to each.
-
-        Parameters
-        ----------
-        stack : array-like of shape (n_frames, H, W)
-            The series.
-        trajectory : DataFrame, optional
-            What :meth:`trajectory` gave.
-
-        Returns
-        -------
-        ndarray of shape (n_frames, H, W), float32
-            At the first frame's pixels; 1 for the first frame.
-        """
-        frames = check_frames(stack, name="stack")
-        motions = self._motions(frames, trajectory)
-        maps = np.ones_like(frames)
-        order = tqdm(range(1, len(frames)), desc="decay", unit="frame", disable=self.verbose < 1)
-        for index in order:
-            aligned, overlap = _align(frames[index], motions[index])
-            maps[index] = self._decay(frames[0], aligned, overlap, np.ones(1))[0]
-        return maps
-
-    def critical_dose(
-        self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
-    ) -> CriticalDose:
-        """Fit ``exp(-dose / D)`` to the signal of each place.
-
-        Parameters
-        ----------
-        stack : array-like of shape (n_frames, H, W)
-            The series, of at least three frames.
-        dose : array-like of shape (n_frames,)
-            Accumulated dose at each frame, rising, in any unit.
-        trajectory : DataFrame, optional
-            What :meth:`trajectory` gave.
-
-        Returns
-        -------
-        CriticalDose
-            Maps of D and of its standard error, in the unit of ``dose``.
-        """
-        frames = check_frames(stack, name="stack", min_frames=3)
-        exposure = _check_axis(dose, len(frames), "dose")
-        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
 
     def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
         """Say, without truth, how well predicted frames explain the second ones.
@@ -409,14 +278,15 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         pairs = check_pairs(X) if np.ndim(X) == 4 else _consecutive(check_frames(X, min_frames=2))
         scores = [self._score_pair(first, second) for first, second in pairs]
-        return float(np.average(scores, weights=sample_weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        return float(np.average(np.array(scores), weights=weights))
 
     def _score_pair(self, first: Float32Array, second: Float32Array) -> float:
         motion = self._register(first, second).motion
-        aligned, overlap = _align(second, motion)
+        aligned, overlap = align(second, motion)
         binning = self._bin(first)
         decay = bin_frame(self._decay(first, aligned, overlap, np.ones(1))[0], binning)
-        there, seen = (_structure(bin_frame(f, binning)) for f in (first, aligned))
+        there, seen = (structure(bin_frame(f, binning)) for f in (first, aligned))
         inside = bin_frame(overlap.astype(np.float32), binning) == 1
         if not inside.any() or not seen[inside].any():
             return 0.0
@@ -428,7 +298,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
 
     @staticmethod
     def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
-        return _network_of(weights, "weights")
+        return network_of(weights, "weights")
 
     def _check_parameters(self) -> None:
         for name, allowed in (
@@ -443,12 +313,14 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         if self.binning != "auto" and (
             not isinstance(self.binning, (int, np.integer)) or self.binning < 1
         ):
-            raise ValueError(f'binning must be "auto" or an int of at least 1; got {self.binning!r}.')
+            raise ValueError(
+                f'binning must be "auto" or an int of at least 1; got {self.binning!r}.'
+            )
 
     def _starting_network(self, seed: int) -> DegradationNet:
         if self.weights is not None:
             name = DEFAULT_WEIGHTS if self.weights == "default" else self.weights
-            return _network_of(load_weights(name), str(name))
+            return network_of(load_weights(name), str(name))
         with torch.random.fork_rng():
             torch.default_generator.manual_seed(seed)
             return DegradationNet(n_evidence=N_EVIDENCE)
@@ -488,18 +360,6 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             motion = Motion(first.shape, motion.drift)
         return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),), overlap=1.0)
 
-    def _motions(self, frames: Float32Array, trajectory: pd.DataFrame | None) -> list[Motion]:
-        if trajectory is None:
-            if len(frames) == 1:
-                return [Motion(frames.shape[1:])]
-            trajectory = self.trajectory(frames)
-        if len(trajectory) != len(frames):
-            raise ValueError(
-                f"trajectory has {len(trajectory)} rows for {len(frames)} frames; "
-                f"pass the table that trajectory() gave for this stack."
-            )
-        return motions_from_table(trajectory, frames.shape[1:])
-
     def _decay(
         self,
         first: Float32Array,
@@ -522,73 +382,5 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         return np.stack([unbin_map(one, binning, first.shape) for one in maps])
 
 
-def _network_of(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
-    """Make the network whose widths are those of the weights, and fill it."""
-    names = [f"enc{level}.0.weight" for level in (1, 2, 3)]
-    missing = [name for name in names if name not in weights]
-    if missing:
-        raise ValueError(
-            f"{origin} does not hold weights of a degradation network: {missing[0]} is missing; "
-            f"use a file of this network."
-        )
-    with torch.random.fork_rng():
-        n_evidence = len(weights["out_weights.2.bias"]) - 1 if "out_weights.2.bias" in weights else 0
-        channels = tuple(len(weights[name]) for name in names)
-        module = DegradationNet(channels, n_evidence=n_evidence)
-    put_weights(module, weights, origin)
-    return module.eval()
-
-
-def _align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
-    back = motion.inverse()
-    return warp(second, back, fill="reflect"), coverage(back)
-
-
-def _structure(frame: Float32Array) -> Float32Array:
-    """Frame less its local mean, with the finest noise smoothed away."""
-    return ndimage.gaussian_filter(frame, 1.0) - ndimage.gaussian_filter(frame, WINDOW)
-
-
-def _mean_over_specimen(first: Float32Array, damage: Float32Array) -> float:
-    """Mean of the damage weighted by the first frame's local contrast: vacuum has no say."""
-    structure = _structure(first)
-    weight = ndimage.gaussian_filter(structure**2, WINDOW)
-    total = float(weight.sum(dtype=np.float64))
-    return float((weight * damage).sum(dtype=np.float64) / total) if total > 0 else 0.0
-
-
-def _predict_frames(
-    first: Float32Array,
-    aligned: Float32Array,
-    overlap: NDArray[np.bool_],
-    decay: Float32Array,
-    motion: Motion,
-    times: NDArray[np.float64],
-    binning: int,
-) -> Float32Array:
-    """Draw the frames in between: structure fades by the decay, the local mean goes over.
-
-    Damaged material need not go dark: what has lost its lattice may keep its mean intensity. So
-    the local mean runs from the first frame's to the second's, as it was seen there.
-    """
-    mean = ndimage.gaussian_filter(first, WINDOW * binning)
-    later = np.where(overlap, ndimage.gaussian_filter(aligned, WINDOW * binning), mean)
-    frames = np.empty((len(times), *first.shape), dtype=np.float32)
-    for index, t in enumerate(times):
-        share = np.float32(t)
-        faded = mean + share * (later - mean) + decay[index] * (first - mean)
-        frames[index] = first if t == 0 else warp(faded, motion.at(float(t)))
-    return frames
-
-
 def _consecutive(frames: Float32Array) -> Float32Array:
     return np.stack([frames[:-1], frames[1:]], axis=1)
-
-
-def _check_axis(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
-    axis = np.asarray(values, dtype=np.float64)
-    if axis.shape != (n_frames,):
-        raise ValueError(f"{name} has shape {axis.shape}; give one number for each frame.")
-    if not np.isfinite(axis).all() or not (np.diff(axis) > 0).all():
-        raise ValueError(f"{name} must be finite and rise from frame to frame.")
-    return axis

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from skimage.transform import AffineTransform, EuclideanTransform
 
 
+# Below this a drift is as likely wrong as right.
+TRUSTED = 0.5
+
+
 class LowConfidenceWarning(UserWarning):
     """A drift was asked for that the frames do not determine."""
 

@@ -17,7 +17,7 @@ _ALL_PAIRS = 16
 
 def frame_pairs(n_frames: int) -> list[tuple[int, int]]:
     """List the pairs to register: all of a short series, lags of powers of two of a long one."""
-    lags = range(1, n_frames)
+    lags = list(range(1, n_frames))
     if n_frames > _ALL_PAIRS:
         lags = [2**power for power in range(int(np.log2(n_frames - 1)) + 1)]
     return [(i, i + lag) for i in range(n_frames) for lag in lags if i + lag < n_frames]
@@ -27,9 +27,7 @@ def trajectory_table(
     motions: Sequence[Motion], closure: NDArray[np.float64], confidence: NDArray[np.float64]
 ) -> pd.DataFrame:
     """Write motions from the first frame to each as a table, one row a frame."""
-    rows = [
-        (*m.drift, np.rad2deg(m.rotation), m.shear, m.stretch, m.scale) for m in motions
-    ]
+    rows = [(*m.drift, np.rad2deg(m.rotation), m.shear, m.stretch, m.scale) for m in motions]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     table["confidence"] = confidence
     table["closure"] = closure
@@ -42,7 +40,8 @@ def motions_from_table(table: pd.DataFrame, shape: tuple[int, int]) -> list[Moti
     missing = {"dy", "dx"} - set(table.columns)
     if missing:
         raise ValueError(
-            f"trajectory lacks the column(s) {sorted(missing)}; pass the table that trajectory() gave."
+            f"trajectory lacks the column(s) {sorted(missing)}; "
+            f"pass the table that trajectory() gave."
         )
     values = {name: table[name].to_numpy(float) for name in _COLUMNS if name in table}
     if not all(np.isfinite(column).all() for column in values.values()):

@@ -182,7 +182,8 @@ class DegradationNet(nn.Module):
             return own
         # At a constant dose rate what is left at the second frame was left by its power before.
         earlier = evidence.clamp(min=_LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
-        weights = self.out_weights(torch.cat([x[..., :height, :width], earlier], dim=1)).softmax(dim=1)
+        x = torch.cat([x[..., :height, :width], earlier], dim=1)
+        weights = self.out_weights(x).softmax(dim=1)
         return (weights * torch.cat([earlier, own], dim=1)).sum(dim=1, keepdim=True)
 
 

@@ -1,0 +1,196 @@
+"""What DriftDecayModel says of a whole series."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import TransformerMixin
+from tqdm.auto import tqdm
+
+from .._motion import Motion, coverage, warp
+from .._validation import Float32Array, check_frames
+from ._aligned import AlignedStack
+from ._critical_dose import CriticalDose, fit_critical_dose
+from ._explained import align, mean_over_specimen
+from ._registration import Registration
+from ._state import TRUSTED, LowConfidenceWarning
+from ._table import frame_pairs, motions_from_table, trajectory_table
+from ._trajectory import reconcile
+
+
+class SeriesMixin(TransformerMixin, ABC):
+    """Trajectory, alignment, decay maps and critical dose, from what is said of pairs."""
+
+    registration: str
+    verbose: int
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Refuse parameters that are none."""
+
+    @abstractmethod
+    def _register(self, first: Float32Array, second: Float32Array) -> Registration:
+        """Estimate the motion of a pair."""
+
+    @abstractmethod
+    def _decay(
+        self,
+        first: Float32Array,
+        aligned: Float32Array,
+        overlap: NDArray[np.bool_],
+        times: NDArray[np.float64],
+    ) -> Float32Array:
+        """Estimate the decay of an aligned pair at each time."""
+
+    def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
+        """Follow the specimen through a stack.
+
+        Drift is estimated over all pairs of frames (up to 16 frames; beyond, over lags of powers
+        of two) and reconciled, so that one wrong pair is outvoted.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series.
+        times : array-like of shape (n_frames,), optional
+            When each frame was taken; the frame's number by default.
+
+        Returns
+        -------
+        DataFrame
+            One row a frame, all relative to the first: ``time``, ``dy`` and ``dx`` (px),
+            ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
+            ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px: how far
+            the pairs of this frame are from agreeing).
+        """
+        frames = check_frames(stack, name="stack", min_frames=2)
+        self._check_parameters()
+        when = _check_axis(times, len(frames), "times") if times is not None else None
+        pairs = frame_pairs(len(frames))
+        found = {
+            (i, j): self._register(frames[i], frames[j])
+            for i, j in tqdm(pairs, desc="drift", unit="pair", disable=self.verbose < 1)
+        }
+        table = trajectory_table(*reconcile(found, len(frames)))
+        decay = self.decay_maps(frames, trajectory=table)
+        table.insert(
+            list(table.columns).index("confidence"),
+            "mean_damage",
+            [mean_over_specimen(frames[0], 1 - left) for left in decay],
+        )
+        table.insert(0, "time", np.arange(len(frames), dtype=float) if when is None else when)
+        doubtful = table.index[table["confidence"] < TRUSTED].tolist()
+        if doubtful and self.registration == "correlation":
+            warnings.warn(
+                f"The drift of frames {doubtful} has a confidence below {TRUSTED}: they may be "
+                f"vacuum, perfectly periodic or without overlap with the others.",
+                LowConfidenceWarning,
+                stacklevel=2,
+            )
+        return table
+
+    def transform(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = None,
+        fill: str | float = "edge",
+    ) -> AlignedStack:
+        """Align a stack to its first frame.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series.
+        trajectory : DataFrame, optional
+            What :meth:`trajectory` gave, to save the time of doing it again.
+        fill : {"edge", "reflect"} or float, default="edge"
+            What to put where a frame holds no data.
+
+        Returns
+        -------
+        AlignedStack of shape (n_frames, H, W), float32
+            An array; its ``mask`` is True where the frame holds data.
+        """
+        frames = check_frames(stack, name="stack")
+        motions = self._motions(frames, trajectory)
+        aligned = np.empty_like(frames)
+        mask = np.empty(frames.shape, dtype=bool)
+        for index, motion in enumerate(motions):
+            aligned[index] = warp(frames[index], motion.inverse(), fill=fill)
+            mask[index] = coverage(motion.inverse())
+        return AlignedStack(aligned, mask)
+
+    def decay_maps(
+        self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
+    ) -> Float32Array:
+        """Return the decay from the first frame to each.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series.
+        trajectory : DataFrame, optional
+            What :meth:`trajectory` gave.
+
+        Returns
+        -------
+        ndarray of shape (n_frames, H, W), float32
+            At the first frame's pixels; 1 for the first frame.
+        """
+        frames = check_frames(stack, name="stack")
+        motions = self._motions(frames, trajectory)
+        maps = np.ones_like(frames)
+        order = tqdm(range(1, len(frames)), desc="decay", unit="frame", disable=self.verbose < 1)
+        for index in order:
+            aligned, overlap = align(frames[index], motions[index])
+            maps[index] = self._decay(frames[0], aligned, overlap, np.ones(1))[0]
+        return maps
+
+    def critical_dose(
+        self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
+    ) -> CriticalDose:
+        """Fit ``exp(-dose / D)`` to the signal of each place.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W)
+            The series, of at least three frames.
+        dose : array-like of shape (n_frames,)
+            Accumulated dose at each frame, rising, in any unit.
+        trajectory : DataFrame, optional
+            What :meth:`trajectory` gave.
+
+        Returns
+        -------
+        CriticalDose
+            Maps of D and of its standard error, in the unit of ``dose``.
+        """
+        frames = check_frames(stack, name="stack", min_frames=3)
+        exposure = _check_axis(dose, len(frames), "dose")
+        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
+
+    def _motions(self, frames: Float32Array, trajectory: pd.DataFrame | None) -> list[Motion]:
+        if trajectory is None:
+            if len(frames) == 1:
+                return [Motion(frames.shape[1:])]
+            trajectory = self.trajectory(frames)
+        if len(trajectory) != len(frames):
+            raise ValueError(
+                f"trajectory has {len(trajectory)} rows for {len(frames)} frames; "
+                f"pass the table that trajectory() gave for this stack."
+            )
+        return motions_from_table(trajectory, frames.shape[1:])
+
+
+def _check_axis(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
+    axis = np.asarray(values, dtype=np.float64)
+    if axis.shape != (n_frames,):
+        raise ValueError(f"{name} has shape {axis.shape}; give one number for each frame.")
+    if not np.isfinite(axis).all() or not (np.diff(axis) > 0).all():
+        raise ValueError(f"{name} must be finite and rise from frame to frame.")
+    return axis

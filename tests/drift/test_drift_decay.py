@@ -1,0 +1,264 @@
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from stemkit import DriftDecayModel
+from stemkit.datasets import make_damage_sequence, make_drift_pairs
+from stemkit.drift import LowConfidenceWarning
+from stemkit.drift._evidence import N_EVIDENCE
+from stemkit.engine import save_weights
+from stemkit.networks import DegradationNet
+
+
+@pytest.fixture(scope="module")
+def model():
+    pairs = make_drift_pairs(1, shape=(128, 128), random_state=1).pairs
+    return DriftDecayModel(max_epochs=0, binning=1, random_state=0).fit(pairs)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return make_drift_pairs(
+        1, shape=(160, 160), max_drift=0.08, max_rotation=2, dose=50, random_state=7
+    )
+
+
+def test_predict_finds_drift_rotation_and_decay(model, pair):
+    state = model.predict(pair.pairs[0])
+    assert np.linalg.norm(state.drift - pair.drift[0]) < 1
+    assert abs(np.rad2deg(state.rotation - pair.rotation[0])) < 0.5
+    assert 0.5 < state.confidence <= 1
+    # Far better than saying that nothing faded.
+    where = state.overlap
+    error = np.abs(state.decay - pair.decay[0])[where].mean()
+    assert error < 0.5 * (1 - pair.decay[0][where]).mean()
+
+
+def test_at_time_zero_nothing_has_happened(model, pair):
+    state = model.predict(pair.pairs[0], t=0)
+    assert np.array_equal(state.frame, pair.pairs[0, 0])
+    assert np.array_equal(state.decay, np.ones_like(state.decay))
+    assert not state.drift.any()
+    assert state.rotation == 0
+
+
+def test_decay_never_grows_and_motion_is_a_share_of_the_whole(model, pair):
+    times = np.linspace(0, 1, 9)
+    state = model.predict(pair.pairs[0], times)
+    assert (np.diff(state.decay, axis=0) <= 1e-6).all()
+    assert (state.decay >= 0).all()
+    assert (state.decay <= 1).all()
+    np.testing.assert_allclose(state.drift, times[:, None] * state.motion.drift)
+    # A time asked for alone is the same as among others.
+    alone = model.predict(pair.pairs[0], times[3])
+    np.testing.assert_allclose(alone.decay, state.decay[3], atol=1e-6)
+    np.testing.assert_allclose(alone.frame, state.frame[3], rtol=1e-5, atol=1e-4)
+
+
+def test_result_does_not_depend_on_gain_and_offset(model, pair):
+    one = model.predict(pair.pairs[0])
+    other = model.predict(300 * pair.pairs[0] + 50)
+    np.testing.assert_allclose(one.drift, other.drift, atol=0.05)
+    np.testing.assert_allclose(one.decay, other.decay, atol=0.02)
+    np.testing.assert_allclose(300 * one.frame + 50, other.frame, atol=6)
+
+
+def test_result_is_immutable(model, pair):
+    state = model.predict(pair.pairs[0])
+    with pytest.raises(AttributeError):
+        state.confidence = 1.0
+    np.testing.assert_array_equal(state.damage, 1 - state.decay)
+
+
+def test_predicted_frame_is_nearer_to_the_second_than_the_first_is(model, pair):
+    first, second = pair.clean[0]
+    state = model.predict(pair.clean[0])
+    # Away from the border, where the second frame shows what the first does not hold.
+    inside = (slice(30, -30),) * 2
+    still = np.abs(first - second)[inside].mean()
+    assert np.abs(state.frame - second)[inside].mean() < 0.5 * still
+
+
+def test_transform_aligns_what_moved(model, pair):
+    stack = pair.clean[0]
+    aligned = model.transform(stack)
+    assert aligned.shape == stack.shape
+    assert aligned.dtype == np.float32
+    assert np.isfinite(aligned).all()
+    assert aligned.mask[0].all()
+    both = aligned.mask[1]
+    assert 0.5 < both.mean() < 1
+    expected = stack[0] * pair.decay[0]
+    correlation = np.corrcoef(aligned[1][both], expected[both])[0, 1]
+    assert correlation > 0.95
+
+
+def test_trajectory_through_transform_is_not_estimated_again(model, pair, monkeypatch):
+    stack = pair.clean[0]
+    table = model.trajectory(stack, times=[0, 2.5])
+    assert list(table["time"]) == [0, 2.5]
+    whole = model.transform(stack)
+    monkeypatch.setattr(DriftDecayModel, "_register", None)
+    np.testing.assert_allclose(model.transform(stack, trajectory=table), whole, atol=1e-4)
+    moved = table.assign(dy=0.0, dx=0.0, rotation_deg=0.0)
+    np.testing.assert_allclose(model.transform(stack, trajectory=moved), stack, atol=1e-5)
+
+
+def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
+    series = make_damage_sequence("perlin", 2, shape=(128, 128), random_state=5)
+    rate = 0.1 + 0.15 * series.pattern[1]
+    dose = np.arange(6.0)
+    stack = np.stack([series.clean[0] * np.exp(-rate * d) for d in dose])
+    still = pd.DataFrame(0.0, index=range(6), columns=["dy", "dx"])
+    result = model.critical_dose(stack, dose, trajectory=still)
+    seen = series.clean[0] > 0.3
+    ratio = result.dose[seen] * rate[seen]
+    assert abs(np.median(ratio) - 1) < 0.15
+    assert (result.stderr >= 0).all()
+
+
+def test_score_prefers_the_right_partner(model):
+    right = make_drift_pairs(
+        2, shape=(128, 128), max_drift=0.03, max_strength=0.3, dose=None, random_state=6
+    ).pairs
+    wrong = right[:, [0, 1]].copy()
+    wrong[:, 1] = right[::-1, 1]
+    assert model.score(right) > 0.5
+    assert model.score(right) > model.score(wrong) + 0.3
+    assert model.score(right, sample_weight=[1, 0]) == pytest.approx(model.score(right[:1]))
+
+
+FLAT = np.full((2, 64, 64), 7.0)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        pytest.param(FLAT, id="constant"),
+        pytest.param(np.full((2, 64, 64), 65535, dtype=np.uint16), id="saturated"),
+        pytest.param(np.zeros((2, 64, 64)), id="zero"),
+        pytest.param(np.random.default_rng(0).poisson(5, (2, 96, 96)), id="vacuum"),
+        pytest.param(np.ones((2, 1, 1)), id="one pixel"),
+        pytest.param(np.random.default_rng(0).random((2, 1, 65)), id="one line"),
+        pytest.param(np.random.default_rng(0).random((2, 3, 5)), id="tiny"),
+    ],
+)
+def test_what_holds_no_drift_gets_a_warning_and_no_confidence(model, pair):
+    with pytest.warns(LowConfidenceWarning, match="confidence"):
+        state = model.predict(pair)
+    assert state.confidence < 0.2
+    assert np.isfinite(state.decay).all()
+    assert np.isfinite(state.frame).all()
+
+
+@pytest.fixture
+def small_weights(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = DegradationNet((2, 2, 2), n_evidence=N_EVIDENCE)
+    save_weights(module, tmp_path / "small.safetensors", {})
+    return tmp_path / "small.safetensors"
+
+
+def test_fit_is_the_same_for_the_same_seed_and_leaves_global_randomness_alone(
+    pair, small_weights, monkeypatch
+):
+    monkeypatch.setattr("stemkit.drift._drift_decay._STEPS_PER_EPOCH", 3)
+    monkeypatch.setattr("stemkit.drift._training._VALIDATION_BATCHES", 1)
+    np.random.seed(3)
+    torch.manual_seed(3)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    models = [
+        DriftDecayModel(weights=small_weights, max_epochs=1, random_state=seed).fit(pair.pairs)
+        for seed in (0, 0, 1)
+    ]
+    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert torch.equal(before[1], torch.get_rng_state())
+    weights = [torch.cat([p.flatten() for p in m.module_.parameters()]) for m in models]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert models[0].n_epochs_ == len(models[0].history_) == 1
+
+
+@pytest.mark.parametrize("copy", [lambda m: pickle.loads(pickle.dumps(m)), clone])
+def test_copies(model, pair, copy):
+    twin = copy(model)
+    assert twin.get_params() == model.get_params()
+    if hasattr(twin, "module_"):
+        assert np.array_equal(twin.predict(pair.pairs[0]).decay, model.predict(pair.pairs[0]).decay)
+
+
+def test_joblib_and_no_torch_in_the_file(model, pair, tmp_path):
+    joblib.dump(model, tmp_path / "model.joblib")
+    assert b"torch" not in pickle.dumps(model)
+    twin = joblib.load(tmp_path / "model.joblib")
+    assert np.array_equal(twin.predict(pair.pairs[0]).decay, model.predict(pair.pairs[0]).decay)
+
+
+def test_released_checkpoint(shared_fixtures, pair):
+    model = DriftDecayModel.from_checkpoint(
+        shared_fixtures / "atomdiffuser_released_layout.pth", registration="network"
+    )
+    inputs = np.load(shared_fixtures / "atomdiffuser_released_layout_io.npz")
+    with torch.inference_mode():
+        outputs = model.module_(*(torch.from_numpy(inputs[f"in{i}"]) for i in range(3)))
+    found = {tuple(o.shape): o.numpy() for o in outputs}
+    compared = 0
+    for name in inputs.files:
+        if name.startswith("out") and inputs[name].shape in found:
+            difference = np.abs(found[inputs[name].shape] - inputs[name]).max()
+            assert difference < 1e-4 * inputs[name].std()
+            compared += 1
+    assert compared == len(found)
+    state = model.predict(pair.pairs[0], t=0.5)
+    assert state.decay.shape == pair.pairs.shape[-2:]
+    assert state.confidence == 0
+
+
+def test_motion_head_of_the_shipped_network_runs(pair):
+    state = DriftDecayModel(registration="network").predict(pair.pairs[0])
+    assert np.isfinite(state.drift).all()
+
+
+def test_unfitted_without_weights():
+    with pytest.raises(NotFittedError, match="call fit first"):
+        DriftDecayModel(weights=None).predict(FLAT)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"motion": "spiral"}, "motion must be one of"),
+        ({"registration": "luck"}, "registration must be one of"),
+        ({"max_epochs": -1}, "max_epochs must be"),
+        ({"binning": 0}, "binning must be"),
+    ],
+)
+def test_bad_parameters(parameters, message, pair):
+    with pytest.raises(ValueError, match=message):
+        DriftDecayModel(**parameters).fit(pair.pairs)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.predict(np.zeros((3, 8, 8))), r"pair has shape \(3, 8, 8\)"),
+        (lambda m: m.predict(FLAT, t=1.5), "t must lie between 0"),
+        (lambda m: m.trajectory(FLAT[:1]), "stack holds 1 frame"),
+        (lambda m: m.trajectory(FLAT, times=[1, 0]), "times must be finite and rise"),
+        (lambda m: m.critical_dose(FLAT, [0, 1]), "at least 3"),
+        (lambda m: m.transform(FLAT[0]), r"stack\[np.newaxis\]"),
+        (lambda m: m.transform(FLAT, fill="wrap"), "fill must be"),
+        (lambda m: m.fit(np.full((2, 8, 8), np.nan)), "X contains NaN in frame 0"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::stemkit.drift.LowConfidenceWarning")
+def test_bad_input_is_named(model, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(clone(model))
