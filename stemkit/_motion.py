@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from skimage.transform import AffineTransform, EuclideanTransform
 
 
-def _frozen(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _frozen(values: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     array = np.array(values, dtype=np.float64)
     if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"expected finite numbers of shape {shape}, got {values!r}.")
+        raise ValueError(f"{name} must be finite numbers of shape {shape}; got {values!r}.")
     array.flags.writeable = False
     return array
 
@@ -57,8 +57,8 @@ class Motion:
     def __post_init__(self) -> None:
         height, width = self.shape
         object.__setattr__(self, "shape", (int(height), int(width)))
-        object.__setattr__(self, "drift", _frozen(self.drift, (2,)))
-        object.__setattr__(self, "matrix", _frozen(self.matrix, (2, 2)))
+        object.__setattr__(self, "drift", _frozen(self.drift, (2,), "drift"))
+        object.__setattr__(self, "matrix", _frozen(self.matrix, (2, 2), "matrix"))
 
     @classmethod
     def from_parameters(

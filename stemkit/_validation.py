@@ -28,8 +28,8 @@ def _as_real(values: ArrayLike, name: str) -> NDArray:
     return array
 
 
-def _to_float32(array: NDArray, name: str) -> Float32Array:
-    """Convert, and refuse what is not finite, with the first bad frame named."""
+def _to_float32(array: NDArray, name: str, *, unit: str = "frame") -> Float32Array:
+    """Convert, and refuse what is not finite, with the first bad frame or pair named."""
     with np.errstate(over="ignore"):
         frames = np.ascontiguousarray(array, dtype=np.float32)
     # The sum of a frame is finite only if all of it is: no mask as large as the stack.
@@ -39,8 +39,8 @@ def _to_float32(array: NDArray, name: str) -> Float32Array:
     if bad.size:
         kind = "NaN" if np.isnan(frames[bad[0]]).any() else "inf or values beyond float32"
         raise ValueError(
-            f"{name} contains {kind} in frame {bad[0]}; replace these pixels "
-            f"(np.nan_to_num, or the median of their neighbours) or leave the frame out."
+            f"{name} contains {kind} in {unit} {bad[0]}; replace these pixels "
+            f"(np.nan_to_num, or the median of their neighbours) or leave the {unit} out."
         )
     return frames
 
@@ -106,7 +106,7 @@ def check_pairs(pairs: ArrayLike, *, name: str = "X") -> Float32Array:
             f"{name} has shape {array.shape}, but pairs are (n_pairs, 2, H, W); "
             f"pass np.stack of pairs, each with the earlier frame first."
         )
-    return _to_float32(array, name)
+    return _to_float32(array, name, unit="pair")
 
 
 def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:

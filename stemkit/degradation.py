@@ -76,6 +76,8 @@ def damage_pattern(
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {get_args(Kind)}; got {kind!r}.")
+    if cell is not None and not cell > 0:
+        raise ValueError(f"cell must be above 0 px; got {cell}. Use None for the usual size.")
     side = min(shape)
     if kind == "gaussian":
         sigma = 0.18 * side if cell is None else cell
@@ -224,9 +226,9 @@ def record(
     expected = np.maximum(signal + np.float32(background), 0)
     if dose is None:
         return expected.astype(np.float32)
-    if not dose > 0:
+    if not 0 < dose < np.inf:
         raise ValueError(
-            f"dose must be above 0 counts per pixel; got {dose}. Use None for no noise."
+            f"dose must be above 0 counts per pixel and finite; got {dose}. Use None for no noise."
         )
     counts = check_generator(random_state).poisson(expected * dose)
     return (counts / dose).astype(np.float32)

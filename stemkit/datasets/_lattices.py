@@ -57,6 +57,8 @@ def make_scene(
     """
     if content not in get_args(Content):
         raise ValueError(f"content must be one of {get_args(Content)}; got {content!r}.")
+    if not 0 < spacing[0] <= spacing[1]:
+        raise ValueError(f"spacing must rise from above 0 px, (least, largest); got {spacing}.")
     rng = check_generator(random_state)
     rim = margin * max(shape)
     low = np.array([-rim, -rim])

@@ -160,11 +160,15 @@ def make_drift_pairs(
     """
     if n_pairs < 1:
         raise ValueError(f"n_pairs must be at least 1; got {n_pairs}.")
+    if max_drift < 0:
+        raise ValueError(f"max_drift must not be negative; got {max_drift}.")
     seed = check_seed(random_state)
+    # The field holds what the largest drift brings into view, along the diagonal and turned.
+    margin = max(0.5, 0.25 + 1.5 * max_drift)
     samples = []
     for index in range(n_pairs):
         rng = sample_generator(seed, index)
-        scene = make_scene(shape, content=content, random_state=rng)
+        scene = make_scene(shape, content=content, margin=margin, random_state=rng)
         motion = Motion.from_parameters(
             shape,
             drift=rng.uniform(-max_drift, max_drift, 2) * shape,

@@ -1,0 +1,148 @@
+import re
+
+import numpy as np
+import pytest
+
+from stemkit._validation import check_frames, check_pair, check_pairs, check_times
+
+REAL = ["bool", "int8", "uint8", "uint16", "int64", "float16", "float32", "float64", ">f4", ">i2"]
+
+
+@pytest.mark.parametrize("dtype", REAL)
+def test_any_real_dtype_keeps_its_values(dtype):
+    X = (np.arange(24).reshape(2, 3, 4) % 2).astype(dtype)
+    frames = check_frames(X)
+    assert frames.dtype == np.float32
+    assert frames.dtype.isnative
+    np.testing.assert_array_equal(frames, X.astype(float))
+
+
+def test_full_range_of_a_detector_is_kept_exactly():
+    brim = np.array([[[0, 1, 255, 256, 32767, 32768, 65534, 65535]]], dtype="uint16")
+    np.testing.assert_array_equal(check_frames(brim), brim)
+
+
+def test_float32_is_not_copied_nor_written():
+    X = np.ones((2, 3, 4), dtype="float32")
+    X.flags.writeable = False
+    assert np.shares_memory(check_frames(X), X)
+    assert np.shares_memory(check_pair(X), X)
+    assert np.shares_memory(check_pairs(X[np.newaxis]), X)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        np.ones((3, 4, 2), dtype="float32").T,
+        np.ones((2, 8, 6), dtype="float32")[:, ::-2, ::3],
+        np.asfortranarray(np.ones((2, 3, 4), dtype="float32")),
+        np.broadcast_to(np.float32(1), (2, 3, 4)),
+    ],
+)
+def test_memory_layout_does_not_matter(view):
+    frames = check_frames(view)
+    assert frames.flags.c_contiguous
+    np.testing.assert_array_equal(frames, view)
+
+
+def test_lists_and_subclasses_become_plain_arrays():
+    class Tagged(np.ndarray):
+        pass
+
+    assert check_frames([[[1, 2], [3, 4]]]).shape == (1, 2, 2)
+    assert type(check_frames(np.ones((1, 2, 2), "float32").view(Tagged))) is np.ndarray
+
+
+def poisoned(value, shape=(3, 4, 5), at=(1, 2, 3), dtype="float64"):
+    X = np.ones(shape, dtype)
+    X[at] = value
+    return X
+
+
+ragged = [np.ones((2, 2)), np.ones((3, 2))]
+mixed = np.empty((1, 2, 2), dtype=object)
+
+
+@pytest.mark.parametrize(
+    "X, what",
+    [
+        (np.ones((4, 5)), r"np\.newaxis"),
+        (np.ones(4), "1 dimensions"),
+        (np.float32(1), "0 dimensions"),
+        (np.ones((1, 2, 3, 4)), "4 dimensions"),
+        (np.ones((0, 4, 5)), "0 frame"),
+        (np.ones((2, 0, 5)), r"empty frames of shape \(0, 5\)"),
+        (np.ones((2, 5, 0)), "empty frames"),
+        (ragged, "different shapes"),
+        (mixed, "object"),
+        (np.ones((1, 2, 2), dtype=complex), "complex128.*modulus"),
+        (np.full((1, 2, 2), "a"), "real numbers"),
+        (np.zeros((1, 2, 2), dtype="datetime64[s]"), "datetime64.*real numbers"),
+        (poisoned(np.nan), "NaN in frame 1"),
+        (poisoned(np.inf), "inf.*in frame 1"),
+        (poisoned(-np.inf, at=(2, 0, 0)), "inf.*in frame 2"),
+        (poisoned(1e39), "beyond float32 in frame 1"),
+        (poisoned(np.nan, at=(slice(0, 2), 3, 4), dtype="float32"), "NaN in frame 0"),
+    ],
+)
+def test_bad_stacks_are_refused_by_name(X, what):
+    with pytest.raises(ValueError, match=what) as error:
+        check_frames(X, name="series")
+    assert str(error.value).startswith("series ")
+    assert len(re.findall(r"[.;]\s", str(error.value) + " ")) <= 3
+
+
+def test_opposite_infinities_do_not_cancel():
+    X = poisoned(np.inf)
+    X[1, 0, 0] = -np.inf
+    with pytest.raises(ValueError, match="inf.*in frame 1"):
+        check_frames(X)
+
+
+def test_largest_finite_values_pass():
+    X = np.full((2, 3, 3), np.finfo("float32").max)
+    np.testing.assert_array_equal(check_frames(X), X.astype("float32"))
+
+
+def test_number_of_frames_is_asked_for():
+    assert len(check_frames(np.ones((3, 2, 2)), min_frames=3)) == 3
+    with pytest.raises(ValueError, match=r"stack holds 2 frame\(s\), but at least 3"):
+        check_frames(np.ones((2, 2, 2)), name="stack", min_frames=3)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (3, 4, 5), (2, 0, 5), (2, 1, 4, 5)])
+def test_what_is_no_pair_is_refused(shape):
+    with pytest.raises(ValueError, match=r"pair has shape .* \(2, H, W\)"):
+        check_pair(np.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 5), (3, 1, 4, 5), (0, 2, 4, 5), (1, 2, 0, 5)])
+def test_what_are_no_pairs_is_refused(shape):
+    with pytest.raises(ValueError, match=r"X has shape .* \(n_pairs, 2, H, W\)"):
+        check_pairs(np.ones(shape))
+
+
+def test_bad_values_of_pairs_are_found():
+    with pytest.raises(ValueError, match="pair contains NaN in frame 1"):
+        check_pair(poisoned(np.nan, shape=(2, 4, 5)))
+    with pytest.raises(ValueError, match="X contains NaN in pair 2"):
+        check_pairs(poisoned(np.nan, shape=(3, 2, 4, 5), at=(2, 1, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    "t", [0, 1, 0.5, np.float32(0.25), [0, 0.5, 1], (1,), np.linspace(0, 1, 7)]
+)
+def test_times_keep_value_and_shape(t):
+    times = check_times(t)
+    assert times.dtype == np.float64
+    assert times.shape == np.shape(t)
+    np.testing.assert_array_equal(times, t)
+
+
+@pytest.mark.parametrize(
+    "t",
+    [-1e-9, 1 + 1e-9, np.nan, np.inf, [0, 2], [0.5, np.nan], [], [[0, 1]], "now", None, [[0], []]],
+)
+def test_bad_times_are_refused_by_name(t):
+    with pytest.raises(ValueError, match=r"^when "):
+        check_times(t, name="when")
