@@ -250,6 +250,12 @@ def test_demo_compares_estimate_and_truth(run, tmp_path):
     assert read_stack(out / "frames.tif").frames.shape == (2, 128, 128)
     truth = pd.read_csv(out / "truth.csv", index_col="frame")
     assert (truth.loc[0] == 0).all()
+    series = make_llzo_series(2, shape=(128, 128), random_state=0)
+    np.testing.assert_allclose(truth[["dy", "dx"]], series.drift)
+    np.testing.assert_allclose(truth["rotation_deg"], np.rad2deg(series.rotation))
+    np.testing.assert_allclose(truth["shear"], series.shear)
+    damage = 1 - series.decay[1]
+    assert damage.min() < truth["mean_damage"][1] < damage.max()
 
 
 def test_help_and_version_answer_without_the_heavy_libraries():

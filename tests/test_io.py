@@ -187,14 +187,17 @@ def test_missing_files_and_folders_are_named(tmp_path):
         read_stack([])
 
 
+SMALL = _counts(shape=(3, 6, 7))
+
+
 def _png():
-    return iio.imwrite("<bytes>", _counts()[0], extension=".png")
+    return iio.imwrite("<bytes>", SMALL[0], extension=".png")
 
 
 def _paged_tif(compression):
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
-        for frame in _counts():
+        for frame in SMALL:
             writer.write(frame, metadata=None, contiguous=False, compression=compression)
     return buffer.getvalue()
 
@@ -205,7 +208,7 @@ def _paged_tif(compression):
         (".png", _png()),
         (".tif", _paged_tif(None)),
         (".tif", _paged_tif("zlib")),
-        (".npy", _npy(_counts())),
+        (".npy", _npy(SMALL)),
     ],
     ids=["png", "tif", "zlib tif", "npy"],
 )
@@ -213,7 +216,7 @@ def test_a_cut_file_never_gives_fewer_or_other_frames(tmp_path, suffix, whole):
     (tmp_path / f"whole{suffix}").write_bytes(whole)
     expected = read_stack(tmp_path / f"whole{suffix}").frames
     cut = tmp_path / f"cut{suffix}"
-    for length in {*range(0, len(whole), 97), *range(len(whole) - 60, len(whole))}:
+    for length in range(len(whole)):
         cut.write_bytes(whole[:length])
         try:
             frames = read_stack(cut).frames
