@@ -95,7 +95,7 @@ def test_bad_stacks_are_refused_by_name(X, what):
 def test_opposite_infinities_do_not_cancel():
     X = poisoned(np.inf)
     X[1, 0, 0] = -np.inf
-    with pytest.raises(ValueError, match="inf.*in frame 1"):
+    with pytest.raises(ValueError, match=r"inf.*in frame 1"):
         check_frames(X)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 class AlignedStack(np.ndarray):
     """Frames aligned to the first: an ndarray with a ``mask``, True where a frame holds data.
 
-    Slices along the frames keep their part of the mask; anything else, arithmetic included, gives
-    what it gives for an ndarray, without a mask.
+    Slices along the frames keep their part of the mask, and copies all of it; anything else,
+    arithmetic included, gives what it gives for an ndarray, without a mask.
     """
 
     mask: NDArray[np.bool_] | None
@@ -36,6 +36,16 @@ class AlignedStack(np.ndarray):
         if self.mask is None or not isinstance(part, np.ndarray):
             return part
         return AlignedStack(part, self.mask[key])
+
+    def copy(self, order: Any = "C") -> Self:
+        """Return a copy with a mask of its own."""
+        mask = None if self.mask is None else self.mask.copy()
+        return type(self)(np.array(self, order=order), mask)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AlignedStack, (np.asarray(self), self.mask)

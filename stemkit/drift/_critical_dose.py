@@ -21,7 +21,8 @@ class CriticalDose:
     dose : ndarray of shape (H, W), float32
         In the units of the dose that was given; inf where nothing decays.
     stderr : ndarray of shape (H, W), float32
-        One standard deviation, from how well the exponential fits; inf where ``dose`` is.
+        One standard deviation, from how well the exponential fits; inf where ``dose`` is, and where a
+        single later frame leaves nothing to judge the fit by.
     """
 
     dose: Float32Array
@@ -57,8 +58,8 @@ def fit_critical_dose(decay: Float32Array, dose: NDArray[np.float64]) -> Critica
         rate = np.maximum(rate + step.clip(-limit, limit), 0)
     model = np.exp(-rate * exposure)
     curvature = ((exposure * model) ** 2).sum(axis=0)
-    degrees = max(len(exposure) - 1, 1)
-    variance = ((signal - model) ** 2).sum(axis=0) / degrees
+    degrees = len(exposure) - 1
+    variance = ((signal - model) ** 2).sum(axis=0) / degrees if degrees else np.inf
     # A signal that never falls, or rises, has no critical dose that these data could tell.
     fades = rate * exposure.max() > 1e-3
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -43,8 +43,10 @@ def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Ar
     variance = ndimage.gaussian_filter(structure**2, WINDOW, mode="reflect")
     # Vacuum has no contrast: without a floor its noise would look like a specimen.
     floor = 0.25 * float(np.sqrt(np.mean(structure**2)))
+    # What is finer than float32 is no contrast; relative, since units may be of any size.
+    rounding = 1e-6 * max(float(np.abs(frame).max()) for frame in (first, second))
     contrast = np.sqrt(np.maximum(variance, 0)).clip(
-        max(floor, 1e-6 + 1e-6 * abs(float(mean.max())))
+        max(floor, rounding, float(np.finfo(np.float32).tiny))
     )
     return (
         (0.5 + 0.2 * (first - mean) / contrast).astype(np.float32),

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from stemkit.drift import CriticalDose, fit_critical_dose
+
+DOSE = np.linspace(0, 12, 13)
+
+
+def decays(critical, dose=DOSE):
+    critical = np.atleast_2d(critical)
+    return np.exp(-(dose - dose[0])[:, None, None] / critical).astype("float32")
+
+
+@pytest.mark.parametrize("offset", [0.0, 5.0])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_exponentials_are_fitted_exactly_in_any_unit(unit, offset):
+    critical = np.geomspace(0.5, 400, 30).reshape(5, 6)
+    fit = fit_critical_dose(decays(critical), unit * (DOSE + offset))
+    assert isinstance(fit, CriticalDose)
+    assert fit.dose.shape == fit.stderr.shape == (5, 6)
+    assert fit.dose.dtype == fit.stderr.dtype == np.float32
+    np.testing.assert_allclose(fit.dose, unit * critical, rtol=1e-3)
+    assert (fit.stderr < 1e-3 * fit.dose).all()
+
+
+def noisy(critical, spread, seed=0):
+    clean = decays(critical)
+    noise = np.random.default_rng(seed).normal(0, spread, clean.shape)
+    noise[0] = 0  # the first frame's decay is 1 by definition
+    return (clean + noise).astype("float32")
+
+
+def test_fit_is_that_of_scipy():
+    critical = np.array([[0.8, 3.0, 10.0, 30.0, 90.0]])
+    decay = noisy(critical, 0.03)
+    fit = fit_critical_dose(decay, DOSE)
+    for index, truth in enumerate(critical[0]):
+        value, variance = optimize.curve_fit(
+            lambda dose, d: np.exp(-dose / d), DOSE[1:], decay[1:, 0, index], p0=truth
+        )
+        assert fit.dose[0, index] == pytest.approx(value[0], rel=2e-3)
+        assert fit.stderr[0, index] == pytest.approx(np.sqrt(variance[0, 0]), rel=0.01)
+
+
+@pytest.mark.parametrize("critical", [1.5, 6.0, 25.0])
+def test_standard_errors_cover_the_truth(critical):
+    n = 4096
+    fit = fit_critical_dose(noisy(np.full((1, n), critical), 0.02), DOSE)
+    # In the rate the fit is nearly linear, so Student's law holds.
+    deviation = (1 / fit.dose - 1 / critical) / (fit.stderr / fit.dose**2)
+    degrees = len(DOSE) - 2
+    for level in (0.5, 0.68, 0.95):
+        covered = (np.abs(deviation) < stats.t.ppf(0.5 + level / 2, degrees)).mean()
+        assert covered == pytest.approx(level, abs=5 * np.sqrt(level * (1 - level) / n))
+    assert abs(np.median(deviation)) < 0.1
+
+
+def test_what_does_not_decay_has_no_critical_dose():
+    decay = np.stack([np.ones(13), np.linspace(1, 1.5, 13), 1 + 0.01 * DOSE**0.1])
+    fit = fit_critical_dose(decay.T[:, None].astype("float32"), DOSE)
+    assert np.isposinf(fit.dose).all()
+    assert np.isposinf(fit.stderr).all()
+
+
+def test_what_is_gone_at_once_stays_a_number():
+    decay = np.zeros((4, 2, 2), "float32")
+    decay[0] = 1
+    fit = fit_critical_dose(decay, np.array([0.0, 10.0, 20.0, 30.0]))
+    assert np.isfinite(fit.dose).all()
+    assert not np.isnan(fit.stderr).any()
+    assert (fit.dose < 5).all()
+
+
+def test_a_single_datum_has_no_standard_error():
+    fit = fit_critical_dose(decays(4.0, np.array([0.0, 3.0])), np.array([0.0, 3.0]))
+    assert fit.dose[0, 0] == pytest.approx(4, rel=1e-3)
+    assert np.isposinf(fit.stderr).all()
+
+
+def test_each_place_is_fitted_for_itself():
+    decay = noisy(np.array([[2.0, 9.0], [20.0, 1e9]]), 0.02)
+    together = fit_critical_dose(decay, DOSE)
+    for y, x in np.ndindex(2, 2):
+        alone = fit_critical_dose(decay[:, y : y + 1, x : x + 1], DOSE)
+        np.testing.assert_array_equal(alone.dose[0, 0], together.dose[y, x])
+        np.testing.assert_array_equal(alone.stderr[0, 0], together.stderr[y, x])
