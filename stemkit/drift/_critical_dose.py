@@ -21,8 +21,8 @@ class CriticalDose:
     dose : ndarray of shape (H, W), float32
         In the units of the dose that was given; inf where nothing decays.
     stderr : ndarray of shape (H, W), float32
-        One standard deviation, from how well the exponential fits; inf where ``dose`` is, and where a
-        single later frame leaves nothing to judge the fit by.
+        One standard deviation, from how well the exponential fits; inf where ``dose`` is, and
+        where a single later frame leaves nothing to judge the fit by.
     """
 
     dose: Float32Array
