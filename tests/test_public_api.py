@@ -88,6 +88,8 @@ def test_public_object_is_documented(module, name):
 )
 def test_what_a_user_calls_describes_each_parameter_and_shows_an_example(module, name):
     obj = getattr(importlib.import_module(module), name)
+    if inspect.isclass(obj) and issubclass(obj, Warning):
+        return  # nobody calls a warning
     doc = inspect.getdoc(obj)
     described = {
         parameter.strip(" *")

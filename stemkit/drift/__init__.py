@@ -2,7 +2,7 @@
 
 from .._motion import Motion, coverage, warp
 from ._aligned import AlignedStack
-from ._critical_dose import CriticalDose, fit_critical_dose
+from ._critical_dose import CriticalDose
 from ._drift_decay import DriftDecayModel
 from ._registration import Registration, register
 from ._state import DriftDecayState, LowConfidenceWarning
@@ -18,7 +18,6 @@ __all__ = [
     "Registration",
     "Trajectory",
     "coverage",
-    "fit_critical_dose",
     "reconcile",
     "register",
     "warp",

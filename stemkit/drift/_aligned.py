@@ -13,6 +13,13 @@ class AlignedStack(np.ndarray):
 
     Slices along the frames keep their part of the mask, and copies all of it; anything else,
     arithmetic included, gives what it gives for an ndarray, without a mask.
+
+    Attributes
+    ----------
+    frames : ndarray of shape (n_frames, H, W)
+        What it is made of, and is itself.
+    mask : ndarray of shape (n_frames, H, W), bool
+        True where a frame holds data.
     """
 
     mask: NDArray[np.bool_] | None

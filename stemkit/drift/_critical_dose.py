@@ -16,7 +16,7 @@ _ITERATIONS = 20
 class CriticalDose:
     """Map of the dose after which 1/e of the signal is left, and its standard error.
 
-    Parameters
+    Attributes
     ----------
     dose : ndarray of shape (H, W), float32
         In the units of the dose that was given; inf where nothing decays.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,8 +16,13 @@ from ..networks.degradation import T_MAX, DegradationNet
 from ._evidence import evidence_maps
 from ._pairs import normalize_pair
 
-# Spacing, in px, of the strongest lattice planes in frames as the network saw them in training.
-_USUAL_SPACING = 11.0
+# Finest spacing, in px, of the strongest lattice planes that binning may lead to: well within what
+# the network saw in training, and no coarser than need be, since binning blurs the decay too.
+_LEAST_SPACING = 10.0
+# Slower than so many periods in a frame is thickness and vacuum, not structure.
+_SLOWEST = 8
+# How far a lattice's spot stands above the median of its ring, and how faint beside the brightest.
+_SPOT, _FAINT = 30.0, 0.03
 # Times at which the network is asked; between them the decay runs straight.
 _KNOTS = (25.0, 50.0, 75.0, T_MAX)
 _TILE, _OVERLAP = 256, 96
@@ -42,18 +49,19 @@ def choose_binning(frame: Float32Array) -> int:
     fx = np.fft.rfftfreq(frame.shape[1])
     ring = np.rint(np.hypot(fy, fx) * side).astype(int).ravel()
     n_rings = side // 2 + 1
-    inside = ring < n_rings
-    energy = np.bincount(ring[inside], power.ravel()[inside], n_rings)
-    count = np.bincount(ring[inside], minlength=n_rings)
-    # Shot noise is white: what the highest frequencies hold is in every ring.
-    excess = energy - count * np.median(energy[3 * n_rings // 4 :] / count[3 * n_rings // 4 :])
-    # Slower than an eighth of the frame is thickness and vacuum, not structure.
-    excess[:8] = 0
-    strongest = int(excess.argmax())
-    if excess[strongest] <= 0:
+    # A lattice stands out of its ring as spots; noise, edges and amorphous matter fill rings.
+    order = np.argsort(ring, kind="stable")
+    starts = np.searchsorted(ring[order], np.arange(_SLOWEST, n_rings + 1))
+    strongest = np.zeros(n_rings)
+    for index, (start, stop) in enumerate(pairwise(starts), start=_SLOWEST):
+        values = power.ravel()[order[start:stop]]
+        peak = values.max()
+        strongest[index] = peak if peak > _SPOT * np.median(values) else 0
+    if not strongest.any():
         return 1
-    spacing = side / strongest
-    return int(np.clip(round(spacing / _USUAL_SPACING), 1, side // 32))
+    # The slowest of them is the lattice's own repeat; what is faster is the motif within.
+    slowest = int(np.flatnonzero(strongest > _FAINT * strongest.max())[0])
+    return int(np.clip(side / slowest // _LEAST_SPACING, 1, side // 32))
 
 
 def bin_frame(frame: Float32Array, binning: int) -> Float32Array:

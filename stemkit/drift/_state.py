@@ -30,7 +30,7 @@ class DriftDecayState:
     With several times, ``t`` has one entry for each and so have, along their first axis,
     ``drift``, ``rotation``, ``decay``, ``damage`` and ``frame``.
 
-    Parameters
+    Attributes
     ----------
     t : float or ndarray of shape (n_times,)
         0 is the first frame, 1 the second.
