@@ -22,13 +22,18 @@ from scipy import fft, ndimage
 from .._motion import Motion, warp
 from .._validation import Float32Array
 
-# Share of a frame's side over which its border fades out before a Fourier transform.
-_TAPER = 0.08
+# Share of a frame's side by which it is continued as its mirror image, fading out, so that its
+# border makes no jump in a Fourier transform.
+_RIM = 0.08
 # Standard deviation of the high-pass, in shares of the shorter side: slower changes of
 # brightness than this are damage and thickness as often as they are structure.
 _LOW_CUT = 0.1
+# Beyond this frequency, in cycles per px, frames hold noise and next to no signal.
+_SIGNAL_END = 0.35
+# Noise that even the cleanest frames are granted, in shares of their variance.
+_LEAST_NOISE = 1e-3
 # Peaks closer than this, in px of the binned frames, are one.
-_SEPARATION = 3.0
+SEPARATION = 3.0
 
 
 @dataclass(frozen=True)
@@ -64,24 +69,30 @@ def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
         With a variance of 1, or all zeros for a frame without signal.
     """
     blurred = ndimage.gaussian_filter(frame, _LOW_CUT * min(frame.shape), mode="reflect")
-    window = _taper(frame.shape)
-    detail = (frame - blurred) * window
+    detail = frame - blurred
     scale = float(np.sqrt(np.mean(detail**2, dtype=np.float64)))
     # Rounding leaves a trace in a constant frame too.
     if scale <= 1e-5 * float(np.abs(frame).max()):
         return np.zeros_like(frame)
-    spectrum = fft.rfft2(detail / np.float32(scale), workers=-1)
+    rim = [max(1, int(_RIM * side)) for side in frame.shape]
+    padded = np.pad(detail / np.float32(scale), [(r, r) for r in rim], mode="reflect")
+    padded *= _window(padded.shape, rim)
+    spectrum = fft.rfft2(padded, workers=-1)
     power = np.square(np.abs(spectrum))
     smooth = ndimage.gaussian_filter(power, 1.0, mode=("wrap", "reflect"))
-    frequency = np.hypot(fft.fftfreq(frame.shape[0])[:, None], fft.rfftfreq(frame.shape[1]))
-    # Beyond 0.4 cycles per px there is little but noise. The median of an exponential
-    # distribution is ln 2 of its mean, and knows nothing of the few peaks.
-    floor = float(np.median(power[frequency > 0.4])) / np.log(2)
+    # Far up the slow axis there is little but noise. Rows that were recorded out of place leave
+    # theirs at all these frequencies alike, but only where the fast axis has signal: the floor
+    # depends on the fast frequency. The median of an exponential distribution is ln 2 of its mean.
+    beyond = np.abs(fft.fftfreq(padded.shape[0])) > _SIGNAL_END
+    floor = np.median(power[beyond], axis=0) / np.float32(np.log(2))
+    floor = ndimage.gaussian_filter1d(floor, 2.0, mode="reflect")
+    floor += _LEAST_NOISE * np.float32(np.mean(power))
     signal = np.maximum(smooth - floor, 0)
     noise = floor + unexplained * smooth
     tiny = np.finfo(np.float32).tiny
     spectrum *= np.sqrt(signal / (noise * (noise + 2 * signal) + tiny))
-    weighted = fft.irfft2(spectrum, frame.shape, workers=-1)
+    weighted = fft.irfft2(spectrum, padded.shape, workers=-1)
+    weighted = weighted[rim[0] : -rim[0], rim[1] : -rim[1]]
     scale = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
     return weighted / np.float32(scale) if scale > 0 else np.zeros_like(frame)
 
@@ -116,7 +127,9 @@ def search(
     # Twice the side, so that nothing wraps round onto the other end of the frame.
     padded = tuple(fft.next_fast_len(2 * side, real=True) for side in shape)
     lags = [np.rint(fft.fftfreq(n, 1 / n)).astype(int) for n in padded]
-    near = [np.flatnonzero(np.abs(lag) <= max_drift * n) for lag, n in zip(lags, shape, strict=True)]
+    near = [
+        np.flatnonzero(np.abs(lag) <= max_drift * n) for lag, n in zip(lags, shape, strict=True)
+    ]
     near = [index[np.argsort(lag[index])] for index, lag in zip(near, lags, strict=True)]
     drifts = [lag[index] for lag, index in zip(lags, near, strict=True)]
     overlap = np.multiply.outer(*(1 - np.abs(d) / n for d, n in zip(drifts, shape, strict=True)))
@@ -140,14 +153,17 @@ def search(
         return []
     highest /= np.float32(np.sqrt(power / len(rotations)))
 
-    is_peak = highest == ndimage.maximum_filter(highest, size=2 * int(_SEPARATION) + 1)
+    is_peak = highest == ndimage.maximum_filter(highest, size=2 * int(SEPARATION) + 1)
     rows, columns = np.nonzero(is_peak & (highest > 0))
     order = np.argsort(-highest[rows, columns], kind="stable")[:n_peaks]
     return [
         Peak(
             Motion.from_parameters(
                 shape,
-                drift=(drifts[0][y] + _vertex(highest[:, x], y), drifts[1][x] + _vertex(highest[y], x)),
+                drift=(
+                    drifts[0][y] + _vertex(highest[:, x], y),
+                    drifts[1][x] + _vertex(highest[y], x),
+                ),
                 rotation=rotations[which[y, x]],
             ),
             float(highest[y, x]),
@@ -165,11 +181,10 @@ def _vertex(values: Float32Array, index: int) -> float:
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
-def _taper(shape: tuple[int, ...]) -> Float32Array:
-    """Return a window that rises from 0 at the border to 1 as a squared sine."""
+def _window(shape: tuple[int, ...], rim: list[int]) -> Float32Array:
+    """Return a window that rises from 0 at the border to 1 within ``rim``, as a squared sine."""
     sides = []
-    for side in shape:
-        width = max(1, int(_TAPER * side))
+    for side, width in zip(shape, rim, strict=True):
         depth = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
         sides.append(np.sin(np.pi / 2 * np.minimum(depth / width, 1)) ** 2)
     return np.multiply.outer(*sides).astype(np.float32)

@@ -9,6 +9,7 @@ the noise of one frame alone would bend them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from .._motion import Motion, coverage
 from .._validation import Float32Array
 
 # Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
-_WINDOW = 0.07
+_WINDOW = 0.12
 # Contrast below this share of the frame's own is taken for noise and not blown up.
 _LEAST_CONTRAST = 0.3
 # Steps smaller than this everywhere in the frame end the search, in px.
@@ -49,14 +50,16 @@ def prepare(weighted: Float32Array) -> Prepared:
     window = _WINDOW * min(weighted.shape)
     contrast = np.sqrt(ndimage.gaussian_filter(weighted**2, window, mode="reflect"))
     typical = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
-    values = weighted / np.hypot(contrast, np.float32(_LEAST_CONTRAST * typical))
+    if typical > 0:
+        values = weighted / np.hypot(contrast, np.float32(_LEAST_CONTRAST * typical))
+    else:
+        values = weighted
     gradient = _gradient(values)
     return Prepared(values, ndimage.spline_filter(values, 3, output=np.float32), gradient)
 
 
 def refine(
-    first: Prepared,
-    second: Prepared,
+    frames: Sequence[Prepared],
     start: Motion,
     parameters: tuple[str, ...],
     *,
@@ -66,8 +69,8 @@ def refine(
 
     Parameters
     ----------
-    first, second : Prepared
-        The frames.
+    frames : sequence of two Prepared
+        The earlier frame and the later one.
     start : Motion
         Where to start from; right to about a pixel, or a quarter of the finest period.
     parameters : tuple of str
@@ -79,6 +82,7 @@ def refine(
     -------
     Refined
     """
+    first, second = frames
     height, width = start.shape
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
@@ -96,7 +100,11 @@ def refine(
             "stretch": lambda gy, gx: y * gy,
             "scale": lambda gy, gx: x * gx,
         }
-        columns = [along_y, along_x, *(slopes[name](along_y, along_x) / reach for name in parameters)]
+        columns = [
+            along_y,
+            along_x,
+            *(slopes[name](along_y, along_x) / reach for name in parameters),
+        ]
         jacobian = np.stack([column.ravel() for column in columns])
         normal = (jacobian @ jacobian.T).astype(np.float64)
         step = _solve(normal, (jacobian @ residual.ravel()).astype(np.float64))
@@ -128,7 +136,13 @@ def _pull(coefficients: Float32Array, motion: Motion) -> tuple[Float32Array, NDA
     """Draw the second frame as it lies in the first, and where it holds data."""
     offset = motion.center + motion.drift - motion.matrix @ motion.center
     moved = ndimage.affine_transform(
-        coefficients, motion.matrix, offset, output=np.float32, order=3, mode="nearest", prefilter=False
+        coefficients,
+        motion.matrix,
+        offset,
+        output=np.float32,
+        order=3,
+        mode="nearest",
+        prefilter=False,
     )
     return moved, coverage(motion.inverse())
 

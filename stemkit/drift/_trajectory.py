@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._motion import Motion
 from ._registration import Registration
 
-# A registration that is off by this many px, and this share of the frame's side, loses half its say.
+# Off by this many px and this share of the frame's side, a registration loses half its say.
 _TOLERANCE_PX = 0.5
 _TOLERANCE_SHARE = 0.002
 # Even a registration without confidence counts for something where there is no other.
@@ -42,6 +42,8 @@ class Trajectory(NamedTuple):
 
 
 Edge = tuple[int, int]
+# Of each pair the candidates, as 3 x 3 matrices about the centre, each with its probability.
+Options = dict[Edge, list[tuple[NDArray[np.float64], float]]]
 
 
 def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Trajectory:
@@ -87,8 +89,9 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
     edges = list(registrations)
     options = {edge: _options(registrations[edge]) for edge in edges}
 
-    chosen = _choose_by_loops(options, n_frames, tolerance)
-    placed = _place_along_tree(options, chosen, n_frames)
+    support = _support(options, n_frames, tolerance)
+    chosen = {edge: int(np.argmax(votes)) for edge, votes in support.items()}
+    placed = _place_along_tree(options, support, n_frames)
     residual = np.zeros(len(edges))
     say = np.zeros(len(edges))
     before: tuple[int, ...] | None = None
@@ -97,7 +100,9 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
         for k, edge in enumerate(edges):
             i, j = edge
             off = [_distance(m @ placed[i] - placed[j], corners) for m, _ in options[edge]]
-            trust = [p / (1 + (r / tolerance) ** 2) for r, (_, p) in zip(off, options[edge], strict=True)]
+            trust = [
+                p / (1 + (r / tolerance) ** 2) for r, (_, p) in zip(off, options[edge], strict=True)
+            ]
             best = int(np.argmax(trust))
             chosen[edge] = best
             residual[k], say[k] = off[best], options[edge][best][1]
@@ -126,7 +131,9 @@ def _check(registrations: Mapping[Edge, Registration], n_frames: int) -> tuple[i
         raise ValueError("registrations is empty; register at least one pair of frames.")
     for i, j in registrations:
         if not (0 <= i < n_frames and 0 <= j < n_frames and i != j):
-            raise ValueError(f"registrations has the pair {(i, j)}, but there are {n_frames} frames.")
+            raise ValueError(
+                f"registrations has the pair {(i, j)}, but there are {n_frames} frames."
+            )
     shapes = {r.motion.shape for r in registrations.values()}
     if len(shapes) > 1:
         raise ValueError(f"registrations are of frames of different shapes {sorted(shapes)}.")
@@ -144,10 +151,8 @@ def _options(registration: Registration) -> list[tuple[NDArray[np.float64], floa
     return options
 
 
-def _choose_by_loops(
-    options: dict[Edge, list[tuple[NDArray[np.float64], float]]], n_frames: int, tolerance: float
-) -> dict[Edge, int]:
-    """Choose for each pair the candidate that closes the most triangles with likely others."""
+def _support(options: Options, n_frames: int, tolerance: float) -> dict[Edge, NDArray[np.float64]]:
+    """Return how much speaks for each candidate of each pair: triangles with others that close."""
     support = {edge: np.array([0.1 * p for _, p in found]) for edge, found in options.items()}
     for a, b, c in combinations(range(n_frames), 3):
         sides = [_oriented(options, pair) for pair in ((a, b), (b, c), (a, c))]
@@ -164,33 +169,31 @@ def _choose_by_loops(
         for axis, pair in enumerate(((a, b), (b, c), (a, c))):
             edge = pair if pair in support else pair[::-1]
             support[edge] += vote.max(axis=tuple({0, 1, 2} - {axis}))
-    return {edge: int(np.argmax(found)) for edge, found in support.items()}
+    return support
 
 
-def _oriented(
-    options: dict[Edge, list[tuple[NDArray[np.float64], float]]], pair: Edge
-) -> list[tuple[NDArray[np.float64], float]]:
+def _oriented(options: Options, pair: Edge) -> list[tuple[NDArray[np.float64], float]]:
     if pair in options:
         return options[pair]
-    return [(np.linalg.inv(m), p) for m, p in options.get(pair[::-1], [])]
+    return [(np.linalg.inv(m).astype(np.float64), p) for m, p in options.get(pair[::-1], [])]
 
 
 def _place_along_tree(
-    options: dict[Edge, list[tuple[NDArray[np.float64], float]]],
-    chosen: dict[Edge, int],
-    n_frames: int,
+    options: Options, support: dict[Edge, NDArray[np.float64]], n_frames: int
 ) -> list[NDArray[np.float64]]:
-    """Place the frames one by one, always by the likeliest registration to a placed one."""
+    """Place the frames one by one, always by the best supported registration to a placed one."""
     placed: dict[int, NDArray[np.float64]] = {0: np.eye(3)}
     while True:
         reachable = [
-            (options[i, j][k][1], (i, j)) for (i, j), k in chosen.items() if (i in placed) != (j in placed)
+            (float(votes.max()), edge)
+            for edge, votes in support.items()
+            if (edge[0] in placed) != (edge[1] in placed)
         ]
         if not reachable:
             # What nothing ties to the first frame stays where it is.
             return [placed.get(i, np.eye(3)) for i in range(n_frames)]
         _, (i, j) = max(reachable)
-        matrix = options[i, j][chosen[i, j]][0]
+        matrix = options[i, j][int(support[i, j].argmax())][0]
         if i in placed:
             placed[j] = matrix @ placed[i]
         else:
@@ -198,7 +201,7 @@ def _place_along_tree(
 
 
 def _solve(
-    options: dict[Edge, list[tuple[NDArray[np.float64], float]]],
+    options: Options,
     chosen: dict[Edge, int],
     edges: list[Edge],
     weights: NDArray[np.float64],
