@@ -72,9 +72,9 @@ def test_film_is_never_negative():
 
 def test_aperiodic_scenes_are_of_many_kinds():
     frames = np.stack([render_columns(make_scene(SHAPE, random_state=s), SHAPE) for s in SEEDS])
-    # Vacuum: places further than any lattice vector from the nearest signal.
-    empty = np.array([ndimage.maximum_filter(f, 15).min() < 0.05 for f in frames])
-    assert 0.2 < empty.mean() < 0.9
+    # Vacuum: windows wider than the longest lattice vector hold next to nothing.
+    empty = np.array([ndimage.maximum_filter(f, 31)[15:-15, 15:-15].min() < 0.1 for f in frames])
+    assert 0.15 < empty.mean() < 0.9
     assert len({len(make_scene(SHAPE, random_state=s).y) for s in SEEDS}) > 35
     correlation = np.corrcoef(frames.reshape(len(frames), -1))[np.triu_indices(len(frames), 1)]
     assert np.percentile(np.abs(correlation), 90) < 0.5

@@ -141,6 +141,8 @@ def test_no_border_gives_the_drift_away(max_drift):
     shares = [border_share(pair[1], m) for pair, m in zip(data.clean, data.motion, strict=True)]
     np.testing.assert_allclose(np.median(shares, axis=0), 1, atol=0.06)
     assert np.min(shares) > 0.5
+    # No place is further from a column than the longest lattice vector.
+    assert all(ndimage.maximum_filter(pair[1], 49).min() > 0.5 for pair in data.clean)
     # The usual way, as a control: the first frame warped onto black.
     warped = [
         border_share(warp(pair[0], m, fill=0.0), m)

@@ -33,6 +33,16 @@ def test_normalised_pairs_know_neither_gain_nor_offset(gain, offset):
     np.testing.assert_allclose(normalize_pair(*scaled), expected, atol=1e-4)
 
 
+def test_both_frames_are_put_on_one_scale():
+    first = (lattice() * np.linspace(0.3, 2, 112)).astype("float32")
+    one, same = normalize_pair(first, first)
+    np.testing.assert_array_equal(one, same)
+    # A second frame that is brighter everywhere stays so, most where the first has least contrast.
+    _, brighter = normalize_pair(first, first + np.float32(0.3))
+    assert (brighter > one).all()
+    assert (brighter - one)[:, 10].mean() > 2 * (brighter - one)[:, 100].mean()
+
+
 def test_first_frame_has_unit_contrast_and_the_second_keeps_what_it_lost():
     y, x = np.indices((96, 112)) / 96
     # A gradient of thickness over the field must not matter.
