@@ -21,9 +21,9 @@ def network_of(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
             f"use a file of this network."
         )
     with torch.random.fork_rng():
-        # One weight for each estimate and one for the network's own; the release has none.
-        n_weights = len(weights.get("out_weights.2.bias", [None]))
+        # A weight for each estimate, one for the own, and the own itself; the release has none.
+        n_judged = len(weights.get("judge.8.bias", [None, None]))
         c1, c2, c3 = (len(weights[name]) for name in names)
-        module = DegradationNet((c1, c2, c3), n_evidence=n_weights - 1)
+        module = DegradationNet((c1, c2, c3), n_evidence=n_judged - 2)
     put_weights(module, weights, origin)
     return module.eval()

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 T_MAX = 100.0
 """The second frame's time in released units; the first frame's is 0."""
 
+_JUDGE_CHANNELS = 32
 # A decay of 0 has no power below 1 but 0: the least one, so that time matters where all is lost.
 _LEAST_DECAY = 0.01
 
@@ -37,6 +38,15 @@ def _double_conv(n_in: int, n_out: int) -> nn.Sequential:
         nn.Conv2d(n_out, n_out, 3, padding=1),
         nn.ReLU(),
     )
+
+
+def _context_stack(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
+    """Convolutions whose reach doubles from layer to layer."""
+    layers: list[nn.Module] = []
+    for dilation in (1, 2, 4, 8):
+        layers += [nn.Conv2d(n_in, n_hidden, 3, padding=dilation, dilation=dilation), nn.ReLU()]
+        n_in = n_hidden
+    return nn.Sequential(*layers, nn.Conv2d(n_hidden, n_out, 3, padding=1))
 
 
 class DegradationNet(nn.Module):
@@ -99,11 +109,7 @@ class DegradationNet(nn.Module):
         self.dec1 = _double_conv(3 * c1, c1)
         self.out_lambda = nn.Sequential(nn.Conv2d(c1, 1, 3, padding=1), nn.Sigmoid())
         if n_evidence:
-            self.out_weights = nn.Sequential(
-                nn.Conv2d(c1 + n_evidence, c1, 3, padding=1),
-                nn.ReLU(),
-                nn.Conv2d(c1, n_evidence + 1, 3, padding=1),
-            )
+            self.judge = _context_stack(c1 + n_evidence, _JUDGE_CHANNELS, n_evidence + 2)
         self.out_theta = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -112,6 +118,13 @@ class DegradationNet(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(64, 3),
         )
+
+        # PyTorch's default shrinks what passes a layer, and nothing here scales it up again.
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(
         self, x0: Tensor, xT: Tensor, t: Tensor | float, evidence: Tensor | None = None
@@ -177,14 +190,19 @@ class DegradationNet(nn.Module):
         for skip, (up, level) in zip(reversed(features.skips), reversed(levels), strict=True):
             x = level(torch.cat([up(x), skip], dim=1))
         height, width = features.size
-        own = self.out_lambda(x)[..., :height, :width]
         if evidence is None:
-            return own
+            return self.out_lambda(x)[..., :height, :width]
         # At a constant dose rate what is left at the second frame was left by its power before.
         earlier = evidence.clamp(min=_LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
-        x = torch.cat([x[..., :height, :width], earlier], dim=1)
-        weights = self.out_weights(x).softmax(dim=1)
-        return (weights * torch.cat([earlier, own], dim=1)).sum(dim=1, keepdim=True)
+        earlier = F.pad(earlier, (0, -width % 8, 0, -height % 8), mode="replicate")
+        # Estimates are smooth: a quarter of the resolution is enough to judge them, and lets a few
+        # layers see as far as noise has to be averaged.
+        judged = self.judge(F.avg_pool2d(torch.cat([x, earlier], dim=1), 4))
+        judged = F.interpolate(judged, scale_factor=4.0, mode="bilinear", align_corners=False)
+        own = torch.sigmoid(self.out_lambda[0](x) + judged[:, -1:])
+        weights = judged[:, :-1].softmax(dim=1)
+        decay = (weights * torch.cat([earlier, own], dim=1)).sum(dim=1, keepdim=True)
+        return decay[..., :height, :width]
 
 
 def _share_of_time(t: Tensor | float, like: Tensor) -> Tensor:

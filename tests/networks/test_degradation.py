@@ -85,3 +85,21 @@ def test_every_weight_learns():
     motion, decay = net(x0, xT, torch.tensor([20.0, 80.0]))
     (motion.square().sum() + decay.square().sum()).backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_decay_lies_among_the_estimates_where_the_own_one_has_no_say():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = DegradationNet((2, 2, 2), n_evidence=3).eval()
+        first, second = torch.rand(2, 2, 1, 21, 34)
+        estimates = torch.rand(2, 3, 21, 34)
+    with torch.no_grad():
+        net.judge[-1].bias[3] = -1e4  # the weight of the network's own estimate
+    _, decay = net(first, second, 100.0, estimates)
+    assert decay.shape == (2, 1, 21, 34)
+    assert (decay >= estimates.amin(dim=1, keepdim=True) - 1e-6).all()
+    assert (decay <= estimates.amax(dim=1, keepdim=True) + 1e-6).all()
+    # What is left earlier is more, by the law of a constant dose rate.
+    even = torch.full_like(estimates, 0.25)
+    _, halfway = net(first, second, 50.0, even)
+    torch.testing.assert_close(halfway, torch.full_like(halfway, 0.5))
