@@ -148,8 +148,7 @@ def _pull(coefficients: Float32Array, motion: Motion) -> tuple[Float32Array, NDA
 
 
 def _gradient(values: Float32Array) -> tuple[Float32Array, Float32Array]:
-    along_y, along_x = np.gradient(values)
-    return along_y, along_x
+    return np.gradient(values, axis=0), np.gradient(values, axis=1)
 
 
 def _correlation(a: Float32Array, b: Float32Array, inside: NDArray[np.bool_]) -> float:

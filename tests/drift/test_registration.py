@@ -1,0 +1,215 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from stemkit.datasets import make_drift_pairs, make_scene
+from stemkit.degradation import degrade, record
+from stemkit.drift import Motion, register
+from stemkit.drift._coarse import search, weigh_frequencies
+
+SHAPE = (160, 144)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_drift_pairs(4, shape=SHAPE, random_state=31)
+
+
+@pytest.fixture(scope="module")
+def results(data):
+    return [register(*pair) for pair in data.pairs]
+
+
+def misses(result, motion):
+    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * (np.array(motion.shape) - 1)
+    return np.hypot(*(result.motion.apply(corners) - motion.apply(corners)).T)
+
+
+def test_known_motions_are_found(data, results):
+    for result, motion in zip(results, data.motion, strict=True):
+        if result.confidence > 0.5:
+            assert misses(result, motion).max() < 1
+    assert sum(result.confidence > 0.5 for result in results) >= 3
+
+
+def test_without_noise_the_motion_is_right_to_a_fraction_of_a_px():
+    data = make_drift_pairs(2, shape=SHAPE, dose=None, row_jitter=0, random_state=4)
+    for pair, motion in zip(data.pairs, data.motion, strict=True):
+        assert misses(register(*pair), motion).max() < 0.25
+
+
+def test_sub_pixel_drift_is_not_drawn_to_whole_pixels():
+    scene = make_scene(SHAPE, random_state=8)
+    rng = np.random.default_rng(0)
+    found = []
+    for dx in (0.0, 0.25, 0.5, 0.75):
+        frames = [
+            record(degrade(scene, SHAPE, motion=m)[0], dose=50, background=0.1, random_state=rng)
+            for m in (Motion(SHAPE), Motion(SHAPE, (0, dx)))
+        ]
+        found.append(register(*frames, motion="translation").motion.drift)
+    np.testing.assert_allclose(found, [[0, dx] for dx in (0, 0.25, 0.5, 0.75)], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "motion, expected",
+    [
+        ("scan", Motion.from_parameters(SHAPE, drift=(4, -7), shear=0.02, stretch=-0.015)),
+        (
+            "affine",
+            Motion.from_parameters(SHAPE, drift=(-3, 5), rotation=0.03, shear=0.01, scale=1.01),
+        ),
+        ("translation", Motion(SHAPE, (9.3, -4.6))),
+    ],
+)
+def test_each_model_recovers_its_own_motions(motion, expected):
+    scene = make_scene(SHAPE, random_state=12)
+    rng = np.random.default_rng(1)
+    frames = [
+        record(degrade(scene, SHAPE, motion=m)[0], dose=30, background=0.1, random_state=rng)
+        for m in (None, expected)
+    ]
+    result = register(*frames, motion=motion)
+    np.testing.assert_allclose(result.motion.drift, expected.drift, atol=0.15)
+    np.testing.assert_allclose(result.motion.matrix, expected.matrix, atol=2e-3)
+    if motion == "translation":
+        np.testing.assert_array_equal(result.motion.matrix, np.eye(2))
+
+
+def test_swapped_frames_give_the_inverse_motion(data, results):
+    for index in (0, 1):
+        swapped = register(*data.pairs[index][::-1])
+        if min(swapped.confidence, results[index].confidence) > 0.5:
+            assert misses(swapped, results[index].motion.inverse()).max() < 0.25
+
+
+@settings(max_examples=8)
+@given(gain=st.floats(1e-6, 1e6), offset=st.floats(-2, 2))
+def test_units_of_the_intensity_change_nothing(data, results, gain, offset):
+    first, second = data.pairs[0]
+    result = register(first, gain * (second + offset))
+    assert misses(result, results[0].motion).max() < 0.02
+    assert result.confidence == pytest.approx(results[0].confidence, abs=0.02)
+
+
+def test_a_perfect_lattice_leaves_its_vectors_open():
+    data = make_drift_pairs(3, shape=(192, 192), content="perfect", random_state=3)
+    for pair, motion, basis in zip(data.pairs, data.motion, data.basis, strict=True):
+        result = register(*pair)
+        assert result.confidence < 0.6
+        assert len(result.candidates) > 2
+        turned = basis @ motion.matrix.T
+        for candidate, _ in result.candidates[:3]:
+            cells = (candidate.drift - motion.drift) @ np.linalg.inv(turned)
+            assert np.hypot(*((cells - np.rint(cells)) @ turned)) < 1.5
+
+
+def test_weights_belong_to_distinct_candidates_in_order(results):
+    for result in results:
+        weights = [weight for _, weight in result.candidates]
+        assert sum(weights) == pytest.approx(1)
+        assert weights == sorted(weights, reverse=True)
+        assert result.candidates[0][0] is result.motion
+        assert 0 <= result.confidence <= 1
+        assert 0 < result.overlap <= 1
+
+
+def nothing_to_register():
+    rng = np.random.default_rng(9)
+    shot = rng.poisson(3, (2, 96, 96)).astype(float)
+    yield "vacuum", shot
+    yield "constant", np.full((2, 64, 64), 7.0)
+    yield "zeros", np.zeros((2, 64, 64))
+    yield "one constant", np.stack([np.ones((96, 96)), shot[0]])
+    yield "saturated", np.full((2, 80, 64), 65535, dtype=np.uint16)
+    yield "one pixel", np.ones((2, 1, 1))
+    yield "one line", rng.normal(size=(2, 1, 200))
+    yield "tiny", rng.normal(size=(2, 5, 7))
+    yield "huge values", np.full((2, 40, 40), 1e38)
+    yield (
+        "one hot pixel",
+        np.pad(np.ones((2, 1, 1)), ((0, 0), (30, 33), (20, 11)))[::1] * [[[0]], [[1]]],
+    )
+    scenes = [make_scene((128, 128), random_state=s) for s in (1, 2)]
+    yield "unrelated", np.stack([degrade(s, (128, 128))[0] for s in scenes])
+
+
+@pytest.mark.parametrize(
+    "name, pair", list(nothing_to_register()), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_frames_without_a_common_scene_get_no_confidence(name, pair):
+    result = register(*pair)
+    assert result.confidence < 0.2
+    assert np.isfinite(result.motion.drift).all()
+    assert np.isfinite(result.motion.matrix).all()
+    assert result.motion.shape == pair.shape[1:]
+
+
+def test_large_and_odd_frames_are_binned_without_losing_the_centre():
+    shape = (611, 683)
+    data = make_drift_pairs(1, shape=shape, random_state=5, dose=20)
+    result = register(*data.pairs[0])
+    assert misses(result, data.motion[0]).max() < 1
+
+
+def test_real_frames_agree_with_what_is_believed(shared_data):
+    from skimage.io import imread
+
+    frames = [imread(shared_data / "llzo" / f"tilt_JEOL_{i}.png") for i in (1, 2)]
+    result = register(*frames)
+    assert np.hypot(*(result.motion.drift - (18.2, 45.3))) < 4
+    assert result.confidence > 0.5
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"motion": "elastic"}, "motion must be one of"),
+        ({"max_drift": 1.5}, "max_drift is a share"),
+        ({"max_rotation": -1}, "max_rotation must lie"),
+    ],
+)
+def test_options_out_of_range_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        register(np.ones((32, 32)), np.ones((32, 32)), **options)
+
+
+def test_bad_frames_are_named():
+    with pytest.raises(ValueError, match="first has shape"):
+        register(np.ones((32, 32)), np.ones((32, 31)))
+    with pytest.raises(ValueError, match="NaN"):
+        register(np.ones((32, 32)), np.full((32, 32), np.nan))
+
+
+def test_the_search_equals_direct_sums():
+    rng = np.random.default_rng(2)
+    first, second = ndimage.gaussian_filter(rng.normal(size=(2, 24, 20)), (0, 1, 1))
+    (peak, *_) = search(
+        first.astype(np.float32),
+        second.astype(np.float32),
+        rotations=np.zeros(1),
+        max_drift=0.4,
+        n_peaks=1,
+    )
+    best = {}
+    for dy in range(-9, 10):
+        for dx in range(-8, 9):
+            a = first[max(0, -dy) : 24 - max(0, dy), max(0, -dx) : 20 - max(0, dx)]
+            b = second[max(0, dy) : 24 + min(0, dy), max(0, dx) : 20 + min(0, dx)]
+            best[dy, dx] = (a * b).sum() / np.sqrt(a.size / first.size)
+    expected = max(best, key=best.get)
+    assert np.rint(peak.motion.drift).astype(int).tolist() == list(expected)
+    mean_square = np.sqrt(np.mean(np.square(list(best.values()))))
+    assert peak.height == pytest.approx(best[expected] / mean_square, rel=1e-4)
+
+
+def test_frequencies_of_pure_noise_are_held_down():
+    rng = np.random.default_rng(3)
+    scene = ndimage.gaussian_filter(rng.normal(size=(128, 128)), 4)
+    noisy = scene / scene.std() + rng.normal(size=(128, 128))
+    weighted = weigh_frequencies(noisy.astype(np.float32), 0.0)
+    high = [f - ndimage.gaussian_filter(f, 12.8) for f in (scene, noisy)]
+    before, after = (np.corrcoef(high[0].ravel(), f.ravel())[0, 1] for f in (high[1], weighted))
+    assert after > before + 0.1

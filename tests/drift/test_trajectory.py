@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemkit.drift import Motion, Registration, reconcile
+
+SHAPE = (200, 240)
+LATTICE = np.array([[12.0, 3.0], [-2.0, 14.0]])
+
+
+def registration(motion, confidence=0.95, others=()):
+    weights = np.array([1.0, *(weight for _, weight in others)])
+    weights /= weights.sum()
+    motions = [motion, *(other for other, _ in others)]
+    return Registration(motion, confidence, tuple(zip(motions, weights.tolist(), strict=True)), 0.9)
+
+
+def series(n_frames, rng, *, noise=0.0, linear=0.02, rigid=True):
+    """True motions, and registrations of all pairs of frames."""
+    truth = [Motion(SHAPE)]
+    for _ in range(n_frames - 1):
+        step = {"drift": rng.normal(0, 8, 2), "rotation": rng.normal(0, linear)}
+        if not rigid:
+            step |= {"shear": rng.normal(0, linear), "stretch": rng.normal(0, linear)}
+        truth.append(truth[-1].then(Motion.from_parameters(SHAPE, **step)))
+    pairs = {}
+    for i in range(n_frames):
+        for j in range(i + 1, n_frames):
+            between = truth[i].inverse().then(truth[j])
+            drift = between.drift + rng.normal(0, noise, 2)
+            pairs[i, j] = registration(Motion(SHAPE, drift, between.matrix))
+    return truth, pairs
+
+
+def drift_errors(found, truth):
+    return np.array(
+        [np.hypot(*(a.drift - b.drift)) for a, b in zip(found.motions, truth, strict=True)]
+    )
+
+
+def moved(motion, by):
+    return Motion(SHAPE, motion.drift + by, motion.matrix)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10_000), n_frames=st.integers(2, 6), rigid=st.booleans())
+def test_exact_registrations_give_back_the_truth(seed, n_frames, rigid):
+    truth, pairs = series(n_frames, np.random.default_rng(seed), rigid=rigid)
+    found = reconcile(pairs, n_frames)
+    for motion, expected in zip(found.motions, truth, strict=True):
+        np.testing.assert_allclose(motion.drift, expected.drift, atol=1e-6)
+        np.testing.assert_allclose(motion.matrix, expected.matrix, atol=1e-8)
+    if n_frames > 2:
+        np.testing.assert_allclose(found.closure, 0, atol=1e-6)
+    assert (found.confidence > 0.9).all()
+
+
+def test_more_pairs_average_the_noise():
+    better = 0
+    for seed in range(10):
+        truth, pairs = series(8, np.random.default_rng(seed), noise=0.3)
+        chain = {edge: pair for edge, pair in pairs.items() if edge[1] == edge[0] + 1}
+        all_pairs = drift_errors(reconcile(pairs, 8), truth).mean()
+        better += all_pairs < drift_errors(reconcile(chain, 8), truth).mean()
+    assert better >= 8
+
+
+@pytest.mark.parametrize("wrong", [(0, 1), (1, 3), (0, 4)])
+def test_a_wrong_pair_is_outvoted_and_does_not_pull(wrong):
+    truth, pairs = series(5, np.random.default_rng(7), noise=0.05)
+    pairs[wrong] = registration(moved(pairs[wrong].motion, (31, -18)), confidence=0.99)
+    found = reconcile(pairs, 5)
+    assert drift_errors(found, truth).max() < 0.3
+    assert found.closure.max() < 1
+
+
+def test_pairs_off_by_a_lattice_vector_are_put_right_by_their_candidates():
+    truth, pairs = series(4, np.random.default_rng(3), noise=0.05)
+    for edge, vector in {(0, 1): LATTICE[0], (1, 3): LATTICE[1], (0, 3): -LATTICE[0]}.items():
+        right = pairs[edge].motion
+        pairs[edge] = registration(moved(right, vector), 0.5, [(right, 0.7)])
+    assert drift_errors(reconcile(pairs, 4), truth).max() < 0.3
+
+
+def test_three_frames_settle_on_the_candidates_that_close():
+    truth, pairs = series(3, np.random.default_rng(5))
+    right = pairs[0, 2].motion
+    pairs[0, 2] = registration(moved(right, LATTICE[0]), 0.6, [(right, 0.8)])
+    found = reconcile(pairs, 3)
+    assert drift_errors(found, truth).max() < 1e-6
+    assert np.nanmax(found.closure) < 1e-6
+
+
+def test_confident_pairs_have_the_say():
+    right, wrong = Motion(SHAPE, (5, 0)), Motion(SHAPE, (25, 0))
+    still = registration(Motion(SHAPE), 0.9)
+    pairs = {(0, 1): registration(wrong, 0.05), (1, 2): still, (0, 2): registration(right, 0.9)}
+    found = reconcile(pairs, 3)
+    np.testing.assert_allclose(found.motions[1].drift, (5, 0), atol=0.1)
+
+
+def test_pairs_may_be_given_either_way_round():
+    truth, pairs = series(4, np.random.default_rng(11))
+    swapped = {(j, i): registration(pair.motion.inverse()) for (i, j), pair in pairs.items()}
+    assert drift_errors(reconcile(swapped, 4), truth).max() < 1e-6
+
+
+def test_what_no_loop_checks_has_no_closure():
+    _, pairs = series(3, np.random.default_rng(1))
+    del pairs[0, 2]
+    assert np.isnan(reconcile(pairs, 3).closure).all()
+
+
+def test_frames_that_nothing_ties_to_the_first_have_no_confidence():
+    truth, pairs = series(4, np.random.default_rng(2))
+    pairs = {edge: pair for edge, pair in pairs.items() if 3 not in edge}
+    found = reconcile(pairs, 4)
+    assert found.confidence[3] == 0
+    assert (found.confidence[:3] > 0.9).all()
+    np.testing.assert_array_equal(found.motions[3].drift, 0)
+    assert drift_errors(found, truth)[:3].max() < 1e-6
+
+
+def test_a_doubtful_pair_is_not_made_sure_by_the_sum():
+    _, pairs = series(3, np.random.default_rng(4))
+    pairs = {edge: registration(pair.motion, 0.1) for edge, pair in pairs.items()}
+    assert reconcile(pairs, 3).confidence[1:].max() < 0.2
+
+
+def test_bad_input_is_named():
+    good = registration(Motion(SHAPE))
+    with pytest.raises(ValueError, match="registrations is empty"):
+        reconcile({}, 3)
+    with pytest.raises(ValueError, match=r"pair \(0, 3\), but there are 3 frames"):
+        reconcile({(0, 3): good}, 3)
+    with pytest.raises(ValueError, match="different shapes"):
+        reconcile({(0, 1): good, (1, 2): registration(Motion((10, 10)))}, 3)
