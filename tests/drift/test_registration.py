@@ -8,6 +8,7 @@ from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
 from stemkit.drift._coarse import search, weigh_frequencies
+from stemkit.drift._registration import _confidence
 
 SHAPE = (160, 144)
 
@@ -213,3 +214,10 @@ def test_frequencies_of_pure_noise_are_held_down():
     high = [f - ndimage.gaussian_filter(f, 12.8) for f in (scene, noisy)]
     before, after = (np.corrcoef(high[0].ravel(), f.ravel())[0, 1] for f in (high[1], weighted))
     assert after > before + 0.1
+
+
+def test_a_peak_without_rival_may_still_be_chance():
+    alone = np.ones(1)
+    assert _confidence(5.0, alone) < 0.1
+    assert _confidence(12.0, alone) > 0.9
+    assert _confidence(12.0, np.array([1.0, 0.99])) < 0.1

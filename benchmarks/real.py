@@ -1,0 +1,82 @@
+"""Drift between real frames, with the defaults, beside what is believed of it.
+
+    python benchmarks/real.py
+
+The frames may not be shipped: they are looked for in ../shared/data beside the repository.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import combinations
+from pathlib import Path
+
+import _report
+import numpy as np
+import pandas as pd
+import typer
+
+from stemkit.drift import reconcile, register
+from stemkit.io import read_stack
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Drift (dy, dx) in px as data's README believes it, and how far off an estimate may be.
+BELIEVED = {
+    "LLZO": {(0, 1): (18.2, 45.3), (1, 2): (50.0, 46.0), (0, 2): (69.5, 93.1)},
+    "Pt on N-doped carbon": {(0, 1): (-11.3, -1.6), (1, 2): (-8.6, -6.7), (0, 2): (-19.2, -9.3)},
+}
+TOLERANCE = {"LLZO": 4.0, "Pt on N-doped carbon": 1.5}
+FILES = {
+    "LLZO": [f"llzo/tilt_JEOL_{n}.png" for n in (1, 2, 3)],
+    "Pt on N-doped carbon": [
+        f"ptnc/{n}_HAADF_15nm_Sample_PtNC_21Oct20.tif" for n in ("047", "048", "051")
+    ],
+}
+
+
+def drift_rows(name: str) -> list[dict]:
+    """One row for each pair of frames, as registered and once reconciled."""
+    frames = np.asarray(read_stack([DATA / file for file in FILES[name]]).frames)
+    found, seconds = {}, {}
+    for i, j in combinations(range(len(frames)), 2):
+        start = time.perf_counter()
+        found[i, j] = register(frames[i], frames[j])
+        seconds[i, j] = time.perf_counter() - start
+    placed = reconcile(found, len(frames)).motions
+    around = found[0, 1].motion.then(found[1, 2].motion).drift - found[0, 2].motion.drift
+    rows = []
+    for (i, j), registration in found.items():
+        believed = np.array(BELIEVED[name][i, j])
+        reconciled = placed[i].inverse().then(placed[j]).drift
+        dy, dx = registration.motion.drift
+        rows.append(
+            {
+                "frames": name,
+                "pair": f"{i + 1} to {j + 1}",
+                "dy": dy,
+                "dx": dx,
+                "rotation, deg": np.rad2deg(registration.motion.rotation),
+                "off by, px": np.hypot(*(registration.motion.drift - believed)),
+                "reconciled off by, px": np.hypot(*(reconciled - believed)),
+                "may be off by, px": TOLERANCE[name],
+                "closure of the three, px": np.hypot(*around),
+                "confidence": registration.confidence,
+                "s": seconds[i, j],
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Run all and print the table."""
+    if not DATA.is_dir():
+        print("Needs real frames in ../shared/data beside the repository, which are not there.")
+        raise typer.Exit(1)
+    table = pd.DataFrame([row for name in FILES for row in drift_rows(name)])
+    _report.print_table(
+        "Drift of real frames, defaults only", table.set_index(["frames", "pair"]).round(2)
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
