@@ -44,15 +44,6 @@ class Peak:
     height: float
 
 
-def bin_frame(frame: Float32Array, factor: int) -> Float32Array:
-    """Return the means of blocks of ``factor`` x ``factor`` px; a rim that fills none is left."""
-    if factor == 1:
-        return frame
-    height, width = (side // factor for side in frame.shape)
-    blocks = frame[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
-
-
 def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
     """Return a frame with each frequency weighted by what it tells about a displacement.
 

@@ -21,7 +21,8 @@ from .._validation import Float32Array, check_frames, check_pair, check_pairs, c
 from ..base import FrameEstimator
 from ..engine import load_weights, read_checkpoint
 from ..networks.degradation import T_MAX, DegradationNet
-from ._decay import bin_frame, choose_binning, decay_between, to_unit_range, unbin_map
+from ._binning import bin_frame, choose_binning, unbin_map
+from ._decay import decay_between, to_unit_range
 from ._evidence import N_EVIDENCE
 from ._explained import align, predict_frames, structure
 from ._network import network_of

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from .._motion import Motion, coverage, warp
 from .._validation import Float32Array
-from ._decay import bin_frame, unbin_map
+from ._binning import bin_frame, unbin_map
 from ._pairs import WINDOW
 
 

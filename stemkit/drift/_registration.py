@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._motion import Motion
 from .._validation import check_pair
-from ._coarse import SEPARATION, Peak, bin_frame, search, weigh_frequencies
+from ._binning import bin_frame
+from ._coarse import SEPARATION, Peak, search, weigh_frequencies
 from ._fine import Prepared, prepare, refine
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]

@@ -16,6 +16,8 @@ T_MAX = 100.0
 """The second frame's time in released units; the first frame's is 0."""
 
 _JUDGE_CHANNELS = 32
+# Largest logarithm, either way, of an estimate's weight.
+_MOST_SAY = 5.0
 # A decay of 0 has no power below 1 but 0: the least one, so that time matters where all is lost.
 _LEAST_DECAY = 0.01
 
@@ -125,6 +127,9 @@ class DegradationNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+        if n_evidence:
+            # All estimates count alike until there is a reason.
+            nn.init.zeros_(self.judge.get_parameter("8.weight"))
 
     def forward(
         self, x0: Tensor, xT: Tensor, t: Tensor | float, evidence: Tensor | None = None
@@ -200,7 +205,8 @@ class DegradationNet(nn.Module):
         judged = self.judge(F.avg_pool2d(torch.cat([x, earlier], dim=1), 4))
         judged = F.interpolate(judged, scale_factor=4.0, mode="bilinear", align_corners=False)
         own = torch.sigmoid(self.out_lambda[0](x) + judged[:, -1:])
-        weights = judged[:, :-1].softmax(dim=1)
+        # Bounded, or the estimate that is best on average gets all the weight for good.
+        weights = (_MOST_SAY * torch.tanh(judged[:, :-1] / _MOST_SAY)).softmax(dim=1)
         decay = (weights * torch.cat([earlier, own], dim=1)).sum(dim=1, keepdim=True)
         return decay[..., :height, :width]
 
