@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,11 +13,13 @@ from torch import Tensor
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
 from ..networks.degradation import T_MAX, DegradationNet
-from ._evidence import evidence_maps
+from ._evidence import evidence_maps, unexplained_decay
 from ._pairs import normalize_pair
 
 # Times at which the network is asked; between them the decay runs straight.
 _KNOTS = (25.0, 50.0, 75.0, T_MAX)
+# A decay of 0 has no power but 0: with the least one time matters where all is lost, too.
+_LEAST_DECAY = 0.01
 _TILE, _OVERLAP = 256, 96
 
 
@@ -29,7 +33,6 @@ def decay_between(
     units: str = "local",
     device: str = "auto",
     precision: str = "auto",
-    verbose: int = 0,
 ) -> Float32Array:
     """Return the decay at each time, from a first frame and a second one aligned to it.
 
@@ -52,39 +55,81 @@ def decay_between(
     ndarray of shape (n_times, H, W), float32
         1 at time 0 and never growing with time.
     """
-    scale = normalize_pair if units == "local" else to_unit_range
-    channels = [*scale(first, aligned)]
-    if module.n_evidence:
-        channels.extend(evidence_maps(first, aligned))
-    inputs = np.stack(channels)[np.newaxis]
-    # The network's word on the second frame's own time is the one that data bear out: earlier
-    # times are only asked for when wanted, and bend to it.
-    knots = _KNOTS if ((times > 0) & (times < 1)).any() else _KNOTS[-1:]
+    damage_at = _measured if module.n_evidence else _predicted
+    module.eval().to(pick_device(device))
+    maps = damage_at(module, first, aligned, times, units, device, precision)
+    if overlap.any() and not overlap.all():
+        _, (y, x) = ndimage.distance_transform_edt(~overlap, return_indices=True)
+        maps = maps[:, y, x]
+    return 1 - maps
+
+
+def _measured(
+    module: DegradationNet,
+    first: Float32Array,
+    aligned: Float32Array,
+    times: NDArray[np.float64],
+    units: str,
+    device: str,
+    precision: str,
+) -> Float32Array:
+    """Damage from a network that judges estimates: at the second frame, and by law before."""
+    inputs = np.stack([*_scaled(first, aligned, units), *evidence_maps(first, aligned)])
+
+    @torch.inference_mode()
+    def decay_at_end(x: Tensor) -> Tensor:
+        return module.decode(module.encode(x[:, :1], x[:, 1:2]), T_MAX, x[:, 2:])
+
+    end = _run(decay_at_end, inputs, device, precision)[0]
+    # Twice, since what a window blurs away of the correction is left over again.
+    for _ in range(2):
+        end = (end + unexplained_decay(first, aligned, end)).clip(_LEAST_DECAY, 1)
+    # At a constant dose rate a share of what is there is lost in every instant.
+    return np.stack([1 - end ** np.float32(t) for t in times])
+
+
+def _predicted(
+    module: DegradationNet,
+    first: Float32Array,
+    aligned: Float32Array,
+    times: NDArray[np.float64],
+    units: str,
+    device: str,
+    precision: str,
+) -> Float32Array:
+    """Damage from a network alone, at each of its times; none more than at a later one."""
 
     @torch.inference_mode()
     def damage_at_knots(x: Tensor) -> Tensor:
-        features = module.encode(x[:, :1], x[:, 1:2])
-        evidence = x[:, 2:] if module.n_evidence else None
-        return torch.cat([1 - module.decode(features, knot, evidence) for knot in knots], dim=1)
+        features = module.encode(x[:, :1], x[:, 1:])
+        return torch.cat([1 - module.decode(features, knot) for knot in _KNOTS], dim=1)
 
-    module.eval().to(pick_device(device))
-    damage = run_tiled(
-        damage_at_knots,
-        inputs,
+    inputs = np.stack(_scaled(first, aligned, units))
+    damage = _run(damage_at_knots, inputs, device, precision)
+    damage = np.minimum.accumulate(damage[::-1], axis=0)[::-1]
+    damage = np.concatenate([np.zeros_like(damage[:1]), damage])
+    grid = np.array((0.0, *_KNOTS)) / T_MAX
+    return np.stack([_between(grid, damage, t) for t in times])
+
+
+def _scaled(
+    first: Float32Array, second: Float32Array, units: str
+) -> tuple[Float32Array, Float32Array]:
+    return (normalize_pair if units == "local" else to_unit_range)(first, second)
+
+
+def _run(
+    function: Callable[[Tensor], Tensor], inputs: Float32Array, device: str, precision: str
+) -> Float32Array:
+    return run_tiled(
+        function,
+        inputs[np.newaxis],
         tile=_TILE,
         overlap=_OVERLAP,
         multiple=8,
         device=device,
         precision=precision,
-        verbose=verbose,
     )[0]
-    damage = np.minimum.accumulate(damage[::-1], axis=0)[::-1]
-    if overlap.any() and not overlap.all():
-        _, (y, x) = ndimage.distance_transform_edt(~overlap, return_indices=True)
-        damage = damage[:, y, x]
-    grid = np.array((0.0, *knots)) / T_MAX
-    damage = np.concatenate([np.zeros_like(damage[:1]), damage])
-    return np.stack([1 - _between(grid, damage, t) for t in times])
 
 
 def _between(grid: NDArray[np.float64], values: Float32Array, t: float) -> Float32Array:

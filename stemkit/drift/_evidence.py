@@ -21,6 +21,10 @@ _POWER_WINDOW = 8.0
 _MEAN_WINDOW = 8.0
 N_EVIDENCE = len(_COVARIANCE_WINDOWS) + 2
 
+# Standard error that the regression on what is left may have, and the least and widest window.
+_STANDARD_ERROR = 0.03
+_LEFTOVER_WINDOWS = (6.0, 20.0)
+
 # Slower than this is thickness, not structure.
 _LOW_CUT = 16.0
 # Columns are wider than this smoothing, so it takes from noise and little else.
@@ -57,6 +61,59 @@ def evidence_maps(first: Float32Array, second: Float32Array) -> Float32Array:
     dark = min(np.percentile(_smooth(frame, 2.0), 1) for frame in (first, second))
     estimates.append(_ratio(broad[1] - dark, broad[0] - dark))
     return np.stack(estimates).astype(np.float32)
+
+
+def unexplained_decay(
+    first: Float32Array, second: Float32Array, decay: Float32Array
+) -> Float32Array:
+    """Measure what a decay map leaves unexplained of what two aligned frames share.
+
+    The estimates err differently, and so does what is made of them; but in a window wide enough to
+    average the noise, structure that the first frame has and the second lacks is a fact. This is
+    that regression's word on the map, to be added to it.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (H, W), float32
+        As for :func:`evidence_maps`.
+    decay : ndarray of shape (H, W), float32
+        The map in question.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+        Missing decay; its window is as wide as the noise asks for.
+    """
+    detail = [frame - _smooth(frame, _LOW_CUT) for frame in (first, second)]
+    fine = [_smooth(frame, _SMOOTHING) for frame in detail]
+    noise = [_noise_power(*pair) for pair in zip((first, second), detail, strict=True)]
+    square = [values**2 - power for values, power in zip(fine, noise, strict=True)]
+    product = fine[0] * fine[1]
+    power = float(np.mean(square[0]))
+    if power <= 0:
+        return np.zeros_like(first)
+    # Rows that were jittered lie beside each other: the frames then share less than both have, by
+    # a factor that is the same everywhere. A decay that varies within a window lowers what they
+    # share too; that much is expected of the map itself.
+    kept = _shared(product, *square) / _shared(decay * square[0], square[0], decay**2 * square[0])
+    product = product / np.clip(kept, 0.5, 1)
+    # The ratio's variance in a window of standard deviation w is 2 (noise / signal) / w^2, in
+    # units of the smoothing.
+    window = np.sqrt(2 * float(np.mean(noise[0])) / power) * _SMOOTHING / _STANDARD_ERROR
+    window = float(np.clip(window, *_LEFTOVER_WINDOWS))
+    return _leftover(product - decay * square[0], square[0], window)
+
+
+def _shared(product: NDArray, first: NDArray, second: NDArray) -> float:
+    """Correlation within windows of two frames, from their product and their powers."""
+    local = [np.maximum(_smooth(values, _POWER_WINDOW), 0) for values in (product, first, second)]
+    return float(local[0].sum() / max(np.sqrt(local[1] * local[2]).sum(), 1e-30))
+
+
+def _leftover(missing: NDArray, square: NDArray, window: float) -> Float32Array:
+    norm = _smooth(square, window)
+    floor = _FLOOR * float(np.mean(np.maximum(norm, 0)))
+    return (_smooth(missing, window) / np.maximum(norm, floor)).astype(np.float32)
 
 
 def _smooth(values: NDArray, sigma: float) -> NDArray:

@@ -5,7 +5,7 @@ from scipy import ndimage
 from stemkit._scene import render_columns
 from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, decay_map, degrade, record
-from stemkit.drift._evidence import N_EVIDENCE, evidence_maps
+from stemkit.drift._evidence import N_EVIDENCE, evidence_maps, unexplained_decay
 
 SHAPE = (128, 144)
 COVARIANCE, POWER, MEAN = slice(0, 4), 4, 5
@@ -154,3 +154,20 @@ def test_estimates_follow_a_mirrored_pair():
     second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
     flipped = evidence_maps(first[::-1], second[::-1])[:, ::-1]
     np.testing.assert_allclose(flipped, evidence_maps(first, second), atol=1e-4)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.5])
+def test_what_a_map_leaves_unexplained_is_its_error(jitter):
+    rng = np.random.default_rng(0)
+    first, second = (lattice(1, row_shift=rng.normal(0, jitter, SHAPE[0])) for _ in range(2))
+    wrong = np.full_like(first, 0.8)
+    missing = unexplained_decay(first, 0.6 * second, wrong)
+    # Rows that lie beside each other share less than they have: not damage.
+    assert abs(missing.mean() + 0.2) < 0.03
+    right = np.full_like(first, 0.6)
+    assert abs(unexplained_decay(first, 0.6 * second, right).mean()) < 0.03
+
+
+def test_nothing_is_left_unexplained_where_there_is_no_structure():
+    flat = np.full((40, 40), 3.0, dtype=np.float32)
+    assert not unexplained_decay(flat, flat, np.ones_like(flat)).any()
