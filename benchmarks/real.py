@@ -43,7 +43,7 @@ def drift_rows(name: str) -> list[dict]:
     found, seconds = {}, {}
     for i, j in combinations(range(len(frames)), 2):
         start = time.perf_counter()
-        found[i, j] = register(frames[i], frames[j])
+        found[i, j] = register(frames[i], frames[j], motion=DriftDecayModel().motion)
         seconds[i, j] = time.perf_counter() - start
     placed = reconcile(found, len(frames)).motions
     around = found[0, 1].motion.then(found[1, 2].motion).drift - found[0, 2].motion.drift

@@ -103,7 +103,7 @@ def drift(
         float | None,
         typer.Option(help="Length of a pixel in nm, where the files don't tell it or are wrong."),
     ] = None,
-    motion: Motion = MotionChoice.rigid,
+    motion: Motion = MotionChoice.affine,
     registration: Registration = RegistrationChoice.correlation,
     weights: Weights = "default",
     epochs: Epochs = None,
@@ -160,7 +160,7 @@ def demo(
 
     Writes what `stemkit drift` writes, the simulated frames.tif and the truth.csv.
     """
-    options: dict[str, Any] = {"motion": "affine", "device": device, "random_state": seed}
+    options: dict[str, Any] = {"device": device, "random_state": seed}
     with _one_sentence_errors(debug=debug), _plain_warnings():
         from ._output import whole_folder
 

@@ -48,9 +48,11 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
 
     Parameters
     ----------
-    motion : {"rigid", "translation", "scan", "affine"}, default="rigid"
-        How frames may differ: by drift and rotation; by drift alone; by drift and its velocity
-        during the scan, which shears and stretches; by any linear map and drift.
+    motion : {"affine", "rigid", "scan", "translation"}, default="affine"
+        How frames may differ: by any linear map and drift; by drift and rotation; by drift and its
+        velocity during the scan, which shears and stretches; by drift alone. A slow scan shears
+        frames by a percent or two, and where the lattice is misplaced its signal seems lost: allow
+        less only where you know that it holds.
     registration : {"correlation", "network"}, default="correlation"
         Where the motion comes from: coarse-to-fine correlation, or the network's own motion head,
         as in the paper. The head knows no confidence: its own is 0.
@@ -102,7 +104,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
     def __init__(
         self,
         *,
-        motion: MotionModel = "rigid",
+        motion: MotionModel = "affine",
         registration: Literal["correlation", "network"] = "correlation",
         weights: str | os.PathLike[str] | None = "default",
         max_epochs: int = 2,
