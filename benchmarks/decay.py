@@ -62,7 +62,7 @@ def train_patch_cnn(steps: int, seed: int) -> PatchCNN:
         cnn = PatchCNN()
 
     def make_batch(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        first, second, _, decay, _ = synthetic_batch(rng, batch_size=8, side=96, unaligned=0.0)
+        first, second, _, _, decay, _ = synthetic_batch(rng, batch_size=8, side=96, unaligned=0.0)
         pair = torch.from_numpy(np.concatenate([first, second, decay], axis=1))
         patches = pair.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)
         patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, PATCH, PATCH)

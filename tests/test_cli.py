@@ -121,7 +121,7 @@ def test_results_are_those_of_the_model(run, tmp_path, paths, series, truthful):
     result = run("drift", *paths, "-o", "out", "--motion", "rigid", "--seed", 7, "--quiet")
     assert result.exit_code == 0, result.output
     assert truthful.parameters == {
-        "motion": "affine",
+        "motion": "rigid",
         "registration": "correlation",
         "weights": "default",
         "device": "auto",
