@@ -52,7 +52,7 @@ _CHANCE = (14.0, 2.0)
 class Registration:
     """How the specimen moved between two frames.
 
-    Parameters
+    Attributes
     ----------
     motion : Motion
         The most likely motion, first frame to second.

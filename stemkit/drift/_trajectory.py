@@ -25,7 +25,7 @@ _MAX_ROUNDS = 30
 class Trajectory(NamedTuple):
     """Where each frame lies.
 
-    Parameters
+    Attributes
     ----------
     motions : list of Motion
         From the first frame to each; the first is the identity.
