@@ -57,7 +57,7 @@ def decay_between(
     """
     damage_at = _measured if module.n_evidence else _predicted
     module.eval().to(pick_device(device))
-    maps = damage_at(module, first, aligned, times, units, device, precision)
+    maps = damage_at(module, first, aligned, overlap, times, units, device, precision)
     if overlap.any() and not overlap.all():
         _, (y, x) = ndimage.distance_transform_edt(~overlap, return_indices=True)
         maps = maps[:, y, x]
@@ -68,13 +68,15 @@ def _measured(
     module: DegradationNet,
     first: Float32Array,
     aligned: Float32Array,
+    overlap: NDArray[np.bool_],
     times: NDArray[np.float64],
     units: str,
     device: str,
     precision: str,
 ) -> Float32Array:
     """Damage from a network that judges estimates: at the second frame, and by law before."""
-    inputs = np.stack([*_scaled(first, aligned, units), *evidence_maps(first, aligned)])
+    inside = overlap.astype(np.float32)
+    inputs = np.stack([*_scaled(first, aligned, units), *evidence_maps(first, aligned, inside)])
 
     @torch.inference_mode()
     def decay_at_end(x: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ def _measured(
     end = _run(decay_at_end, inputs, device, precision)[0]
     # Twice, since what a window blurs away of the correction is left over again.
     for _ in range(2):
-        end = (end + unexplained_decay(first, aligned, end)).clip(_LEAST_DECAY, 1)
+        end = (end + unexplained_decay(first, aligned, end, inside)).clip(_LEAST_DECAY, 1)
     # At a constant dose rate a share of what is there is lost in every instant.
     return np.stack([1 - end ** np.float32(t) for t in times])
 
@@ -92,6 +94,7 @@ def _predicted(
     module: DegradationNet,
     first: Float32Array,
     aligned: Float32Array,
+    overlap: NDArray[np.bool_],
     times: NDArray[np.float64],
     units: str,
     device: str,

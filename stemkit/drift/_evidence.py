@@ -33,13 +33,17 @@ _SMOOTHING = 1.0
 _FLOOR = 0.1
 
 
-def evidence_maps(first: Float32Array, second: Float32Array) -> Float32Array:
+def evidence_maps(
+    first: Float32Array, second: Float32Array, overlap: Float32Array | None = None
+) -> Float32Array:
     """Estimate the decay between two aligned frames in several ways.
 
     Parameters
     ----------
     first, second : ndarray of shape (H, W), float32
         Frames with structure of 6 to 20 px, the second aligned to the first.
+    overlap : ndarray of shape (H, W), float32, optional
+        1 where the second frame holds data and 0 where not: windows count the former alone.
 
     Returns
     -------
@@ -49,22 +53,26 @@ def evidence_maps(first: Float32Array, second: Float32Array) -> Float32Array:
     detail = [frame - _smooth(frame, _LOW_CUT) for frame in (first, second)]
     fine = [_smooth(frame, _SMOOTHING) for frame in detail]
     noise = _noise_power(first, detail[0])
-    square, product = fine[0] ** 2 - noise, fine[0] * fine[1]
+    inside = np.ones_like(first) if overlap is None else overlap
+    square, product = inside * (fine[0] ** 2 - noise), inside * fine[0] * fine[1]
     estimates = []
     for window in _COVARIANCE_WINDOWS:
         estimates.append(_ratio(_smooth(product, window), _smooth(square, window)))
     # Shot noise is independent between neighbours: what they share along a row is structure,
     # wherever the scan has put that row.
-    shared = [_smooth(_neighbour_product(frame, 1), _POWER_WINDOW) for frame in detail]
+    shared = [_smooth(inside * _neighbour_product(frame, 1), _POWER_WINDOW) for frame in detail]
     estimates.append(np.sqrt(_ratio(shared[1], shared[0])))
-    broad = [_smooth(frame, _MEAN_WINDOW) for frame in (first, second)]
     dark = min(np.percentile(_smooth(frame, 2.0), 1) for frame in (first, second))
-    estimates.append(_ratio(broad[1] - dark, broad[0] - dark))
+    broad = [_smooth(inside * (frame - dark), _MEAN_WINDOW) for frame in (first, second)]
+    estimates.append(_ratio(broad[1], broad[0]))
     return np.stack(estimates).astype(np.float32)
 
 
 def unexplained_decay(
-    first: Float32Array, second: Float32Array, decay: Float32Array
+    first: Float32Array,
+    second: Float32Array,
+    decay: Float32Array,
+    overlap: Float32Array | None = None,
 ) -> Float32Array:
     """Measure what a decay map leaves unexplained of what two aligned frames share.
 
@@ -78,6 +86,8 @@ def unexplained_decay(
         As for :func:`evidence_maps`.
     decay : ndarray of shape (H, W), float32
         The map in question.
+    overlap : ndarray of shape (H, W), float32, optional
+        As for :func:`evidence_maps`.
 
     Returns
     -------
@@ -87,8 +97,9 @@ def unexplained_decay(
     detail = [frame - _smooth(frame, _LOW_CUT) for frame in (first, second)]
     fine = [_smooth(frame, _SMOOTHING) for frame in detail]
     noise = [_noise_power(*pair) for pair in zip((first, second), detail, strict=True)]
-    square = [values**2 - power for values, power in zip(fine, noise, strict=True)]
-    product = fine[0] * fine[1]
+    inside = np.ones_like(first) if overlap is None else overlap
+    square = [inside * (values**2 - power) for values, power in zip(fine, noise, strict=True)]
+    product = inside * fine[0] * fine[1]
     power = float(np.mean(square[0]))
     if power <= 0:
         return np.zeros_like(first)

@@ -171,3 +171,18 @@ def test_what_a_map_leaves_unexplained_is_its_error(jitter):
 def test_nothing_is_left_unexplained_where_there_is_no_structure():
     flat = np.full((40, 40), 3.0, dtype=np.float32)
     assert not unexplained_decay(flat, flat, np.ones_like(flat)).any()
+
+
+def test_what_lies_outside_the_overlap_has_no_say():
+    first = lattice(2)
+    second = 0.6 * first
+    overlap = np.ones_like(first)
+    overlap[:, 100:] = 0
+    elsewhere = second.copy()
+    elsewhere[:, 100:] = 5 * lattice(3)[:, 100:]
+    near = (slice(20, -20), slice(85, 99))
+
+    def error(*arguments):
+        return abs(evidence_maps(first, elsewhere, *arguments)[2][near].mean() - 0.6)
+
+    assert error(overlap) < 0.5 * error()
