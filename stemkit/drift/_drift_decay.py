@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .._motion import Motion
 from .._random import RandomState, check_seed
@@ -230,7 +231,9 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         self._check_parameters()
         # Without a network there is no use in registering first.
         self._network()
+        progress = tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1)
         found = self._register(first, second)
+        progress.update()
         if self.registration == "correlation" and found.confidence < TRUSTED:
             warnings.warn(
                 f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
@@ -242,6 +245,8 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         asked = np.atleast_1d(times)
         aligned, overlap = align(second, motion)
         decay = self._decay(first, aligned, overlap, asked)
+        progress.update()
+        progress.close()
         frames = predict_frames(first, aligned, overlap, decay, motion, asked, self._bin(first))
         steps = [motion.at(float(time)) for time in asked]
         drift = np.stack([step.drift for step in steps])
