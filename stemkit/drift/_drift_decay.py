@@ -23,11 +23,11 @@ from ..base import FrameEstimator
 from ..engine import load_weights, read_checkpoint
 from ..networks.degradation import T_MAX, DegradationNet
 from ._binning import bin_frame, choose_binning, unbin_map
-from ._decay import decay_between, to_unit_range
+from ._decay import decay_between, scale_pair
 from ._evidence import N_EVIDENCE
 from ._explained import align, predict_frames, structure
 from ._network import network_of
-from ._pairs import normalize_pair, theta_to_motion
+from ._pairs import theta_to_motion
 from ._registration import MotionModel, Registration, register
 from ._series import SeriesMixin
 from ._state import TRUSTED, DriftDecayState, LowConfidenceWarning
@@ -357,7 +357,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         module, units = self._network()
         binning = self._bin(first)
         small = [bin_frame(frame, binning) for frame in (first, second)]
-        scaled = (normalize_pair if units == "local" else to_unit_range)(*small)
+        scaled = scale_pair(small[0], small[1], units)
         device = next(module.parameters()).device
         x0, xT = (torch.from_numpy(frame)[None, None].to(device) for frame in scaled)
         module.eval()

@@ -19,7 +19,7 @@ _JUDGE_CHANNELS = 32
 # Largest logarithm, either way, of an estimate's weight.
 _MOST_SAY = 5.0
 # A decay of 0 has no power below 1 but 0: the least one, so that time matters where all is lost.
-_LEAST_DECAY = 0.01
+LEAST_DECAY = 0.01
 
 
 class PairFeatures(NamedTuple):
@@ -198,7 +198,7 @@ class DegradationNet(nn.Module):
         if evidence is None:
             return self.out_lambda(x)[..., :height, :width]
         # At a constant dose rate what is left at the second frame was left by its power before.
-        earlier = evidence.clamp(min=_LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
+        earlier = evidence.clamp(min=LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
         earlier = F.pad(earlier, (0, -width % 8, 0, -height % 8), mode="replicate")
         # Estimates are smooth: a quarter of the resolution is enough to judge them, and lets a few
         # layers see as far as noise has to be averaged.
