@@ -34,9 +34,10 @@ def check_seed(random_state: RandomState) -> int:
     return int(check_generator(random_state).integers(2**31))
 
 
-def sample_generator(seed: int, *index: int) -> np.random.Generator:
+def sample_generator(seed: int, index: int, *more: int) -> np.random.Generator:
     """Return the generator of one sample: a pure function of its seed and index.
 
-    So a sample is the same in whatever order, batch or process it is drawn.
+    So a sample is the same in whatever order, batch or process it is drawn. Its stream is that of no
+    other index, nor that of the seed itself.
     """
-    return np.random.default_rng([seed, *index])
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *more)))

@@ -59,6 +59,17 @@ def test_samples_differ_by_seed_and_by_every_index():
     assert draws(sample_generator(5, 2, 3)) == draws(sample_generator(5, 2, 3))
 
 
+def test_no_sample_has_the_stream_of_its_seed_or_of_a_shorter_index():
+    streams = [
+        np.random.default_rng(5),
+        sample_generator(5, 0),
+        sample_generator(5, 0, 0),
+        np.random.default_rng([5, 0, 1]),
+        sample_generator(5, 0, 1),
+    ]
+    assert len({tuple(draws(stream)) for stream in streams}) == len(streams)
+
+
 def test_samples_of_neighbouring_indices_are_independent():
     values = np.array([sample_generator(0, i).standard_normal(4000) for i in range(12)])
     correlation = np.corrcoef(values)[np.triu_indices(12, 1)]
