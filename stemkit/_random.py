@@ -37,7 +37,7 @@ def check_seed(random_state: RandomState) -> int:
 def sample_generator(seed: int, index: int, *more: int) -> np.random.Generator:
     """Return the generator of one sample: a pure function of its seed and index.
 
-    So a sample is the same in whatever order, batch or process it is drawn. Its stream is that of no
-    other index, nor that of the seed itself.
+    So a sample is the same in whatever order, batch or process it is drawn. Its stream is that of
+    no other index, nor that of the seed itself.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *more)))

@@ -4,6 +4,7 @@ Png, tif and npy are read here; the formats that microscopes write come through 
 :func:`read_stack` later.
 """
 
+import errno
 import logging
 import math
 import os
@@ -136,6 +137,8 @@ def write_stack(
     ValueError
         If `path` has another ending, `stack` is not a stack of real frames or `pixel_size` is not
         positive.
+    OSError
+        If the file can't be written, as on a full disk.
 
     Examples
     --------
@@ -181,6 +184,12 @@ def _written_whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        # NumPy reports a write that was cut short without the system's reason for it.
+        reason = error.strerror or "only a part could be written, the disk may be full"
+        raise OSError(
+            error.errno or errno.ENOSPC, f"{path.name} can't be written: {reason}"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

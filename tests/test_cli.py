@@ -299,3 +299,21 @@ def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path, paths, number, stat
     assert process.returncode == status, errors
     assert "Traceback" not in errors
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the size of files is limited as POSIX has it")
+def test_a_disk_that_takes_half_a_file_is_one_sentence_and_leaves_nothing(tmp_path):
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
+        "from stemkit.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "demo", "-q", "-o", "out", "--frames", "2", "--size", "64"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("stemkit: frames.tif can't be written: ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import get_args
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -162,6 +163,8 @@ def make_drift_pairs(
         raise ValueError(f"n_pairs must be at least 1; got {n_pairs}.")
     if max_drift < 0:
         raise ValueError(f"max_drift must not be negative; got {max_drift}.")
+    if damage not in (None, *get_args(Kind)):
+        raise ValueError(f"damage must be one of {get_args(Kind)} or None; got {damage!r}.")
     seed = check_seed(random_state)
     # The field holds what the largest drift brings into view, along the diagonal and turned.
     margin = max(0.5, 0.25 + 1.5 * max_drift)

@@ -195,7 +195,7 @@ def test_global_state_is_left_alone():
     "arguments, what",
     [
         ({"n_pairs": 0}, "^n_pairs must be at least 1; got 0"),
-        ({"damage": "fog"}, "^kind must be one of"),
+        ({"damage": "fog"}, "^damage must be one of"),
         ({"content": "glass"}, "^content must be one of"),
         ({"dose": -1}, "^dose must be above 0"),
         ({"max_drift": -0.1}, "^max_drift must not be negative"),
