@@ -38,7 +38,7 @@ display = TrajectoryDisplay.from_trajectory(trajectory, truth=truth)
 # -----------------
 # ``critical_dose`` fits ``exp(-dose / D)`` to what is left at each place, and gives a standard
 # error with it. Where the lattice hardly faded during the series, D is beyond what the data can
-# tell: such places have a large error and are better left out.
+# tell: such places have a large error and are better left out (white).
 
 import matplotlib.pyplot as plt
 import numpy as np

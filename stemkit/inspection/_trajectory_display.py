@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ESTIMATE_COLOR = "#1f5f99"
-_TRUTH_COLOR = "0.55"
+# Above the estimate and larger, or good estimates hide the truth.
+_TRUTH: dict[str, Any] = {"color": "0.55", "linestyle": "", "marker": "x", "markersize": 10, "zorder": 3}
 
 
 class TrajectoryDisplay:
@@ -99,7 +100,7 @@ class TrajectoryDisplay:
 
     def _draw_path(self, ax: Axes) -> None:
         if self.truth is not None:
-            ax.plot(self.truth["dx"], self.truth["dy"], "x", color=_TRUTH_COLOR, label="truth")
+            ax.plot(self.truth["dx"], self.truth["dy"], label="truth", **_TRUTH)
         self._draw_line(ax, self.trajectory["dx"].to_numpy(), self.trajectory["dy"].to_numpy())
         for number, (_, row) in enumerate(self.trajectory.iterrows()):
             ax.annotate(
@@ -121,7 +122,7 @@ class TrajectoryDisplay:
 
         numbers = np.arange(len(self.trajectory))
         if self.truth is not None and "mean_damage" in self.truth:
-            ax.plot(numbers, self.truth["mean_damage"], "x", color=_TRUTH_COLOR)
+            ax.plot(numbers, self.truth["mean_damage"], **_TRUTH)
         self._draw_line(ax, numbers, self.trajectory["mean_damage"].to_numpy())
         ax.set(xlabel="frame", ylabel="mean damage", ylim=(-0.03, 1.03))
         ax.set_title("damage since the first frame", fontsize="medium")
