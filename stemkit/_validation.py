@@ -1,6 +1,8 @@
-"""Checks that every public entry goes through: frames, pairs and times."""
+"""Checks that every public entry goes through: frames, stacks, pairs and times."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,8 +76,8 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
         )
     if array.ndim != 3:
         raise ValueError(
-            f"{name} has {array.ndim} dimensions, but a stack (n_frames, H, W) has 3; "
-            f"reshape it or pass one stack at a time."
+            f"{name} has {array.ndim} dimensions, but a stack (n_frames, H, W) has 3. "
+            f"Reshape your data, or pass one stack at a time."
         )
     if 0 in array.shape[1:]:
         raise ValueError(f"{name} has empty frames of shape {array.shape[1:]}; nothing to work on.")
@@ -85,6 +87,57 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
             f"pass more frames of the series."
         )
     return _to_float32(array, name)
+
+
+def check_stack(
+    X: ArrayLike, estimator: Any, *, reset: bool
+) -> tuple[Float32Array, tuple[int, ...]]:
+    """Return the X of a scikit-learn estimator as a stack, and the shape that X had.
+
+    2-D X is a stack of one-line frames, so that an estimator of frames is also one of
+    scikit-learn's samples and features. Once fitted to frames, it refuses what would be a single
+    frame.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_frames, H, W) or (n_lines, W)
+        Frames of any real dtype.
+    estimator : estimator
+        Whose X it is. Its ``frame_shape_``, (H, W) or (W,), is set or looked at, and for lines
+        ``n_features_in_`` and ``feature_names_in_``.
+    reset : bool
+        Whether to set these, in fit, or else to hold X against them.
+
+    Returns
+    -------
+    frames : ndarray of shape (n_frames, H, W), float32
+    shape : tuple of int
+        What ``frames.reshape(shape)`` has the shape of X again.
+
+    Raises
+    ------
+    ValueError
+        Where the shape, the dtype or a value is not that of a stack.
+    """
+    lines = _is_2d(X) and (reset or len(estimator.frame_shape_) == 1)
+    if lines:
+        # Imported here: who only checks frames need not wait for scikit-learn.
+        from sklearn.utils.validation import validate_data
+
+        array = validate_data(estimator, X, reset=reset, dtype=np.float32, order="C")
+        frames = array[:, np.newaxis]
+    else:
+        array = frames = check_frames(X)
+    if reset:
+        estimator.frame_shape_ = array.shape[1:]
+    return frames, array.shape
+
+
+def _is_2d(X: ArrayLike) -> bool:
+    try:
+        return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 2
+    except ValueError:  # ragged
+        return False
 
 
 def check_pair(pair: ArrayLike, *, name: str = "pair") -> Float32Array:

@@ -1,0 +1,99 @@
+"""The thin layer that lets one function run on NumPy arrays and on torch tensors.
+
+What the two libraries name alike is called through `namespace`; what they draw differently is drawn
+here, from a generator of the caller's or a fresh one, never from the global random state.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+
+# An array or a tensor, and a generator of the same library; torch may not be installed or imported.
+Frames: TypeAlias = Any
+Generator: TypeAlias = Any
+
+
+def is_tensor(values: Any) -> bool:
+    """Tell tensors without importing torch: who has a tensor has imported it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor)
+
+
+def namespace(frames: Frames) -> Any:
+    """Return the module whose functions take these frames: numpy or torch."""
+    return sys.modules["torch"] if is_tensor(frames) else np
+
+
+def as_frames(frames: Frames, *, name: str = "frames") -> Frames:
+    """Return float32 of shape (..., H, W), of the library and on the device it came from."""
+    values: Any = frames if is_tensor(frames) else np.asarray(frames)
+    is_real = not values.is_complex() if is_tensor(values) else values.dtype.kind in "buif"
+    if not is_real:
+        raise ValueError(
+            f"{name} must be real numbers; got {values.dtype}. Take the modulus or convert "
+            f"them first."
+        )
+    if values.ndim < 2:
+        raise ValueError(
+            f"{name} must have shape (..., H, W); got {tuple(values.shape)}. Reshape it to frames."
+        )
+    return values.float() if is_tensor(values) else values.astype(np.float32, copy=False)
+
+
+def check_draws(frames: Frames, generator: Generator | None) -> Generator:
+    """Return a generator for these frames: the one given if it fits, or else a fresh one."""
+    if not is_tensor(frames):
+        if generator is None:
+            return np.random.default_rng()
+        if isinstance(generator, np.random.Generator):
+            return generator
+        raise TypeError(
+            f"generator must be a numpy.random.Generator for arrays; "
+            f"got {type(generator).__name__}. Pass np.random.default_rng(seed)."
+        )
+    torch = namespace(frames)
+    if generator is None:
+        fresh = torch.Generator(frames.device)
+        fresh.seed()
+        return fresh
+    if isinstance(generator, torch.Generator) and generator.device.type == frames.device.type:
+        return generator
+    what = getattr(generator, "device", type(generator).__name__)
+    raise TypeError(
+        f"generator must be a torch.Generator on {frames.device} for these tensors; got {what}. "
+        f"Pass torch.Generator({str(frames.device)!r}).manual_seed(seed)."
+    )
+
+
+def normal(frames: Frames, shape: tuple[int, ...], generator: Generator | None) -> Frames:
+    """Draw standard normals of a shape, in the library and on the device of ``frames``."""
+    generator = check_draws(frames, generator)
+    if is_tensor(frames):
+        return namespace(frames).randn(shape, generator=generator, device=frames.device)
+    return generator.standard_normal(shape, dtype=np.float32)
+
+
+def uniform(frames: Frames, shape: tuple[int, ...], generator: Generator | None) -> Frames:
+    """Draw numbers evenly from [0, 1)."""
+    generator = check_draws(frames, generator)
+    if is_tensor(frames):
+        return namespace(frames).rand(shape, generator=generator, device=frames.device)
+    return generator.random(shape, dtype=np.float32)
+
+
+def poisson(mean: Frames, generator: Generator | None) -> Frames:
+    """Draw counts with these means, of the same shape."""
+    generator = check_draws(mean, generator)
+    if is_tensor(mean):
+        return namespace(mean).poisson(mean, generator=generator)
+    return generator.poisson(mean).astype(np.float32)
+
+
+def on_device_of(frames: Frames, values: np.ndarray) -> Frames:
+    """Return what was worked out in NumPy as what goes together with ``frames``."""
+    if is_tensor(frames):
+        return namespace(frames).asarray(values, device=frames.device)
+    return values

@@ -1,0 +1,115 @@
+"""What every simulator of noise shares."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._random import RandomState, check_seed, sample_generator
+from .._validation import Float32Array, check_stack
+from ._arrays import Frames, Generator, as_frames
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class FrameNoise(TransformerMixin, BaseEstimator):
+    """Base of transformers that make noisy frames of clean ones.
+
+    A subclass stores its parameters, ``random_state`` among them, says in ``_check_parameters``
+    what they may be, and degrades frames in ``_degrade``.
+
+    :meth:`transform` draws the noise of each frame from ``random_state``, the frame itself and how
+    often that frame came before in ``X``: the same whatever the order or the subset, but never
+    shared by two frames. One seed for all frames would put the same noise into the train and the
+    test fold of a cross-validation.
+    """
+
+    random_state: RandomState
+
+    def fit(self, X: ArrayLike, y: object = None) -> FrameNoise:
+        """Check the parameters; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Clean frames; 2-D is a stack of one-line frames.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        check_stack(X, self, reset=True)
+        return self
+
+    def transform(self, X: ArrayLike) -> Float32Array:
+        """Make noisy frames of clean ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Clean frames of any size, with as many dimensions as those of `fit`.
+
+        Returns
+        -------
+        ndarray of the shape of X, float32
+        """
+        check_is_fitted(self)
+        frames, shape = check_stack(X, self, reset=False)
+        noisy = np.empty_like(frames)
+        for index, generator in enumerate(frame_generators(frames, self.random_state)):
+            noisy[index] = self._degrade(frames[index], generator)
+        return noisy.reshape(shape)
+
+    def degrade(self, frames: Frames, *, generator: Generator | None = None) -> Frames:
+        """Make noisy frames with draws of a generator, as training does for every batch.
+
+        Parameters
+        ----------
+        frames : ndarray or torch.Tensor of shape (..., H, W)
+            Clean frames. Tensors stay on their device.
+        generator : numpy.random.Generator or torch.Generator, optional
+            Source of the noise, of the same library and device; a fresh one by default.
+
+        Returns
+        -------
+        ndarray or torch.Tensor of the same shape, float32
+        """
+        check_is_fitted(self)
+        return self._degrade(as_frames(frames), generator)
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError where a parameter is not what it may be."""
+
+    def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
+        """Degrade float32 frames (..., H, W), array or tensor, without writing into them."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it degrades frames")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Any = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def frame_generators(
+    frames: Float32Array, random_state: RandomState
+) -> Iterator[np.random.Generator]:
+    """Give each frame of a stack the generator that belongs to it."""
+    seed = check_seed(random_state)
+    seen: Counter[int] = Counter()
+    for frame in frames:
+        checksum = int.from_bytes(hashlib.blake2b(frame, digest_size=8).digest(), "little")
+        yield sample_generator(seed, checksum, seen[checksum])
+        seen[checksum] += 1

@@ -1,0 +1,120 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from stemkit.noise import _arrays
+
+# Once in a million runs, if the seeds were not fixed.
+LEVEL = 1e-6
+
+
+def both(shape=(2, 3, 4)):
+    return [
+        (np.ones(shape, "float32"), np.random.default_rng(0)),
+        (torch.ones(shape), torch.Generator().manual_seed(0)),
+    ]
+
+
+def test_importing_noise_does_not_import_torch():
+    code = "import sys, stemkit.noise; print('torch' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int64", "float16", "float64"])
+def test_frames_become_float32_of_the_same_library(dtype):
+    values = np.array([[[0, 1]]]).astype(dtype)
+    for frames in (values, torch.from_numpy(values)):
+        converted = _arrays.as_frames(frames)
+        assert type(converted) is type(frames)
+        assert "float32" in str(converted.dtype)
+        np.testing.assert_array_equal(converted, values)
+    assert type(_arrays.as_frames([[1, 2]])) is np.ndarray
+
+
+def test_float32_is_not_copied():
+    array, tensor = np.ones((2, 3), "float32"), torch.ones(2, 3)
+    assert _arrays.as_frames(array) is array
+    assert _arrays.as_frames(tensor) is tensor
+
+
+@pytest.mark.parametrize(
+    "bad", [np.ones((2, 2), complex), torch.ones(2, 2, dtype=torch.complex64), [["a"]]]
+)
+def test_what_is_not_real_is_refused(bad):
+    with pytest.raises(ValueError, match="clean must be real numbers"):
+        _arrays.as_frames(bad, name="clean")
+
+
+@pytest.mark.parametrize("bad", [1.0, np.ones(3), torch.ones(3)])
+def test_what_is_no_frame_is_refused(bad):
+    with pytest.raises(ValueError, match=r"frames must have shape \(\.\.\., H, W\)"):
+        _arrays.as_frames(bad)
+
+
+@pytest.mark.parametrize("frames, generator", both())
+def test_generator_is_the_callers_or_a_fresh_one(frames, generator):
+    assert _arrays.check_draws(frames, generator) is generator
+    first, second = (_arrays.normal(frames, (9,), None) for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_generator_of_another_library_is_refused():
+    (array, rng), (tensor, torch_rng) = both()
+    with pytest.raises(TypeError, match=r"numpy\.random\.Generator for arrays; got Generator"):
+        _arrays.check_draws(array, torch_rng)
+    with pytest.raises(TypeError, match=r"torch\.Generator on cpu.*got Generator.*manual_seed"):
+        _arrays.check_draws(tensor, rng)
+    with pytest.raises(TypeError, match="got int"):
+        _arrays.check_draws(array, 0)
+    with pytest.raises(TypeError, match=r"torch\.Generator on meta .* got cpu"):
+        _arrays.check_draws(tensor.to("meta"), torch_rng)
+
+
+@pytest.mark.parametrize("frames, generator", both())
+def test_draws_repeat_and_leave_global_random_states_alone(frames, generator):
+    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    draws = [
+        draw(*arguments)
+        for draw, arguments in (
+            (_arrays.normal, (frames, (5,), generator)),
+            (_arrays.uniform, (frames, (5,), generator)),
+            (_arrays.poisson, (frames, generator)),
+        )
+    ]
+    _arrays.normal(frames, (5,), None)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    again = dict(zip([np.ndarray, torch.Tensor], [g for _, g in both()], strict=True))[type(frames)]
+    np.testing.assert_array_equal(draws[0], _arrays.normal(frames, (5,), again))
+
+
+@pytest.mark.parametrize("frames, generator", both())
+def test_normal_and_uniform_have_their_laws(frames, generator):
+    drawn = _arrays.normal(frames, (20_000,), generator)
+    assert "float32" in str(drawn.dtype)
+    assert stats.kstest(np.asarray(drawn), "norm").pvalue > LEVEL
+    drawn = _arrays.uniform(frames, (20_000,), generator)
+    assert "float32" in str(drawn.dtype)
+    assert stats.kstest(np.asarray(drawn), "uniform").pvalue > LEVEL
+
+
+@pytest.mark.parametrize("mean", [0.3, 4.0, 50.0])
+@pytest.mark.parametrize("frames, generator", both((100, 200)))
+def test_counts_are_poisson(frames, generator, mean):
+    drawn = np.asarray(_arrays.poisson(frames * mean, generator)).ravel()
+    assert drawn.dtype == np.float32
+    values = np.arange(int(stats.poisson.ppf(1 - 1e-4, mean)) + 1)
+    # Few expected counts do not follow chi-square: what is rare goes together.
+    expected = np.append(stats.poisson.pmf(values, mean), stats.poisson.sf(values[-1], mean))
+    observed = np.bincount(np.minimum(drawn.astype(int), len(values)), minlength=len(values) + 1)
+    common = expected * drawn.size > 10
+    observed = np.append(observed[common], observed[~common].sum())
+    expected = np.append(expected[common], expected[~common].sum()) * drawn.size
+    assert stats.chisquare(observed, expected).pvalue > LEVEL
