@@ -1,0 +1,343 @@
+"""Loaders of the public sets that denoisers are compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+from sklearn.utils import Bunch
+
+from ._fetch_cache import StrPath, find_folder
+from ._fetch_images import OnMissing, find_parent, paired_names, read_images
+
+TEMImageNetLabel = Literal[
+    "noBackgroundnoNoise",
+    "noNoise",
+    "gaussianMask",
+    "circularMask",
+    "smallcircularMask",
+    "noNoiseNoBackgroundSuperresolution",
+    "noNoiseNoBackgroundUpinterpolation2x",
+    "noNoiseUpinterpolation2x",
+]
+
+SFINLabel = Literal["gt_enhance", "gt_detect"]
+
+_TEMIMAGENET = """TEMImageNet v1.3
+
+Simulated annular dark-field STEM frames of 256 x 256 px: projected crystals with scan noise,
+pointwise noise and background of random strength.
+
+R. Lin, R. Zhang, C. Wang, X.-Q. Yang and H. L. Xin, "TEMImageNet training library and AtomSegNet
+deep-learning models for high-precision atom segmentation, localization, denoising, and deblurring
+of atomic-resolution images", Scientific Reports 11, 5386 (2021).
+"""
+_SFIN = """SFIN dataset
+
+Simulated STEM frames with noise calibrated on real ones, in high-angle annular dark field
+(haadf_data, haadf_data_test) and bright field (bf_data, bf_data_test).
+
+H. Li, Z. Wu, R. Shao, T. Zhang and Y. Fu, "Noise Calibration and Spatial-Frequency Interactive
+Network for STEM Image Enhancement", CVPR 2025.
+"""
+_NUC = """NUC
+
+Simulated HRTEM frames of disordered atoms as nucleation shows them, with noise calibrated on a real
+camera. The target is a map of dots: peak 255, sigma 0.75 px, background 0.
+
+"Statistical Characteristic-Guided Denoising for Rapid High-Resolution Transmission Electron
+Microscopy Imaging", CVPR 2026.
+"""
+
+
+def fetch_temimagenet(
+    source: StrPath | None = None,
+    *,
+    labels: TEMImageNetLabel | Sequence[TEMImageNetLabel] = "noBackgroundnoNoise",
+    subset: str | None = None,
+    n_samples: int | None = None,
+    dtype: DTypeLike = np.float32,
+    on_missing: OnMissing = "raise",
+    url: str | None = None,
+    sha256: str | None = None,
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    verbose: int = 0,
+) -> Bunch:
+    """Load TEMImageNet v1.3, simulated STEM frames with clean images and masks.
+
+    Its authors publish it as a git repository, https://github.com/xinhuolin/TEM-ImageNet-v1.3, and
+    no archive of it with a checksum. So clone it or save it as a zip, and give that as ``source``.
+
+    Parameters
+    ----------
+    source : path, optional
+        The folder that holds ``image``, ``noBackgroundnoNoise`` and so on, or one above it; or a
+        zip or tar archive of it (also gz, bz2, xz), which is unpacked into ``data_home`` once.
+    labels : str or sequence of str, default="noBackgroundnoNoise"
+        Folders to load beside ``image``; the first is the target. Published are
+        "noBackgroundnoNoise", "noNoise", "gaussianMask", "circularMask", "smallcircularMask",
+        "noNoiseNoBackgroundSuperresolution", "noNoiseNoBackgroundUpinterpolation2x" and
+        "noNoiseUpinterpolation2x".
+    subset : str, optional
+        Which folder to take where ``source`` holds several with the folders in question.
+    n_samples : int, optional
+        Load only so many frames, the first by name; all by default. All of one folder, about 14,000
+        frames, take 3.8 GB as float32 and 0.9 GB as uint8.
+    dtype : dtype, default=float32
+        Type of the stacks. Values are not scaled: 8-bit images hold 0 to 255.
+    on_missing : {"raise", "skip"}, default="raise"
+        What to do where an image does not stand in every folder that is loaded.
+    url : str, optional
+        In place of ``source``: where to download an archive from. A download that was cut goes on.
+    sha256 : str, optional
+        SHA-256 of the archive; needed with ``url``, checked if it is given with ``source``.
+    data_home : path, optional
+        Where archives are unpacked to; the user's cache folder by default. What is there whole is
+        used without asking the network.
+    download_if_missing : bool, default=True
+        If False, raise an OSError where the set is not in ``data_home``.
+    verbose : int, default=0
+        1 shows progress bars.
+
+    Returns
+    -------
+    Bunch
+        ``noisy`` (n, H, W); ``target`` (n, H, W), the first of the labels; ``labels``, a Bunch of
+        all of them by name; ``filenames`` (list of str), ``folder`` (str) and ``DESCR``.
+
+    Raises
+    ------
+    ValueError
+        If the set is incomplete or damaged, or an argument is not as said here.
+    OSError
+        If it can't be found, downloaded or unpacked. Nothing half-done is left to be taken for
+        whole.
+
+    See Also
+    --------
+    make_stem_lattice : Such frames in any number, made here.
+
+    References
+    ----------
+    R. Lin et al., "TEMImageNet training library and AtomSegNet deep-learning models for
+    high-precision atom segmentation, localization, denoising, and deblurring of atomic-resolution
+    images", Scientific Reports 11, 5386 (2021). https://doi.org/10.1038/s41598-021-84499-w
+
+    Examples
+    --------
+    >>> from stemkit.datasets import fetch_temimagenet
+    >>> data = fetch_temimagenet("TEM-ImageNet-v1.3", n_samples=100)  # doctest: +SKIP
+    >>> data.noisy.shape, data.target.shape  # doctest: +SKIP
+    ((100, 256, 256), (100, 256, 256))
+    """
+    return _fetch(
+        "temimagenet",
+        "image",
+        labels,
+        source,
+        by_hand="https://github.com/xinhuolin/TEM-ImageNet-v1.3",
+        description=_TEMIMAGENET,
+        subset=subset,
+        n_samples=n_samples,
+        dtype=dtype,
+        on_missing=on_missing,
+        url=url,
+        sha256=sha256,
+        data_home=data_home,
+        download_if_missing=download_if_missing,
+        verbose=verbose,
+    )
+
+
+def fetch_sfin(
+    source: StrPath | None = None,
+    *,
+    labels: SFINLabel | Sequence[SFINLabel] = "gt_enhance",
+    subset: str | None = None,
+    n_samples: int | None = None,
+    dtype: DTypeLike = np.float32,
+    on_missing: OnMissing = "raise",
+    url: str | None = None,
+    sha256: str | None = None,
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    verbose: int = 0,
+) -> Bunch:
+    """Load the SFIN dataset, simulated STEM frames whose noise was calibrated on real ones.
+
+    Its authors point to it from https://github.com/HeasonLee/SFIN, without a checksum: the archives
+    ``haadf_data.zip`` and ``bf_data.zip`` to train on, ``haadf_data_test.zip`` and
+    ``bf_data_test.zip`` to test on. Get them there, and give one of them or the folder they were
+    unpacked to as ``source``.
+
+    Parameters
+    ----------
+    source : path, optional
+        The folder that holds ``noisy`` and ``gt_enhance``, or one above it; or an archive of it.
+    labels : str or sequence of str, default="gt_enhance"
+        Folders to load beside ``noisy``; the first is the target. Published are "gt_enhance", the
+        clean image, and "gt_detect", a map of dots.
+    subset : str, optional
+        Where ``source`` holds several parts, which to take, such as "haadf_data_test".
+    n_samples, dtype, on_missing
+        As for :func:`fetch_temimagenet`.
+    url, sha256, data_home, download_if_missing, verbose
+        As for :func:`fetch_temimagenet`.
+
+    Returns
+    -------
+    Bunch
+        As for :func:`fetch_temimagenet`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As for :func:`fetch_temimagenet`.
+
+    See Also
+    --------
+    make_stem_lattice : Such frames in any number, made here.
+
+    References
+    ----------
+    H. Li, Z. Wu, R. Shao, T. Zhang and Y. Fu, "Noise Calibration and Spatial-Frequency Interactive
+    Network for STEM Image Enhancement", CVPR 2025. https://arxiv.org/abs/2504.02555
+
+    Examples
+    --------
+    >>> from stemkit.datasets import fetch_sfin
+    >>> data = fetch_sfin("haadf_data_test.zip", labels=["gt_enhance", "gt_detect"])
+    ... # doctest: +SKIP
+    >>> data.noisy.shape, data.labels["gt_detect"].shape  # doctest: +SKIP
+    """
+    return _fetch(
+        "sfin",
+        "noisy",
+        labels,
+        source,
+        by_hand="https://github.com/HeasonLee/SFIN",
+        description=_SFIN,
+        subset=subset,
+        n_samples=n_samples,
+        dtype=dtype,
+        on_missing=on_missing,
+        url=url,
+        sha256=sha256,
+        data_home=data_home,
+        download_if_missing=download_if_missing,
+        verbose=verbose,
+    )
+
+
+def fetch_nuc(
+    source: StrPath | None = None,
+    *,
+    subset: str | None = None,
+    n_samples: int | None = None,
+    dtype: DTypeLike = np.float32,
+    on_missing: OnMissing = "raise",
+    url: str | None = None,
+    sha256: str | None = None,
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    verbose: int = 0,
+) -> Bunch:
+    """Load NUC, simulated HRTEM frames of disordered atoms and maps of where they are.
+
+    Its authors announce it at https://github.com/HeasonLee/SCGN. Get it from them, and give the
+    folder or the archive as ``source``.
+
+    Parameters
+    ----------
+    source : path, optional
+        The folder that holds ``noisy`` and ``gt``, or one above it; or an archive of it.
+    subset : str, optional
+        Where ``source`` holds several parts, which to take, by the name of its folder.
+    n_samples, dtype, on_missing
+        As for :func:`fetch_temimagenet`.
+    url, sha256, data_home, download_if_missing, verbose
+        As for :func:`fetch_temimagenet`.
+
+    Returns
+    -------
+    Bunch
+        As for :func:`fetch_temimagenet`; the target is ``gt``, the map of dots.
+
+    Raises
+    ------
+    ValueError, OSError
+        As for :func:`fetch_temimagenet`.
+
+    See Also
+    --------
+    make_nucleation : Such frames in any number, made here.
+
+    References
+    ----------
+    "Statistical Characteristic-Guided Denoising for Rapid High-Resolution Transmission Electron
+    Microscopy Imaging", CVPR 2026, section 3.5.
+
+    Examples
+    --------
+    >>> from stemkit.datasets import fetch_nuc
+    >>> data = fetch_nuc("NUC", subset="test")  # doctest: +SKIP
+    >>> data.target.max()  # doctest: +SKIP
+    255.0
+    """
+    return _fetch(
+        "nuc",
+        "noisy",
+        "gt",
+        source,
+        by_hand="https://github.com/HeasonLee/SCGN",
+        description=_NUC,
+        subset=subset,
+        n_samples=n_samples,
+        dtype=dtype,
+        on_missing=on_missing,
+        url=url,
+        sha256=sha256,
+        data_home=data_home,
+        download_if_missing=download_if_missing,
+        verbose=verbose,
+    )
+
+
+def _fetch(
+    name: str,
+    noisy: str,
+    labels: str | Sequence[str],
+    source: StrPath | None,
+    *,
+    by_hand: str,
+    description: str,
+    subset: str | None,
+    n_samples: int | None,
+    dtype: DTypeLike,
+    on_missing: OnMissing,
+    verbose: int,
+    **where: Any,
+) -> Bunch:
+    label_names = [labels] if isinstance(labels, str) else list(labels)
+    if not label_names:
+        raise ValueError("labels is empty; name at least one folder beside the noisy frames.")
+    if n_samples is not None and n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, or None for all; got {n_samples}.")
+    root = find_folder(name, source, by_hand=by_hand, verbose=verbose, **where)
+    folders = [noisy, *label_names]
+    parent = find_parent(root, folders, subset)
+    filenames = paired_names(parent, folders, on_missing)[:n_samples]
+    frames, *loaded = (
+        read_images(parent / folder, filenames, dtype, verbose=verbose) for folder in folders
+    )
+    return Bunch(
+        noisy=frames,
+        target=loaded[0],
+        labels=Bunch(**dict(zip(label_names, loaded, strict=True))),
+        filenames=filenames,
+        folder=str(parent),
+        DESCR=description,
+    )

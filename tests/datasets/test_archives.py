@@ -1,0 +1,206 @@
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemkit.datasets import _archives
+from stemkit.datasets._archives import unpack
+
+rng = np.random.default_rng(0)
+FILES = {
+    "set/noisy/0.png": rng.bytes(700),
+    "set/noisy/10.png": rng.bytes(20),
+    "set/gt/0.png": b"",
+    "README.md": b"text " * 300,
+}
+
+
+def write_zip(path, files=FILES, **options):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_tar(path, files=FILES, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+KINDS = {
+    "zip": write_zip,
+    "tar": write_tar,
+    "tar.gz": lambda path, files=FILES: write_tar(path, files, "w:gz"),
+    "tar.bz2": lambda path, files=FILES: write_tar(path, files, "w:bz2"),
+    "tar.xz": lambda path, files=FILES: write_tar(path, files, "w:xz"),
+}
+
+
+def content(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder to unpack to, within one where nothing may change."""
+    target = tmp_path / "around" / "target"
+    target.mkdir(parents=True)
+    return target
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_comes_out_as_it_went_in(kind, tmp_path, folder):
+    # Whatever it is called: a download has no ending.
+    unpack(KINDS[kind](tmp_path / "archive"), folder)
+    assert content(folder) == FILES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_archive_is_never_taken_for_whole(kind, tmp_path, folder):
+    whole = KINDS[kind](tmp_path / "archive").read_bytes()
+    step = max(1, len(whole) // 150)
+    # A tar is filled up with zeros that nobody misses.
+    least = whole.rstrip(b"\0").__len__() if kind == "tar" else len(whole) - 1
+    cuts = [*range(0, least, step), least - 1]
+    for number, cut in enumerate(cuts):
+        (tmp_path / "cut").write_bytes(whole[:cut])
+        target = folder / str(number)
+        target.mkdir()
+        with pytest.raises(ValueError, match=r"cut is no zip or tar archive, or is cut short"):
+            unpack(tmp_path / "cut", target)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_archive_is_refused_or_whole(kind, tmp_path, folder):
+    whole = bytearray(KINDS[kind](tmp_path / "archive").read_bytes())
+    refused = 0
+    places = np.linspace(0, len(whole.rstrip(b"\0")) - 1, 150).astype(int)
+    for number, place in enumerate(places):
+        damaged = whole.copy()
+        damaged[place] ^= 0x55
+        (tmp_path / "damaged").write_bytes(damaged)
+        target = folder / str(number)
+        target.mkdir()
+        try:
+            unpack(tmp_path / "damaged", target)
+        except ValueError:
+            refused += 1
+        else:
+            # A plain tar has checksums for its headers only; dates and the like are not unpacked.
+            assert kind == "tar" or content(target) == FILES
+    assert refused > (10 if kind == "tar" else 75)
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["target"]
+
+
+BAD_NAMES = ["../evil", "set/../../evil", "/evil", "C:/evil", "C:evil", "..\\evil", "\\\\host\\x"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_that_lead_out_are_refused(name, kind, tmp_path, folder):
+    archive = KINDS[kind](tmp_path / "archive", {"set/0.png": b"x", name: b"evil"})
+    with pytest.raises(ValueError, match=r"which leads out of its folder\. Don't trust it"):
+        unpack(archive, folder)
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE]
+)
+def test_links_and_devices_in_a_tar_are_refused(kind, tmp_path, folder):
+    with tarfile.open(tmp_path / "archive", "w") as archive:
+        info = tarfile.TarInfo("link")
+        info.type, info.linkname = kind, str(tmp_path)
+        archive.addfile(info)
+        behind = tarfile.TarInfo("link/evil")
+        archive.addfile(behind)
+    with pytest.raises(ValueError, match="'link', which is neither a file nor a folder"):
+        unpack(tmp_path / "archive", folder)
+    assert not any(folder.iterdir())
+
+
+def test_links_in_a_zip_are_refused(tmp_path, folder):
+    with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
+        info = zipfile.ZipInfo("link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, str(tmp_path))
+    with pytest.raises(ValueError, match="'link', which is neither a file nor a folder"):
+        unpack(tmp_path / "archive", folder)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("second", ["set/0.png", "set/0.png/1.png", "./set/0.png"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_no_file_is_written_over(second, kind, tmp_path, folder):
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
+            archive.writestr("set/0.png", b"first")
+            archive.writestr(second, b"second")
+    else:
+        write_tar(tmp_path / "archive", {"set/0.png": b"first", second: b"second"})
+        if second == "set/0.png":
+            with tarfile.open(tmp_path / "archive", "a") as archive:
+                archive.addfile(tarfile.TarInfo(second))
+    with pytest.raises(ValueError, match="twice, or as both file and folder"):
+        unpack(tmp_path / "archive", folder)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_bomb_is_refused_before_it_bursts(kind, tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(_archives, "_MOST_BYTES_ANYWAY", 10_000)
+    archive = KINDS[kind](tmp_path / "archive", {"0": b"1", "1": bytes(10_000_000)})
+    with pytest.raises(ValueError, match="would unpack to more than 0 MiB"):
+        unpack(archive, folder)
+    assert sum(len(c) for c in content(folder).values()) < 10_000
+
+
+def test_a_zip_that_lies_about_a_size_is_refused(tmp_path, folder):
+    packed = write_zip(tmp_path / "archive", {"0.png": bytes(5000)}).read_bytes()
+    for true, said in ((5000, 50), (5000, 50_000)):
+        lie = packed.replace(true.to_bytes(4, "little"), said.to_bytes(4, "little"))
+        assert lie != packed
+        (tmp_path / "lie").write_bytes(lie)
+        target = folder / str(said)
+        target.mkdir()
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(tmp_path / "lie", target)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path, folder):
+    (tmp_path / "notes.txt").write_text("no archive\n" * 100)
+    with pytest.raises(ValueError, match=r"notes.txt is no zip or tar archive"):
+        unpack(tmp_path / "notes.txt", folder)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path, folder):
+    packed = bytearray(write_zip(tmp_path / "archive", {"0.png": b"secret"}).read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(header) + flags] |= 1
+    (tmp_path / "archive").write_bytes(packed)
+    with pytest.raises(ValueError, match="encrypted"):
+        unpack(tmp_path / "archive", folder)
+
+
+def test_a_full_disk_is_no_damage(tmp_path, folder, monkeypatch):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full, a disk that is always full")
+    original = Path.open
+    archive = write_zip(tmp_path / "archive", {"0.png": bytes(3_000_000)})
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode: original(full if mode == "xb" else self, "wb")
+    )
+    with pytest.raises(OSError, match="No space left on device"):
+        unpack(archive, folder)
