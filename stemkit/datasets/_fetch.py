@@ -182,10 +182,10 @@ def fetch_sfin(
         clean image, and "gt_detect", a map of dots.
     subset : str, optional
         Where ``source`` holds several parts, which to take, such as "haadf_data_test".
-    n_samples, dtype, on_missing
-        As for :func:`fetch_temimagenet`.
-    url, sha256, data_home, download_if_missing, verbose
-        As for :func:`fetch_temimagenet`.
+    n_samples, dtype, on_missing : int, dtype and str, optional
+        What to load and how, as for :func:`fetch_temimagenet`.
+    url, sha256, data_home, download_if_missing, verbose : optional
+        Where to get it from and keep it, as for :func:`fetch_temimagenet`.
 
     Returns
     -------
@@ -256,10 +256,10 @@ def fetch_nuc(
         The folder that holds ``noisy`` and ``gt``, or one above it; or an archive of it.
     subset : str, optional
         Where ``source`` holds several parts, which to take, by the name of its folder.
-    n_samples, dtype, on_missing
-        As for :func:`fetch_temimagenet`.
-    url, sha256, data_home, download_if_missing, verbose
-        As for :func:`fetch_temimagenet`.
+    n_samples, dtype, on_missing : int, dtype and str, optional
+        What to load and how, as for :func:`fetch_temimagenet`.
+    url, sha256, data_home, download_if_missing, verbose : optional
+        Where to get it from and keep it, as for :func:`fetch_temimagenet`.
 
     Returns
     -------

@@ -150,8 +150,7 @@ def test_a_cut_png_is_refused_unless_its_pixels_are_all_there(tmp_path):
         (source / "noisy" / "1.png").write_bytes(whole[:cut])
         try:
             data = fetch_nuc(source)
-        except ValueError as error:
-            assert "1.png can't be read as png" in str(error)
+        except ValueError:
             refused.append(cut)
         else:
             np.testing.assert_array_equal(data.noisy, stack(0, range(2)))
@@ -284,11 +283,8 @@ def test_a_malicious_download_leaves_nothing(name, server, tmp_path):
 
 
 def test_a_full_disk_leaves_nothing_and_a_later_call_works(server, tmp_path, monkeypatch):
-    arguments = {
-        "url": server.url,
-        "sha256": sha256(server.content),
-        "data_home": tmp_path / "home",
-    }
+    home = tmp_path / "home"
+    arguments = {"url": server.url, "sha256": sha256(server.content), "data_home": home}
     written = []
 
     def fills_the_disk(member, target):
