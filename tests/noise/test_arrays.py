@@ -118,3 +118,15 @@ def test_counts_are_poisson(frames, generator, mean):
     observed = np.append(observed[common], observed[~common].sum())
     expected = np.append(expected[common], expected[~common].sum()) * drawn.size
     assert stats.chisquare(observed, expected).pvalue > LEVEL
+
+
+@pytest.mark.parametrize("mean", [0.0, 3e6, 1e9])
+@pytest.mark.parametrize("frames, generator", both((100, 200)))
+def test_counts_of_none_and_of_very_many(frames, generator, mean):
+    drawn = np.asarray(_arrays.poisson(frames * mean, generator), dtype=float).ravel()
+    if mean == 0:
+        np.testing.assert_array_equal(drawn, 0)
+        return
+    # Float32 rounds counts over 2**24, to far less than their deviation; the test wants no steps.
+    dither = np.random.default_rng(0).uniform(-0.5, 0.5, drawn.size) * np.spacing(np.float32(mean))
+    assert stats.kstest((drawn + dither - mean) / np.sqrt(mean), "norm").pvalue > LEVEL
