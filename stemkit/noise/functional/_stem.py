@@ -1,0 +1,98 @@
+"""All that a scanning microscope adds to a clean frame, in the order in which it happens."""
+
+from __future__ import annotations
+
+from .._arrays import Frames, Generator, as_frames
+from ._background import slow_background
+from ._checks import check_no_negative_frames
+from ._detector import afterglow as add_afterglow
+from ._detector import line_gain as vary_line_gain
+from ._detector import saturate
+from ._reference import Reference, reference_signal
+from ._scan import flyback as distort_start
+from ._scan import row_jitter as jitter_rows
+from ._shot import shot_noise
+
+
+def stem_noise(
+    frames: Frames,
+    *,
+    dose: float | None = 100.0,
+    pixel_size: float | None = None,
+    reference: Reference = "mean",
+    row_jitter: float | None = 0.3,
+    row_correlation: float = 4.0,
+    flyback: float | None = 1.0,
+    flyback_decay: float = 8.0,
+    background: float | None = 0.2,
+    background_contrast: float = 0.3,
+    background_length: float = 64.0,
+    afterglow: float | None = 0.2,
+    afterglow_decay: float = 1.0,
+    line_gain: float | None = 0.01,
+    saturation: float | None = None,
+    generator: Generator | None = None,
+) -> Frames:
+    """Make frames as a scanning microscope records them out of clean ones.
+
+    :class:`stemkit.noise.STEMNoise` describes the order of what happens, and each parameter.
+
+    Parameters
+    ----------
+    frames : ndarray or tensor of shape (..., H, W)
+        Expected signal in any units, nowhere negative.
+    dose, pixel_size, reference : see :class:`stemkit.noise.STEMNoise`
+        The electrons; here the reference may also be an array of shape (..., 1, 1).
+    row_jitter, row_correlation, flyback, flyback_decay : see :class:`stemkit.noise.STEMNoise`
+        The scan.
+    background, background_contrast, background_length : see :class:`stemkit.noise.STEMNoise`
+        The background.
+    afterglow, afterglow_decay, line_gain, saturation : see :class:`stemkit.noise.STEMNoise`
+        The detector.
+    generator : numpy.random.Generator or torch.Generator, optional
+        Source of everything random, of the frames' library and device; a fresh one by default.
+
+    Returns
+    -------
+    ndarray or tensor of shape (..., H, W), float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.noise.functional import stem_noise
+    >>> batch = np.ones((4, 64, 64), dtype="float32")
+    >>> noisy = stem_noise(batch, dose=20, generator=np.random.default_rng(0))
+    >>> noisy.shape, noisy.dtype
+    ((4, 64, 64), dtype('float32'))
+    """
+    frames = as_frames(frames)
+    check_no_negative_frames(frames)
+    # Of the clean frames once and for all: what is added later does not change what a dose means.
+    reference = reference_signal(frames, reference)
+    if row_jitter or flyback:
+        if row_jitter:
+            frames = jitter_rows(frames, row_jitter, row_correlation, generator=generator)
+        if flyback:
+            frames = distort_start(frames, flyback, flyback_decay)
+        # Interpolation undershoots beside sharp edges, where a signal can't.
+        frames = frames.clip(min=0)
+    if background:
+        frames = slow_background(
+            frames,
+            background,
+            background_contrast,
+            background_length,
+            reference=reference,
+            generator=generator,
+        )
+    if dose is not None:
+        frames = shot_noise(
+            frames, dose, pixel_size=pixel_size, reference=reference, generator=generator
+        )
+    if afterglow:
+        frames = add_afterglow(frames, afterglow, afterglow_decay)
+    if line_gain:
+        frames = vary_line_gain(frames, line_gain, generator=generator)
+    if saturation:
+        frames = saturate(frames, saturation, reference=reference)
+    return frames
