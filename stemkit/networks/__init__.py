@@ -1,5 +1,7 @@
 """Torch modules, one architecture a file; they know nothing of estimators."""
 
 from stemkit.networks.degradation import DegradationNet
+from stemkit.networks.scgn import SCGN
+from stemkit.networks.sfin import SFIN
 
-__all__ = ["DegradationNet"]
+__all__ = ["SCGN", "SFIN", "DegradationNet"]

@@ -1,0 +1,53 @@
+"""Layers written so that less is computed and kept than their definitions say."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def conv_norm(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    norm: nn.BatchNorm2d,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Convolve, keeping the size, weigh pixel by pixel and normalise, in as few passes as it takes.
+
+    Where the statistics are fixed, the normalisation goes into the kernels. They are scaled anew
+    at each call: they are small beside any frame, and so no second copy can go stale.
+    """
+    if norm.training:
+        response = _conv(x, kernel, bias)
+        return norm(response if weights is None else response * weights)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    kernel = kernel * scale[:, None, None, None]
+    bias = None if bias is None else bias * scale
+    if weights is None:
+        bias = shift if bias is None else bias + shift
+        return _conv(x, kernel, bias)
+    return torch.addcmul(shift[:, None, None], _conv(x, kernel, bias), weights)
+
+
+def pointwise(x: Tensor, kernel: Tensor) -> Tensor:
+    """Mix the channels of each pixel: a 1x1 convolution without bias, as a product of matrices.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, H, W)
+    kernel : Tensor of shape (C_out, C) or (B, C_out, C)
+        One for all images, or one each.
+    """
+    return torch.matmul(kernel, x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+def _conv(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    if kernel.shape[-1] > 1:
+        return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
+    response = pointwise(x, kernel.flatten(1))
+    return response if bias is None else response.add_(bias[:, None, None])

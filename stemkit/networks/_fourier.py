@@ -1,0 +1,172 @@
+"""Layers that work on the spectrum of feature maps, shared by SFIN and SCGN."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._folding import conv_norm, pointwise
+from ._pooling import pooled_conv
+
+Coordinates = Literal["index", "frequency"]
+
+
+class BandGate(nn.Module):
+    """Say how much each band of a spectrum counts, from its mean and its peak.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of bands.
+    peak : bool, default=True
+        Weights are the sum of two, one from the band's mean and one from its peak, and lie in
+        0..2; without it they come from the mean alone and lie in 0..1.
+    conv : bool, default=False
+        A 3x3 convolution comes before the pooling, as in the released code.
+    """
+
+    def __init__(self, n_channels: int, *, peak: bool = True, conv: bool = False) -> None:
+        super().__init__()
+        n_hidden = max(1, n_channels // 16)
+        self.peak = peak
+        self.conv = nn.Conv2d(n_channels, n_channels, 3, padding=1) if conv else None
+        self.squeeze = nn.Linear(n_channels, n_hidden, bias=False)
+        self.excite = nn.Linear(n_hidden, n_channels, bias=False)
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """Give the weights, (B, n_channels), of bands (B, n_channels, H, W)."""
+        if self.conv is not None:
+            mean, peak = pooled_conv(bands, self.conv)
+        else:
+            mean, peak = bands.mean((2, 3)), bands.amax((2, 3))
+        weights = self._weigh(mean)
+        return weights + self._weigh(peak) if self.peak else weights
+
+    def _weigh(self, pooled: Tensor) -> Tensor:
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(pooled))))
+
+
+class FourierUnit(nn.Module):
+    """Mix the channels of a half spectrum, bin by bin.
+
+    Real and imaginary parts are channels of their own, the reals first. They are mixed into bands
+    by a 1x1 convolution, which are weighed and mixed back.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of what comes in and goes out.
+    gate : BandGate, optional
+        Weighs the bands.
+    gate_joined : bool, default=False
+        The gate weighs the channels that go into the first convolution, and those are mixed back,
+        as the paper writes; otherwise it weighs the bands.
+    recouple : bool, default=True
+        Mix the bands back; without it they are taken for the spectrum, as SFIN does.
+    coordinates : {"index", "frequency"} or None, default=None
+        Tell each bin where it is: its row and column in the half spectrum, or the absolute values
+        of its two frequencies; each runs from 0 to 1. A row is another for +f than for -f.
+    centred : bool, default=False
+        Leave out the mean of each channel. With an orthonormal transform its bin grows with the
+        side of the frame, while those of noise do not.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        *,
+        gate: BandGate | None = None,
+        gate_joined: bool = False,
+        recouple: bool = True,
+        coordinates: Coordinates | None = None,
+        centred: bool = False,
+    ) -> None:
+        super().__init__()
+        n_joined = joined_channels(n_channels, coordinates)
+        n_bands = n_joined if gate_joined else 2 * n_channels
+        self.coordinates = coordinates
+        self.centred = centred
+        self.gate_joined = gate_joined
+        self.gate = gate
+        self.decouple = nn.Conv2d(n_joined, n_bands, 1, bias=False)
+        self.norm = None if gate_joined else nn.BatchNorm2d(n_bands)
+        self.recouple = nn.Conv2d(n_bands, 2 * n_channels, 1, bias=False) if recouple else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give maps of the same shape as `x`, (B, n_channels, H, W)."""
+        # half precision has no Fourier transform on most devices, and too little range for it
+        with torch.autocast(x.device.type, enabled=False):
+            spectrum = torch.fft.rfft2(x.float(), norm="ortho")
+        if self.centred:
+            spectrum[..., 0, 0] = 0
+        joined = torch.cat((*self._positions(spectrum), spectrum.real, spectrum.imag), 1)
+        bands = self._mix(joined)
+        with torch.autocast(x.device.type, enabled=False):
+            real, imaginary = bands.float().chunk(2, 1)
+            mixed = torch.complex(real, imaginary)
+            return torch.fft.irfft2(mixed, s=x.shape[2:], norm="ortho")
+
+    def _mix(self, joined: Tensor) -> Tensor:
+        if self.norm is None:
+            bands = joined
+            weights = self._weights(pointwise(joined, self.decouple.weight.flatten(1)))
+        else:
+            bands = F.relu(conv_norm(joined, self.decouple.weight, None, self.norm), inplace=True)
+            weights = self._weights(bands)
+        if self.recouple is None:
+            return bands if weights is None else bands * weights[..., None, None]
+        kernel = self.recouple.weight.flatten(1)
+        # Weighing the kernel's columns is weighing the bands, without a pass over them.
+        return pointwise(bands, kernel if weights is None else kernel * weights[:, None])
+
+    def _weights(self, bands: Tensor) -> Tensor | None:
+        return None if self.gate is None else self.gate(bands)
+
+    def _positions(self, spectrum: Tensor) -> tuple[Tensor, ...]:
+        if self.coordinates is None:
+            return ()
+        n, _, height, width = spectrum.shape
+        on = {"device": spectrum.device}
+        if self.coordinates == "index":
+            rows, columns = torch.linspace(0, 1, height, **on), torch.linspace(0, 1, width, **on)
+        else:
+            # The last column of a half spectrum is the highest frequency, but for odd widths a
+            # little less; that is not worth handing the width down here.
+            rows = 2 * torch.fft.fftfreq(height, **on).abs()
+            columns = torch.linspace(0, 1, width, **on)
+        return (
+            rows[:, None].expand(n, 1, height, width),
+            columns.expand(n, 1, height, width),
+        )
+
+
+class FrequencyBranch(nn.Module):
+    """A convolution, a Fourier unit, and the convolution that joins its output with the input.
+
+    The last one is only kept here: it is the caller that applies it, together with what it adds
+    and with the normalisation.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of what comes in.
+    unit : FourierUnit
+    """
+
+    def __init__(self, n_channels: int, unit: FourierUnit) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(n_channels, n_channels, 3, padding=1)
+        self.unit = unit
+        self.join = nn.Conv2d(2 * n_channels, n_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give what is to be joined: the input's channels, then the unit's."""
+        return torch.cat((x, self.unit(self.enter(x))), 1)
+
+
+def joined_channels(n_channels: int, coordinates: Coordinates | None) -> int:
+    """Count what goes into the first convolution of a `FourierUnit`."""
+    return 2 * n_channels + (0 if coordinates is None else 2)

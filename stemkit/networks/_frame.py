@@ -1,0 +1,100 @@
+"""What SFIN and SCGN have in common: a chain of blocks between two convolutions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+# The authors' names, as they stand in their files, and ours.
+_RELEASED_NAMES = [
+    (r"^head_conv\.", "head."),
+    (r"^tail_conv\.", "tail."),
+    (r"^body\.(\d+)\.conv1\.", r"blocks.\1.layers.0."),
+    (r"^body\.(\d+)\.conv2\.", r"blocks.\1.layers.1."),
+    (r"^body\.", "blocks."),
+    (r"\.bn_l\.", ".spatial_norm."),
+    (r"\.bn_g\.", ".frequency_norm."),
+    (r"\.ffc\.convg2g\.conv1\.", ".frequency.enter."),
+    (r"\.ffc\.convg2g\.conv2\.", ".frequency.join."),
+    (r"\.ffc\.convg2g\.fu\.conv_layer\.", ".frequency.unit.decouple."),
+    (r"\.ffc\.convg2g\.fu\.conv_layer2\.", ".frequency.unit.recouple."),
+    (r"\.ffc\.convg2g\.fu\.bn\.", ".frequency.unit.norm."),
+    (r"\.ffc\.convg2g\.fu\.channel_attn\.conv\.", ".frequency.unit.gate.conv."),
+    (r"\.ffc\.convg2g\.fu\.channel_attn\.fc\.0\.", ".frequency.unit.gate.squeeze."),
+    (r"\.ffc\.convg2g\.fu\.channel_attn\.fc\.2\.", ".frequency.unit.gate.excite."),
+    (r"\.ffc\.convl2l\.", ".spatial."),
+    (r"\.ffc\.convl2g\.", ".spatial_to_frequency."),
+    (r"\.ffc\.convg2l\.", ".frequency_to_spatial."),
+    (r"\.ffc\.conv1\.", ".weigh."),
+]
+# Matrices that the authors write as 1x1 convolutions.
+_LINEAR = re.compile(r"\.unit\.gate\.(squeeze|excite)\.")
+
+
+class SpatialFrequencyNet(nn.Module):
+    """Blocks between two 3x3 convolutions, with the first one's output added before the last.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the blocks: even, half of them spatial, half of frequencies.
+    blocks : iterable of nn.Module
+    """
+
+    def __init__(self, n_channels: int, blocks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(1, n_channels, 3, padding=1)
+        self.blocks = nn.ModuleList(blocks)
+        self.tail = nn.Conv2d(n_channels, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Denoise frames (B, 1, H, W) of any size."""
+        features = start = self.head(x)
+        for block in self.blocks:
+            features = block(features)
+        return self.tail(features + start)
+
+
+def check_widths(n_blocks: int, n_channels: int) -> None:
+    """Refuse sizes that no such network has."""
+    if n_blocks < 1:
+        raise ValueError(f"n_blocks must be at least 1; got {n_blocks}.")
+    if n_channels < 2 or n_channels % 2:
+        raise ValueError(
+            f"n_channels must be even, half for space and half for frequencies; got {n_channels}."
+        )
+
+
+def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the authors' weights our names, and the reals before the imaginary parts.
+
+    What has no name of ours keeps its own, so that who puts the weights into a module sees it.
+    """
+    renamed = {}
+    for name, value in weights.items():
+        if name.endswith(".std.mean_kernel"):
+            continue  # constant, a ninth everywhere
+        for pattern, ours in _RELEASED_NAMES:
+            name = re.sub(pattern, ours, name)
+        renamed[name] = value.flatten(1) if _LINEAR.search(name) and value.ndim == 4 else value
+    for name in [name for name in renamed if name.endswith(".unit.decouple.weight")]:
+        unit = name.removesuffix("decouple.weight")
+        # two coordinates come first
+        renamed[name] = _reals_first(renamed[name], axis=1, start=2)
+        ends = [f"{unit}recouple.weight"]
+        if ends[0] not in renamed:
+            ends = [key for key in renamed if key.startswith(f"{unit}norm.")] + [name]
+        for key in ends:
+            renamed[key] = _reals_first(renamed[key])
+    return renamed
+
+
+def _reals_first(value: Tensor, *, axis: int = 0, start: int = 0) -> Tensor:
+    """Reorder (real, imaginary, real, ...) along an axis to all the reals, then the others."""
+    if value.ndim <= axis:
+        return value
+    n = value.shape[axis]
+    order = [*range(start), *range(start, n, 2), *range(start + 1, n, 2)]
+    return value[(slice(None),) * axis + (order,)]
