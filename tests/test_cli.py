@@ -288,14 +288,19 @@ def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path, paths, number, stat
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell lets what it runs in the background ignore Ctrl-C, and so would all its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    # The first line of progress says that it is in the middle of its work.
-    first = process.stderr.read(1)
-    assert first
-    assert len(os.listdir(tmp_path)) == len(before) + 1
-    time.sleep(0.2)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        # The first line of progress says that it is in the middle of its work.
+        first = process.stderr.read(1)
+        assert first
+        assert len(os.listdir(tmp_path)) == len(before) + 1
+        time.sleep(0.2)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == status, errors
     assert "Traceback" not in errors
     assert sorted(os.listdir(tmp_path)) == before
