@@ -1,3 +1,8 @@
 """Simulators of what a microscope and its camera add to frames, and their calibration."""
 
-__all__: list[str] = []
+from . import functional
+from ._calibration import NoiseCalibration
+from ._hrtem import HRTEMNoise
+from ._poisson_gaussian import PoissonGaussianNoise
+
+__all__ = ["HRTEMNoise", "NoiseCalibration", "PoissonGaussianNoise", "functional"]

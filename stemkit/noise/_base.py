@@ -49,7 +49,8 @@ class FrameNoise(TransformerMixin, BaseEstimator):
         self
         """
         self._check_parameters()
-        check_stack(X, self, reset=True)
+        frames, _ = check_stack(X, self, reset=True)
+        self._check_signal(frames)
         return self
 
     def transform(self, X: ArrayLike) -> Float32Array:
@@ -90,6 +91,9 @@ class FrameNoise(TransformerMixin, BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Raise ValueError where a parameter is not what it may be."""
+
+    def _check_signal(self, frames: Float32Array) -> None:
+        """Raise ValueError where clean frames hold what can't be degraded."""
 
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         """Degrade float32 frames (..., H, W), array or tensor, without writing into them."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 from .._arrays import Frames, Generator, as_frames, namespace, normal
 from ._checks import check_not_negative, check_positive
 
@@ -60,7 +63,8 @@ def pointwise_noise(
     gain : float, default=0.03583
         How much the standard deviation grows for each count of signal.
     offset : float, default=1.379
-        Standard deviation in counts where there is no signal.
+        Standard deviation in counts at a signal of 0; may be negative where a pedestal lies below
+        all frames.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of the noise, of the same library and device; a fresh one by default.
 
@@ -71,8 +75,8 @@ def pointwise_noise(
     Raises
     ------
     ValueError
-        Where a parameter is negative or not finite, or where the frames are so far below 0 that
-        the standard deviation would be negative.
+        Where a parameter is not finite or ``gain`` is negative, or where the frames are so far
+        down that the standard deviation would be negative.
 
     Examples
     --------
@@ -83,8 +87,7 @@ def pointwise_noise(
     >>> round(float(noisy.std()), 1)  # 0.03583 * 75 + 1.379
     4.1
     """
-    check_not_negative(gain, "gain", "counts per count")
-    check_not_negative(offset, "offset", "counts")
+    check_hrtem_parameters(gain, offset)
     frames = as_frames(frames)
     sigma = gain * frames
     sigma += offset
@@ -248,6 +251,13 @@ def unstabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     return counts
 
 
+def check_hrtem_parameters(gain: float, offset: float, column_sigma: float = 0.0) -> None:
+    """Refuse what no camera has."""
+    check_not_negative(gain, "gain", "counts per count")
+    check_not_negative(column_sigma, "column sigma", "counts")
+    _check_offset(offset)
+
+
 def _columns(frames: Frames, sigma: float, generator: Generator | None) -> Frames:
     check_not_negative(sigma, "column sigma", "counts")
     shape = (*frames.shape[:-2], 1, frames.shape[-1])
@@ -258,4 +268,10 @@ def _columns(frames: Frames, sigma: float, generator: Generator | None) -> Frame
 
 def _check_stabilizer(gain: float, offset: float) -> None:
     check_positive(gain, "gain", "counts per count")
-    check_not_negative(offset, "offset", "counts")
+    _check_offset(offset)
+
+
+def _check_offset(offset: float) -> None:
+    # Below 0 where frames lie on a pedestal: there is no signal of 0 then.
+    if not (isinstance(offset, Real) and math.isfinite(offset)):
+        raise ValueError(f"offset must be a finite number of counts; got {offset!r}.")

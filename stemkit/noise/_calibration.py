@@ -1,0 +1,259 @@
+"""From what sequences tell of the noise to a law, and to whether that law holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ._sequence import SequenceNoise, dither, measure_sequence
+from ._variance_law import STANDARD_DEVIATION, VARIANCE, LawFit, VariancePoints, fit_law
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+POWERS = {"HRTEMNoise": STANDARD_DEVIATION, "PoissonGaussianNoise": VARIANCE}
+# All tests together call a true law wrong in one calibration of a thousand.
+LEVEL = 1e-3
+# A law that is wrong by this share of the standard deviation is as good as right.
+TOLERANCE = 0.01
+_MAX_CORRELATION = 0.02
+_MAX_CLIPPED = 1e-3
+# How much larger chi-square must be than that of the other law: a likelihood ratio of 20,000.
+_RECOGNISED = 20.0
+
+
+@dataclass(frozen=True)
+class NoiseCalibration:
+    """What a calibration measured, and whether the law that it fitted holds.
+
+    Attributes
+    ----------
+    model : str
+        Estimator whose law was asked for: "HRTEMNoise" (the standard deviation is linear in the
+        signal) or "PoissonGaussianNoise" (the variance is).
+    preferred : str
+        The one of the two that explains the measured points. Another than `model` only if its
+        chi-square is smaller by more than 20.
+    holds : bool
+        Whether `model` explains everything that was tested.
+    reasons : list of str
+        Why it does not hold; empty if it does.
+    sequences : DataFrame
+        One row a sequence: `intensity` and pointwise `sigma` (counts), `column_sigma`,
+        `column_stderr`, `n_frames`, Kolmogorov-Smirnov p-values `ks_pointwise` and `ks_columns`,
+        correlation of pointwise noise between neighbours `corr_y` and `corr_x`, and `clipped`: the
+        share of pixels at the sequence's largest or smallest value.
+    points : DataFrame
+        One row for pixels of like intensity: `sequence`, `intensity`, `sigma`, `sigma_stderr`
+        (counts), `expected` (the fitted law's) and `residual` (in standard errors). A flat field
+        gives two points a sequence, from two halves of its frames; one with structure more.
+    models : DataFrame
+        For each law `slope`, `intercept`, `chi2` of the residuals, its `dof` and `p_value`, exact:
+        real cameras seldom pass it. `misfit` is the largest residual as a share of the standard
+        deviation. `holds` takes a law for right that is wrong by 1 % of the standard deviation.
+    column_sigma, column_sigma_stderr : float
+        Standard deviation of the column noise over all sequences, in counts.
+    pointwise, columns : list of ndarray
+        Samples for each sequence of pointwise noise and of columns' means, in units of their
+        standard deviation, as they were tested.
+    """
+
+    model: str
+    preferred: str
+    reasons: list[str]
+    sequences: pd.DataFrame
+    points: pd.DataFrame
+    models: pd.DataFrame
+    column_sigma: float
+    column_sigma_stderr: float
+    pointwise: list[Floats]
+    columns: list[Floats]
+    fit: LawFit
+
+    @property
+    def holds(self) -> bool:
+        """Whether the law explains everything that was tested."""
+        return not self.reasons
+
+
+def calibrate(
+    stacks: Iterable[tuple[str, Any]],
+    model: str,
+    *,
+    law: Callable[[LawFit, Floats], Floats] | None = None,
+) -> NoiseCalibration:
+    """Measure named sequences one after the other, and fit the law of a model.
+
+    ``law(fit, intensity)`` draws noisy pixels where their law is not the normal one.
+    """
+    import pandas as pd
+
+    labels, measured = [], []
+    for label, stack in stacks:
+        labels.append(label)
+        measured.append(measure_sequence(stack, label))
+    points = VariancePoints(
+        *(
+            np.concatenate([getattr(one.points, name) for one in measured])
+            for name in ("intensity", "intensity_stderr", "variance", "dof")
+        )
+    )
+    _require_spread(points, measured)
+    fits = {name: fit_law(points, power) for name, power in POWERS.items()}
+    fit = fits[model]
+    sequences = pd.DataFrame(
+        {
+            "intensity": [one.intensity for one in measured],
+            "sigma": [one.sigma for one in measured],
+            "column_sigma": [np.sqrt(max(one.column_variance, 0.0)) for one in measured],
+            "column_stderr": [
+                _root_stderr(one.column_variance, one.column_variance_stderr) for one in measured
+            ],
+            "n_frames": [one.n_frames for one in measured],
+            "ks_pointwise": [_pointwise_p_value(one, fit, law) for one in measured],
+            "ks_columns": [stats.kstest(one.columns, "norm").pvalue for one in measured],
+            "corr_y": [one.correlation[0] for one in measured],
+            "corr_x": [one.correlation[1] for one in measured],
+            "clipped": [one.clipped for one in measured],
+        },
+        index=pd.Index(labels, name="sequence"),
+    )
+    column, column_stderr, column_p_value = _columns_of_all(measured)
+    preferred = _preferred(fits, model)
+    return NoiseCalibration(
+        model=model,
+        preferred=preferred,
+        reasons=_reasons(sequences, fit.p_value(points, TOLERANCE), column_p_value, measured)
+        + ([f"{preferred} explains the frames better"] if preferred != model else []),
+        sequences=sequences,
+        points=_point_table(labels, measured, points, fit),
+        models=pd.DataFrame(
+            {name: _model_row(one, points) for name, one in fits.items()},
+        ).T.astype({"dof": int}),
+        column_sigma=np.sqrt(max(column, 0.0)),
+        column_sigma_stderr=_root_stderr(column, column_stderr),
+        pointwise=[one.pointwise for one in measured],
+        columns=[one.columns for one in measured],
+        fit=fit,
+    )
+
+
+def _require_spread(points: VariancePoints, measured: list[SequenceNoise]) -> None:
+    low, high = points.intensity.min(), points.intensity.max()
+    noise = float(np.sqrt(points.variance.mean()))
+    if high - low < max(0.25 * noise, 10 * points.intensity_stderr.max()):
+        raise ValueError(
+            f"X holds one intensity, {points.intensity.mean():.4g} counts within "
+            f"{high - low:.2g} counts, which can't tell how noise grows with the signal; pass "
+            f"sequences at several beam intensities, or exposures of a field with structure. "
+            f"({len(measured)} sequence(s) were given.)"
+        )
+
+
+def _preferred(fits: dict[str, LawFit], model: str) -> str:
+    other = next(name for name in fits if name != model)
+    unexplained = max(1.0, fits[other].chi2 / max(fits[other].dof, 1))
+    better = fits[model].chi2 - fits[other].chi2 > _RECOGNISED * unexplained
+    return other if better else model
+
+
+def _pointwise_p_value(
+    one: SequenceNoise, fit: LawFit, law: Callable[[LawFit, Floats], Floats] | None
+) -> float:
+    if law is None:
+        return float(stats.kstest(one.pointwise, "norm").pvalue)
+    # The same pixels several times, so that the drawn sample adds little to the uncertainty.
+    intensity, sigma = np.tile((one.pointwise_intensity, one.pointwise_sigma), 8)
+    drawn = law(fit, intensity)
+    if one.whole:
+        drawn = np.rint(drawn) + dither(drawn.size)
+    noise = (drawn - intensity) / sigma
+    return float(stats.ks_2samp(one.pointwise, noise / noise.std()).pvalue)
+
+
+def _columns_of_all(measured: list[SequenceNoise]) -> tuple[float, float, float]:
+    """Variance of the column noise, its standard error, and whether all sequences agree."""
+    variance = np.array([one.column_variance for one in measured])
+    stderr = np.array([one.column_variance_stderr for one in measured])
+    mean = float(np.average(variance, weights=stderr**-2))
+    wide = np.hypot(stderr, 2 * TOLERANCE * max(mean, 0.0))
+    chi2 = np.sum(((variance - mean) / wide) ** 2)
+    p_value = float(stats.chi2.sf(chi2, len(measured) - 1)) if len(measured) > 1 else 1.0
+    return mean, float(np.sum(stderr**-2) ** -0.5), p_value
+
+
+def _root_stderr(variance: float, stderr: float) -> float:
+    """Standard error of a standard deviation; near 0 that of the largest one still likely."""
+    return float(stderr / (2 * np.sqrt(max(variance, stderr))))
+
+
+def _model_row(fit: LawFit, points: VariancePoints) -> dict[str, float]:
+    misfit = np.abs(np.sqrt(points.variance / fit.expected) - 1).max()
+    return {
+        "slope": fit.slope,
+        "intercept": fit.intercept,
+        "chi2": fit.chi2,
+        "dof": fit.dof,
+        "p_value": fit.p_value(points, tolerance=0.0),
+        "misfit": misfit,
+    }
+
+
+def _point_table(
+    labels: list[str], measured: list[SequenceNoise], points: VariancePoints, fit: LawFit
+) -> pd.DataFrame:
+    import pandas as pd
+
+    sigma = np.sqrt(points.variance)
+    return pd.DataFrame(
+        {
+            "sequence": np.repeat(labels, [len(one.points.intensity) for one in measured]),
+            "intensity": points.intensity,
+            "sigma": sigma,
+            "sigma_stderr": fit.stderr / (2 * np.sqrt(fit.expected)),
+            "expected": np.sqrt(fit.expected),
+            "residual": (points.variance - fit.expected) / fit.stderr,
+        }
+    )
+
+
+def _reasons(
+    sequences: pd.DataFrame, p_value: float, column_p_value: float, measured: list[SequenceNoise]
+) -> list[str]:
+    level = LEVEL / (2 * len(sequences) + 2)  # so many tests share it
+    reasons = []
+    if p_value < level:
+        reasons.append(
+            f"the noise does not follow the law over the intensities (p = {p_value:.1g})"
+        )
+    if column_p_value < level:
+        reasons.append(f"column noise changes with the intensity (p = {column_p_value:.1g})")
+    for name, what in (("ks_pointwise", "pointwise"), ("ks_columns", "column")):
+        bad = sequences.index[sequences[name] < level]
+        if len(bad):
+            reasons.append(
+                f"{what} noise has another distribution in {_listed(bad)} "
+                f"(p = {sequences[name].min():.1g})"
+            )
+    # Chance alone makes a correlation of one over the root of the number of pixels.
+    chance = np.array([5 / np.sqrt(len(one.pointwise)) for one in measured])
+    for name, axis in (("corr_y", "y"), ("corr_x", "x")):
+        bad = sequences.index[sequences[name].abs() > np.maximum(_MAX_CORRELATION, chance)]
+        if len(bad):
+            worst = sequences[name].abs().max()
+            reasons.append(f"neighbours along {axis} share noise in {_listed(bad)} ({worst:.2g})")
+    bad = sequences.index[sequences["clipped"] > _MAX_CLIPPED]
+    if len(bad):
+        reasons.append(f"pixels are clipped in {_listed(bad)} ({sequences['clipped'].max():.1%})")
+    return reasons
+
+
+def _listed(labels: Iterable[Any]) -> str:
+    return ", ".join(str(label) for label in labels)
