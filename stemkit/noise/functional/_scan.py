@@ -84,8 +84,9 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
     Values between pixels come from the polynomial through the 10 pixels around. It is exact for
     polynomials up to the ninth degree, so it biases no position; it errs by at most 0.01 % of the
     amplitude up to 0.15 cycles per pixel and by 1 % at 0.25, and by 0.04 % of the peak on a
-    Gaussian atom of 1.7 px standard deviation. Linear interpolation errs by 11, 29 and 4 %. The scene
-    beyond the border is not known and taken to be the frame's mirror image: nothing wraps around.
+    Gaussian atom of 1.7 px standard deviation. Linear interpolation errs by 11, 29 and 4 %. The
+    scene beyond the border is not known, and taken to be the frame's mirror image: nothing wraps
+    around.
 
     Parameters
     ----------

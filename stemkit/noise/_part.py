@@ -1,0 +1,49 @@
+"""What the simulators of a scanning microscope share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._base import FrameNoise
+from .functional._checks import check_no_negative_frames
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class ScanNoise(FrameNoise):
+    """Base of simulators whose pure function refuses what its parameters may not be."""
+
+    def _check_parameters(self) -> None:
+        # One pixel is enough for the function to look at its parameters.
+        self._degrade(np.ones((1, 1), dtype=np.float32), np.random.default_rng(0))
+
+
+class SignalNoise(ScanNoise):
+    """Base of those simulators to which a signal is something that can't be negative."""
+
+    def fit(self, X: ArrayLike, y: object = None) -> SignalNoise:
+        """Check the parameters and the frames; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Clean frames, nowhere negative; 2-D is a stack of one-line frames.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        super().fit(X)
+        check_no_negative_frames(np.asarray(X))
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags

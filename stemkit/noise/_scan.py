@@ -1,0 +1,81 @@
+"""Row jitter and flyback, each by itself."""
+
+from __future__ import annotations
+
+from .._random import RandomState
+from . import functional
+from ._arrays import Frames, Generator
+from ._part import ScanNoise
+
+
+class RowJitter(ScanNoise):
+    r"""Displace each row along the fast axis, as an unsteady probe does.
+
+    The displacements are Gaussian, in fractions of a pixel, and correlated from row to row as an
+    Ornstein-Uhlenbeck process is: :math:`\langle s_i s_j \rangle = \sigma^2 \exp(-|i - j| / L)`.
+
+    Parameters
+    ----------
+    sigma : float, default=0.3
+        Standard deviation of the displacement, in px; 0 for none.
+    correlation : float, default=4.0
+        Distance L, in rows, over which displacements resemble each other; 0 if they don't.
+    random_state : int, Generator, RandomState or None, default=None
+        Source of the displacements; fresh ones in every call with None.
+
+    See Also
+    --------
+    stemkit.noise.functional.shift_rows : How it is interpolated, and how well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.noise import RowJitter
+    >>> stripes = np.tile(np.sin(np.arange(64) / 2), (3, 64, 1))
+    >>> jittered = RowJitter(sigma=0.5, random_state=0).fit_transform(stripes)
+    >>> bool(jittered[0].std(axis=0).max() > 0.1)  # the stripes are no longer straight
+    True
+    """
+
+    def __init__(
+        self, *, sigma: float = 0.3, correlation: float = 4.0, random_state: RandomState = None
+    ) -> None:
+        self.sigma = sigma
+        self.correlation = correlation
+        self.random_state = random_state
+
+    def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
+        return functional.row_jitter(frames, self.sigma, self.correlation, generator=generator)
+
+
+class Flyback(ScanNoise):
+    r"""Distort the start of each row, where the probe has not yet settled after flying back.
+
+    The probe comes from the right-hand end of the row before. At pixel j of the new row it is
+    still :math:`a\,e^{-j/\tau}` px to the right of where it should be, so what lies there is
+    stretched.
+
+    Parameters
+    ----------
+    amplitude : float, default=1.0
+        How far off the probe is at the first pixel of a row, in px; 0 for not at all.
+    decay : float, default=8.0
+        Pixels after which 1/e of the displacement is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.noise import Flyback
+    >>> ramp = np.tile(np.arange(32.0), (1, 8, 1))
+    >>> Flyback(amplitude=4.0, decay=4.0).fit_transform(ramp)[0, 0, 4:8].round(2)
+    array([5.47, 6.15, 6.89, 7.7 ], dtype=float32)
+    """
+
+    random_state: RandomState = 0  # nothing is drawn
+
+    def __init__(self, *, amplitude: float = 1.0, decay: float = 8.0) -> None:
+        self.amplitude = amplitude
+        self.decay = decay
+
+    def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
+        return functional.flyback(frames, self.amplitude, self.decay)

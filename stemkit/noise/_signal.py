@@ -1,0 +1,119 @@
+"""The electrons, and the background among them, each by itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .._random import RandomState
+from . import functional
+from ._arrays import Frames, Generator
+from ._part import SignalNoise
+
+
+class ShotNoise(SignalNoise):
+    """Count electrons one by one, at a given dose.
+
+    A pixel whose signal equals the reference collects a Poisson number of electrons of mean `dose`
+    (times the pixel's area, where its size is given), others in proportion. The counts are scaled
+    back to the frames' units, so the expectation is the clean frame.
+
+    Parameters
+    ----------
+    dose : float, default=100.0
+        Electrons per pixel or, with a pixel size, per square angstrom.
+    pixel_size : float, optional
+        Side of a pixel in angstrom.
+    reference : "mean" or float, default="mean"
+        The signal, in the frames' units, that collects the dose. "mean" is each frame's own mean:
+        the dose is what the detector counts per pixel on average. For simulated frames in shares of
+        the incident beam take 1.0: then the dose is the incident one.
+    random_state : int, Generator, RandomState or None, default=None
+        Source of the noise; fresh noise in every call with None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.noise import ShotNoise
+    >>> flat = np.full((1, 300, 300), 7.0)
+    >>> noisy = ShotNoise(dose=100, pixel_size=0.2, random_state=0).fit_transform(flat)
+    >>> round(float(noisy.mean()), 1), round(float(noisy.std()), 1)  # 7, and 7 / sqrt(100 * 0.04)
+    (7.0, 3.5)
+    """
+
+    def __init__(
+        self,
+        *,
+        dose: float = 100.0,
+        pixel_size: float | None = None,
+        reference: Literal["mean"] | float = "mean",
+        random_state: RandomState = None,
+    ) -> None:
+        self.dose = dose
+        self.pixel_size = pixel_size
+        self.reference = reference
+        self.random_state = random_state
+
+    def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
+        return functional.shot_noise(
+            frames,
+            self.dose,
+            pixel_size=self.pixel_size,
+            reference=self.reference,
+            generator=generator,
+        )
+
+
+class SlowBackground(SignalNoise):
+    r"""Add a background that varies slowly and is nowhere negative.
+
+    It stands for a support film, contamination or stray light, and is a log-normal random field:
+    its logarithm is Gaussian, and correlated over a distance r as :math:`e^{-r^2 / 2 L^2}`.
+
+    Parameters
+    ----------
+    level : float, default=0.2
+        Mean of the background, in shares of the reference; 0 for no background.
+    contrast : float, default=0.3
+        Standard deviation of the background over its mean; 0 for a constant one.
+    length : float, default=64.0
+        Distance L over which it varies, in px; at least 1.
+    reference : "mean" or float, default="mean"
+        The signal, in the frames' units, that `level` is a share of: each frame's own mean, or a
+        number.
+    random_state : int, Generator, RandomState or None, default=None
+        Source of the background; a fresh one in every call with None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.noise import SlowBackground
+    >>> frames = np.random.default_rng(0).random((2, 64, 64)) + 1
+    >>> lit = SlowBackground(level=0.5, random_state=0).fit_transform(frames)
+    >>> bool((lit > frames).all())
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        level: float = 0.2,
+        contrast: float = 0.3,
+        length: float = 64.0,
+        reference: Literal["mean"] | float = "mean",
+        random_state: RandomState = None,
+    ) -> None:
+        self.level = level
+        self.contrast = contrast
+        self.length = length
+        self.reference = reference
+        self.random_state = random_state
+
+    def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
+        return functional.slow_background(
+            frames,
+            self.level,
+            self.contrast,
+            self.length,
+            reference=self.reference,
+            generator=generator,
+        )
