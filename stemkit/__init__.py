@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemkit import datasets, degradation, drift, engine, inspection, io, networks
+    from stemkit import datasets, degradation, drift, engine, inspection, io, metrics, networks
     from stemkit.drift import DriftDecayModel
 
 __version__ = "0.1.0.dev0"
@@ -22,6 +22,7 @@ __all__ = [
     "engine",
     "inspection",
     "io",
+    "metrics",
     "networks",
 ]
 

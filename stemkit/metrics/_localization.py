@@ -1,0 +1,184 @@
+"""Scores of atom positions: found ones against true ones, matched one to one."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+from scipy.spatial import KDTree
+from sklearn.utils import Bunch
+
+Float64Array: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.intp]
+
+
+def atom_score(
+    true_positions: pd.DataFrame | ArrayLike,
+    found_positions: pd.DataFrame | ArrayLike,
+    *,
+    tolerance: float,
+    pixel_size: float | None = None,
+) -> Bunch:
+    """Match found positions with true ones, one to one, and say how good they are.
+
+    Of all matchings within the tolerance, one with the most pairs is taken, and among those the one
+    with the least sum of squared distances.
+
+    Parameters
+    ----------
+    true_positions : DataFrame or array-like of shape (n_true, 2)
+        Positions (y, x) in px. A table has columns ``y`` and ``x``, and ``frame`` where there are
+        several frames: only positions of the same frame are matched.
+    found_positions : DataFrame or array-like of shape (n_found, 2)
+        Likewise.
+    tolerance : float
+        Largest distance of a match, in px, or in angstrom with a pixel size.
+    pixel_size : float, optional
+        Angstrom per px.
+
+    Returns
+    -------
+    Bunch
+        - ``precision``, ``recall``, ``f1``: shares of the found positions that are true, of the
+          true ones that were found, and their harmonic mean. All are 1 where nothing is true and
+          nothing was found; else they are 0 where nothing matches.
+        - ``rms_error``: root mean square distance of the matches, in the tolerance's unit; NaN
+          without matches.
+        - ``missed``, ``extra``: number of true and of found positions without a match.
+        - ``merged``: number of matched found positions within whose tolerance a missed true
+          position lies as well: one found where there are two.
+        - ``matches``: DataFrame with ``true`` and ``found``, row numbers counted from 0, and
+          ``distance``.
+
+    Raises
+    ------
+    ValueError
+        Where positions are not finite, lack a column, or only one table has ``frame``.
+
+    Examples
+    --------
+    >>> from stemkit.metrics import atom_score
+    >>> score = atom_score([[5, 5], [9, 9], [9, 11]], [[5, 5.2], [9, 10], [20, 20]], tolerance=1.5)
+    >>> round(score.f1, 3), score.missed, score.extra, score.merged
+    (0.667, 1, 1, 1)
+    """
+    if not 0 < tolerance < np.inf:
+        raise ValueError(f"tolerance must be positive and finite; got {tolerance}.")
+    if pixel_size is not None and not 0 < pixel_size < np.inf:
+        raise ValueError(f"pixel_size must be positive and finite; got {pixel_size}.")
+    scale = 1.0 if pixel_size is None else pixel_size
+    true, true_frame = _check_positions(true_positions, "true_positions")
+    found, found_frame = _check_positions(found_positions, "found_positions")
+    if (true_frame is None) != (found_frame is None):
+        without = "true_positions" if true_frame is None else "found_positions"
+        raise ValueError(
+            f"{without} has no column 'frame', but the other table has; "
+            f"add it, or leave it out of both."
+        )
+    row, column, distance = _near(true, true_frame, found, found_frame, tolerance / scale)
+    taken = _match(row, column, distance / (tolerance / scale), len(true))
+    matches = pd.DataFrame(
+        {"true": row[taken], "found": column[taken], "distance": scale * distance[taken]}
+    )
+    n_true, n_found, n_matched = len(true), len(found), len(matches)
+    missed = np.ones(n_true, dtype=bool)
+    missed[matches["true"]] = False
+    # Whatever lies near a missed one is matched: else the two would be a match.
+    merged = np.unique(column[missed[row]])
+    nothing = n_true == n_found == 0
+    return Bunch(
+        precision=n_matched / n_found if n_found else float(nothing),
+        recall=n_matched / n_true if n_true else float(nothing),
+        f1=1.0 if nothing else 2 * n_matched / (n_true + n_found),
+        rms_error=float(np.sqrt((matches["distance"] ** 2).mean())) if n_matched else np.nan,
+        missed=n_true - n_matched,
+        extra=n_found - n_matched,
+        merged=len(merged),
+        matches=matches,
+    )
+
+
+def _check_positions(
+    positions: pd.DataFrame | ArrayLike, name: str
+) -> tuple[Float64Array, NDArray | None]:
+    """Return positions (n, 2), and each one's frame where a table says it."""
+    frame = None
+    if isinstance(positions, pd.DataFrame):
+        lacking = {"y", "x"} - set(positions.columns)
+        if lacking:
+            raise ValueError(
+                f"{name} lacks column(s) {', '.join(sorted(lacking))}; name its positions y and x."
+            )
+        if "frame" in positions.columns:
+            frame = positions["frame"].to_numpy()
+        positions = positions[["y", "x"]]
+    points = np.asarray(positions, dtype=float)
+    if points.size == 0:
+        points = points.reshape(0, 2)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{name} has shape {points.shape}; pass (n, 2), each position as (y, x).")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{name} holds NaN or inf; leave these positions out.")
+    return points, frame
+
+
+def _near(
+    true: Float64Array,
+    true_frame: NDArray | None,
+    found: Float64Array,
+    found_frame: NDArray | None,
+    tolerance: float,
+) -> tuple[IntArray, IntArray, Float64Array]:
+    """Return row, column and distance of every pair of one frame within the tolerance."""
+    if true_frame is not None and found_frame is not None:
+        # Frames are laid further apart than anything that can match.
+        frames = np.unique(np.concatenate([true_frame, found_frame]), return_inverse=True)[1]
+        apart = 3.0 * tolerance * frames[:, np.newaxis]
+        true = np.hstack([true, apart[: len(true)]])
+        found = np.hstack([found, apart[len(true) :]])
+    pairs = KDTree(true).sparse_distance_matrix(KDTree(found), tolerance, output_type="ndarray")
+    # Ordered, so that ties fall the same way however the tree was built.
+    pairs = pairs[np.lexsort([pairs["j"], pairs["i"]])]
+    return pairs["i"], pairs["j"], pairs["v"]
+
+
+def _match(row: IntArray, column: IntArray, distance: Float64Array, n_rows: int) -> IntArray:
+    """Say which pairs to take: as many as can be, then the least sum of squared distances.
+
+    Distances are in units of the tolerance, so that none exceeds 1.
+    """
+    if len(row) == 0:
+        return np.empty(0, dtype=np.intp)
+    # Positions that no chain of pairs joins don't compete: each cluster is solved by itself, since
+    # the time of a matching grows with the square of its size.
+    n_nodes = n_rows + column.max() + 1
+    joined = csr_array((np.ones(len(row)), (row, n_rows + column)), shape=(n_nodes, n_nodes))
+    cluster = connected_components(joined, directed=False)[1][row]
+    order = np.argsort(cluster, kind="stable")
+    bounds = np.flatnonzero(np.diff(cluster[order], prepend=-1, append=-1))
+    taken = [
+        members
+        if len(members) == 1
+        else members[_match_cluster(row[members], column[members], distance[members])]
+        for members in np.split(order, bounds[1:-1])
+    ]
+    return np.sort(np.concatenate(taken))
+
+
+def _match_cluster(row: IntArray, column: IntArray, distance: Float64Array) -> IntArray:
+    rows, row = np.unique(row, return_inverse=True)
+    columns, column = np.unique(column, return_inverse=True)
+    # Every row has a column of its own for staying alone, dearer than all that a match can save.
+    # Weights are offset by 1, since a weight of 0 would be no edge.
+    alone = np.arange(len(rows))
+    weight = np.concatenate([distance**2 + 1, np.full(len(rows), len(rows) + 2.0)])
+    graph = csr_array(
+        (weight, (np.concatenate([row, alone]), np.concatenate([column, len(columns) + alone]))),
+        shape=(len(rows), len(columns) + len(rows)),
+    )
+    partner = min_weight_full_bipartite_matching(graph)[1]
+    return np.flatnonzero(partner[row] == column)
