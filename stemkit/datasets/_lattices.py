@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._random import RandomState, check_generator
 from .._scene import Scene
 from ..degradation import damage_pattern
+from ._projection import cells_over
 
 Float64Array = NDArray[np.float64]
 Content = Literal["aperiodic", "perfect"]
@@ -107,10 +108,7 @@ def _lattice(
     peaks = rng.uniform(0.25, 1.0, n_columns)
     peaks[0] = 1.0
     widths = rng.uniform(0.11, 0.2, n_columns) * min(length, other)
-    corners = np.array([[y, x] for y in (low[0], high[0]) for x in (low[1], high[1])])
-    cells = corners @ np.linalg.inv(basis)
-    ranges = [np.arange(np.floor(c.min()) - 1, np.ceil(c.max()) + 2) for c in cells.T]
-    origins = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 1, 2)
+    origins = cells_over(basis, low, high)[:, np.newaxis]
     points = ((origins + motif) @ basis).reshape(-1, 2)
     inside = ((points > low) & (points < high)).all(axis=1)
     tile = len(origins)

@@ -12,23 +12,14 @@ from .._motion import Motion
 from .._random import RandomState, check_generator
 from .._scene import Scene, frame_coordinates, render_columns, render_film
 from ..degradation import DamagePattern, damage_pattern, record
+from ._projection import HAADF_EXPONENT, cells_over, project
+from ._structures import named_structure
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 Float64Array = NDArray[np.float64]
 
-# Lattice parameter of cubic LLZO in nm, and its sites: element, position, occupancy.
-_CELL = 1.297
-_SITES = [
-    ("La", (0.125, 0.0, 0.25), 1.0),
-    ("Zr", (0.0, 0.0, 0.0), 1.0),
-    ("O", (0.1004, 0.1951, 0.2817), 1.0),
-    ("Li", (0.375, 0.0, 0.25), 0.56),
-    ("Li", (0.0966, 0.6853, 0.5777), 0.44),
-]
-# High-angle scattering grows about so with the atomic number.
-_CONTRAST_EXPONENT = 1.7
 # How far the specimen reaches beyond what is seen of it, in shares of the longer side.
 _MARGIN = 0.1
 # Critical dose, in electrons per square angstrom, at the thin edge and at the far side.
@@ -121,7 +112,7 @@ def make_llzo_series(
         if not length > 0:
             raise ValueError(f"{name} must be above 0 nm; got {length}.")
     rng = check_generator(random_state)
-    structure = llzo_structure()
+    structure = named_structure("LLZO")
     motions = _motions(n_frames, shape, max_drift, max_rotation, max_shear, rng)
     field = _field(motions)
     thickness = _thickness(shape, rng)
@@ -162,57 +153,6 @@ def make_llzo_series(
     )
 
 
-def llzo_structure() -> Atoms:
-    """Build the cubic unit cell of LLZO, with every lithium site present.
-
-    Returns
-    -------
-    ase.Atoms
-        The array ``occupancy`` tells how much of each site is filled.
-    """
-    from ase.spacegroup import crystal
-
-    length = 10 * _CELL  # ase counts in angstrom
-    atoms = crystal(
-        [element for element, _, _ in _SITES],
-        [position for _, position, _ in _SITES],
-        spacegroup=230,
-        cellpar=[length, length, length, 90, 90, 90],
-    )
-    atoms.set_array(
-        "occupancy", np.array([o for _, _, o in _SITES])[atoms.arrays["spacegroup_kinds"]]
-    )
-    return atoms
-
-
-def _project(
-    structure: Atoms, zone_axis: tuple[int, int, int]
-) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return a rectangular cell of columns: its sides, positions (y, x) in nm and weights.
-
-    Down [111] rows of columns run along y, as in most published images.
-    """
-    from ase.build import cut
-
-    axis = np.array(zone_axis)
-    if axis.shape != (3,) or axis.dtype.kind not in "iu" or not axis.any():
-        raise ValueError(f"zone_axis must be three whole numbers, not all zero; got {zone_axis!r}.")
-    axis = axis // np.gcd.reduce(axis)
-    # The cubic direction most nearly across the view gives the shortest vector in the plane.
-    across = np.cross(axis, np.eye(3, dtype=int)[np.abs(axis).argmin()])
-    across = across // np.gcd.reduce(across)
-    other = np.cross(axis, across)
-    other = other // np.gcd.reduce(other)
-    block = cut(structure, across, other, axis)
-    sides = np.array([np.linalg.norm(across), np.linalg.norm(other)]) * _CELL
-    share = block.get_scaled_positions()[:, :2] % 1
-    weight = block.numbers**_CONTRAST_EXPONENT * block.arrays["occupancy"]
-    # Atoms one behind the other make one column; 1 pm tells them from rounding.
-    grid = np.rint(share * sides / 1e-3).astype(int) % np.rint(sides / 1e-3).astype(int)
-    unique, column = np.unique(grid, axis=0, return_inverse=True)
-    return sides, unique * 1e-3, np.bincount(column.ravel(), weights=weight).astype(float)
-
-
 def _lattice(
     structure: Atoms,
     field: Float64Array,
@@ -223,20 +163,22 @@ def _lattice(
     rng: np.random.Generator,
 ) -> tuple[Scene, float]:
     """Return the lattice, brightest columns about 1, and its mean signal at full thickness."""
-    sides, cell, weight = _project(structure, zone_axis)
-    sides, cell = sides / pixel_size, cell / pixel_size
+    projection = project(structure, zone_axis)
+    weight = projection.column_weights(HAADF_EXPONENT)
     visible = weight > 0.01 * weight.max()  # lithium is not
-    cell, weight = cell[visible], weight[visible] / weight.max()
-    tiles = [
-        np.arange(np.floor(a / s), np.ceil(b / s)) for a, b, s in zip(*field, sides, strict=True)
-    ]
-    origins = np.stack(np.meshgrid(*tiles, indexing="ij"), axis=-1).reshape(-1, 1, 2) * sides
-    points = (origins + cell + rng.uniform(0, sides)).reshape(-1, 2)
-    amplitude = np.tile(weight, len(origins)) * thickness(*points.T)
+    cell = projection.column_points()[visible] / pixel_size
+    weight = weight[visible] / weight.max()
+    basis = projection.basis / pixel_size
+    cells = cells_over(basis, *field)
+    origins = (cells + rng.uniform(0, 1, 2)) @ basis
+    points = (origins[:, np.newaxis] + cell).reshape(-1, 2)
+    inside = ((points > field[0]) & (points < field[1])).all(axis=1)
+    points = points[inside]
+    amplitude = np.tile(weight, len(cells))[inside] * thickness(*points.T)
     # Surface steps and defects make no two columns alike.
     amplitude *= rng.normal(1, 0.06, len(points)).clip(0.7, 1.3)
 
-    density = float(2 * np.pi * sigma**2 * weight.sum() / np.prod(sides))
+    density = float(2 * np.pi * sigma**2 * weight.sum() / abs(np.linalg.det(basis)))
     return Scene(points[:, 0], points[:, 1], amplitude, np.full(len(points), sigma)), density
 
 

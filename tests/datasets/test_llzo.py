@@ -3,44 +3,9 @@ import pytest
 from scipy import ndimage
 
 from stemkit.datasets import make_llzo_series
-from stemkit.datasets._llzo import _project, llzo_structure
 from stemkit.drift import coverage, warp
 
 SMALL = {"shape": (96, 128), "pixel_size": 0.04, "random_state": 3}
-
-
-def test_structure_is_the_garnet():
-    atoms = llzo_structure()
-    occupancy = atoms.arrays["occupancy"]
-    formula_units = 8
-    per_unit = {
-        element: occupancy[np.array(atoms.get_chemical_symbols()) == element].sum() / formula_units
-        for element in ("Li", "La", "Zr", "O")
-    }
-    assert per_unit["Li"] == pytest.approx(7, abs=0.1)
-    assert (per_unit["La"], per_unit["Zr"], per_unit["O"]) == (3, 2, 12)
-    # Density from the literature: 5.1 g per cubic centimetre.
-    mass = (atoms.get_masses() * occupancy).sum() * 1.66054
-    assert mass / atoms.get_volume() == pytest.approx(5.1, rel=0.02)
-    # Zirconium sits in an octahedron of oxygen, 2.1 angstrom away.
-    zirconium = atoms.get_chemical_symbols().index("Zr")
-    distances = atoms.get_distances(zirconium, np.arange(len(atoms)), mic=True)
-    near = (distances < 2.4) & (atoms.numbers == 8)
-    assert near.sum() == 6
-    np.testing.assert_allclose(distances[near], 2.1, atol=0.06)
-
-
-@pytest.mark.parametrize("zone_axis", [(1, 1, 1), (1, 0, 0), (1, 1, 0), (2, -1, 0), (2, 2, 2)])
-def test_projection_keeps_all_scattering(zone_axis):
-    atoms = llzo_structure()
-    sides, points, weight = _project(atoms, zone_axis)
-    assert (points >= 0).all()
-    assert (points < sides).all()
-    # Scattering per volume does not depend on the direction of view.
-    axis = np.array(zone_axis) / np.gcd.reduce(zone_axis)
-    depth = 1.297 * np.linalg.norm(axis)
-    expected = (atoms.numbers**1.7 * atoms.arrays["occupancy"]).sum() / 1.297**3
-    assert weight.sum() / (sides.prod() * depth) == pytest.approx(expected)
 
 
 def test_diffraction_down_111_is_that_of_the_garnet():

@@ -1,0 +1,178 @@
+"""A crystal seen along a zone axis: the lattice of its columns, and what lies in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._structures import site_shares
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Float64Array = NDArray[np.float64]
+
+# Scattering to high angles grows about so with the atomic number.
+HAADF_EXPONENT = 1.7
+# Atoms whose projections are nearer than this, in nm, stand in one column: far above rounding, and
+# far below what any microscope tells apart.
+_SAME_COLUMN = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The repeating unit of a crystal, in the plane of the image. Lengths are in nm.
+
+    Parameters
+    ----------
+    basis : ndarray of shape (2, 2)
+        Lattice vectors (y, x) of the projected lattice.
+    points : ndarray of shape (n_sites, 2)
+        Places (y, x) of the sites of one unit.
+    depth : ndarray of shape (n_sites,)
+        Height of each site along the zone axis, towards the viewer.
+    basis_depth : ndarray of shape (2,)
+        Height by which each lattice vector of the basis rises.
+    period : float
+        Distance after which a column repeats; inf for a sheet.
+    column : ndarray of shape (n_sites,)
+        Index of the column in which each site stands.
+    numbers, shares : ndarray
+        Elements, and the share of each on every site, as ``site_shares`` gives them.
+    """
+
+    basis: Float64Array
+    points: Float64Array
+    depth: Float64Array
+    basis_depth: Float64Array
+    period: float
+    column: NDArray[np.int_]
+    numbers: NDArray[np.int_]
+    shares: Float64Array
+
+    @property
+    def n_columns(self) -> int:
+        """Columns in one cell of the projected lattice."""
+        return int(self.column.max()) + 1
+
+    def transformed(self, matrix: Float64Array) -> Projection:
+        """Return the same crystal after a linear map of the image plane, in (y, x)."""
+        return replace(self, basis=self.basis @ matrix.T, points=self.points @ matrix.T)
+
+    def column_points(self) -> Float64Array:
+        """Return the place of each column, (n_columns, 2): that of its first site."""
+        _, first = np.unique(self.column, return_index=True)
+        return self.points[first]
+
+    def column_weights(self, exponent: float) -> Float64Array:
+        """Return the mean scattering of each column over one period: the sum of Z^exponent."""
+        weight = self.shares @ self.numbers.astype(float) ** exponent
+        return np.bincount(self.column, weights=weight).astype(np.float64)
+
+
+def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
+    """Project a crystal along a zone axis.
+
+    The shortest lattice vector of the projection points to the right. The zone axis points
+    towards the viewer, and y points down.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+        The unit cell; its lengths are in angstrom.
+    zone_axis : array-like of three int
+        Direction in the cell, [uvw].
+
+    Raises
+    ------
+    ValueError
+        If the axis is not three whole numbers, or a sheet is not seen from above.
+    """
+    axis = np.asarray(zone_axis)
+    if axis.shape != (3,) or axis.dtype.kind not in "iu" or not axis.any():
+        raise ValueError(f"zone_axis must be three whole numbers, not all zero; got {zone_axis!r}.")
+    axis = axis // np.gcd.reduce(axis)
+    is_sheet = not structure.pbc[2]
+    if is_sheet and axis[:2].any():
+        raise ValueError(
+            f"zone_axis must be (0, 0, 1) for a sheet without a period along c; got {zone_axis!r}. "
+            f"Tilt it instead."
+        )
+    cell = structure.cell.complete().array / 10  # ase counts in angstrom
+    towards = axis @ cell
+    period = float(np.linalg.norm(towards))
+    towards = towards / period
+    in_plane = _complete(axis, cell, towards)
+    right = in_plane[0] @ cell
+    right = right - (right @ towards) * towards
+    right /= np.linalg.norm(right)
+    frame = np.stack([np.cross(right, towards), right, towards], axis=1)  # y, x, depth
+
+    vectors = in_plane @ cell @ frame
+    sites = structure.get_scaled_positions(wrap=False) @ cell @ frame
+    # Into the cell of the projection, so that whoever lays out cells knows how far they reach.
+    sites -= np.floor(sites[:, :2] @ np.linalg.inv(vectors[:, :2])) @ vectors
+    numbers, shares = site_shares(structure)
+    return Projection(
+        basis=vectors[:, :2],
+        points=sites[:, :2],
+        depth=sites[:, 2],
+        basis_depth=vectors[:, 2],
+        period=np.inf if is_sheet else period,
+        column=_columns(sites[:, :2], vectors[:, :2]),
+        numbers=numbers,
+        shares=shares,
+    )
+
+
+def _complete(axis: NDArray[np.int_], cell: Float64Array, towards: Float64Array) -> NDArray:
+    """Return the two lattice vectors that make, with the axis, a cell of the same crystal.
+
+    Of all such pairs it is the one that is shortest in projection.
+    """
+    reach = np.arange(-np.abs(axis).max(), np.abs(axis).max() + 1)
+    candidates = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
+    vectors = candidates @ cell
+    lengths = np.linalg.norm(vectors - np.outer(vectors @ towards, towards), axis=1)
+    # Ties are broken by the indices, largest first, so that [100] comes before [-100].
+    order = np.lexsort((*-candidates.T[::-1], lengths.round(9)))
+    candidates = candidates[order][lengths[order] > 1e-9]
+    first = candidates[0]
+    # Right-handed with y down: the second vector then points down too.
+    volume = candidates @ np.cross(first, axis)
+    return np.stack([first, candidates[volume == 1][0]])
+
+
+def _columns(points: Float64Array, basis: Float64Array) -> NDArray[np.int_]:
+    """Number the places that are equal up to a lattice vector."""
+    share = points @ np.linalg.inv(basis)
+    apart = share[:, None] - share
+    distance = np.linalg.norm((apart - np.rint(apart)) @ basis, axis=-1)
+    # Every site takes the first one that stands where it does.
+    _, column = np.unique((distance < _SAME_COLUMN).argmax(axis=1), return_inverse=True)
+    return column
+
+
+def cells_over(basis: Float64Array, low: ArrayLike, high: ArrayLike) -> Float64Array:
+    """Return the lattice points (i, j) whose cells can reach into a rectangle, and a few more.
+
+    Parameters
+    ----------
+    basis : ndarray of shape (2, 2)
+        Lattice vectors (y, x).
+    low, high : array-like of shape (2,)
+        Corners (y, x) of the rectangle.
+
+    Returns
+    -------
+    ndarray of shape (n_cells, 2)
+        Multiples of the two vectors.
+    """
+    low, high = np.asarray(low), np.asarray(high)
+    corners = np.array([[y, x] for y in (low[0], high[0]) for x in (low[1], high[1])])
+    cells = corners @ np.linalg.inv(basis)
+    ranges = [np.arange(np.floor(c.min()) - 1, np.ceil(c.max()) + 2) for c in cells.T]
+    return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 2)
