@@ -3,14 +3,22 @@
 from ._fetch import fetch_nuc, fetch_sfin, fetch_temimagenet
 from ._lattices import make_scene
 from ._llzo import make_llzo_series
+from ._nucleation import make_nucleation
+from ._nucleation_sequence import make_nucleation_sequence
+from ._nucleation_stream import NucleationStream
 from ._sequences import make_damage_sequence, make_drift_pairs
+from ._stem_lattice import make_stem_lattice
 
 __all__ = [
+    "NucleationStream",
     "fetch_nuc",
     "fetch_sfin",
     "fetch_temimagenet",
     "make_damage_sequence",
     "make_drift_pairs",
     "make_llzo_series",
+    "make_nucleation",
+    "make_nucleation_sequence",
     "make_scene",
+    "make_stem_lattice",
 ]

@@ -15,13 +15,13 @@ from stemkit.noise._arrays import Frames, Generator, namespace, uniform
 
 from ._device_arrays import DeviceArrays, device_of
 
-# Lengths are in units of the minimal distance. A cell with a diagonal of 1 holds at most one point, and
-# what lies within reach of a point lies in its cell or in one of the 20 around it.
+# Lengths are in units of the minimal distance. A cell with a diagonal of 1 holds at most one point,
+# and what lies within reach of a point lies in its cell or in one of the 20 around it.
 _CELL = math.sqrt(0.5)
 _NEAR = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if abs(i) + abs(j) < 4]
 _RIM = 2
-# Each cell is cut into 3 x 3 spots. None of the darts thrown at a spot that lies wholly within reach
-# of a point could stay, so none are thrown there.
+# Each cell is cut into 3 x 3 spots. No dart thrown at a spot that lies wholly within reach of a point
+# could stay, so none are thrown there.
 _CUT = 3
 _SPOT = _CELL / _CUT
 _COVERED = 1 - _SPOT * math.sqrt(0.5)

@@ -48,10 +48,10 @@ def make_nucleation(
 ) -> Bunch:
     """Make HRTEM frames of nucleation, with and without noise, and their dot maps.
 
-    This is the NUC set [1]_: atoms without order, no two nearer than a minimal distance, vacuum where
-    Perlin noise is low, and the calibrated noise of an HRTEM's camera. What the paper leaves open
-    has defaults that give its figures for a Gaussian filter (see Notes). With ``order`` a crystal
-    grain lies in the disorder.
+    This is the NUC set [1]_: atoms without order, no two nearer than a minimal distance, vacuum
+    where Perlin noise is low, and the calibrated noise of an HRTEM's camera. What the paper leaves
+    open has defaults that give its figures for a Gaussian filter (see Notes). With ``order`` a
+    crystal grain lies in the disorder.
 
     A *range* is a number, or ``(low, high)``, from which each frame draws its own evenly.
 
@@ -74,8 +74,8 @@ def make_nucleation(
         Standard deviation of an atom's Gaussian in px, from 0.3. Presets: (1.3, 1.7), high
         (1.3, 1.8), low (1.45, 1.72).
     peak_spread, sigma_spread : float, default=0.15, 0.10
-        How much atoms of one frame differ: standard deviation of their peaks and widths, in shares of
-        the frame's. Peaks are cut at 0, widths at 0.3 of the frame's.
+        How much atoms of one frame differ: standard deviation of their peaks and widths, in shares
+        of the frame's. Peaks are cut at 0, widths at 0.3 of the frame's.
     min_distance : range, optional
         Least distance between two atoms in px, from 1.5. Presets: 4, high 4, low (4, 6).
     mask_scale : float, default=100.0
@@ -220,4 +220,4 @@ def position_table(specimen: Specimens, shape: tuple[int, int], frame: int) -> p
     inside = specimen.inside(shape)
     table = pd.DataFrame({name: getattr(specimen, name)[inside] for name in names})
     table.insert(0, "frame", frame)
-    return table.astype({name: float for name in names[:4]})
+    return table.astype(dict.fromkeys(names[:4], float))

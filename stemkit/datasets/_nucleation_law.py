@@ -44,7 +44,7 @@ TARGET_PEAK, TARGET_SIGMA = 255.0, 0.75
 WHITE = 255.0
 # How far an atom's Gaussian is drawn, in standard deviations; 3e-4 of its peak is left there.
 CUT = 4.0
-# Atoms of a grain are this far off their sites, in spacings along each axis, and at most twice that.
+# How far atoms of a grain are off their sites, in spacings along each axis; at most twice that.
 VIBRATION = 0.04
 # So they keep the minimal distance if the sites are further apart than that by this factor.
 _CLOSEST = 1.2
@@ -109,15 +109,13 @@ class NucleationLaw:
 
     @property
     def margin(self) -> float:
-        """How far beyond the frame atoms are laid, in px, so that those outside lend their tails."""
+        """How far beyond the frame atoms are laid, in px: those outside lend their tails."""
         widest = self.ranges["sigma"][1] * (1 + 3 * self.sigma_spread)
         return max(CUT * widest, 2 * self.ranges["min_distance"][1])
 
     def record(self, clean: Frames, generator: Generator) -> Frames:
         """Give clean frames the noise of the camera, and cut them to whole numbers."""
-        noisy = hrtem_noise(
-            clean, self.gain, self.offset, self.column_sigma, generator=generator
-        )
+        noisy = hrtem_noise(clean, self.gain, self.offset, self.column_sigma, generator=generator)
         if self.whole_numbers:
             xp = namespace(noisy)
             xp.clip(noisy, 0, WHITE, out=noisy)
@@ -282,9 +280,12 @@ def grain_sites(
 
 
 def _range(value: Range, name: str, least: float) -> tuple[float, float]:
-    low, high = (value, value) if np.isscalar(value) else tuple(value)  # type: ignore[arg-type]
+    try:
+        low, high = np.broadcast_to(np.asarray(value, dtype=float), 2).tolist()
+    except (TypeError, ValueError):
+        low = high = np.nan
     if not least <= low <= high < np.inf:
         raise ValueError(
             f"{name} must be a number or (low, high), from {least:g} upwards; got {value!r}."
         )
-    return float(low), float(high)
+    return low, high

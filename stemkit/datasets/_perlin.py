@@ -1,7 +1,7 @@
 """Perlin's improved noise in two dimensions, on arrays and on tensors, at any points.
 
-With one table of hashes it gives the values of ``noise.pnoise2``; it takes a table for each field, so
-that fields differ by more than the place where they are cut from one.
+With the usual table of hashes it gives the values of ``noise.pnoise2``; it takes a table for each
+field, so that fields differ by more than the place where they are cut from one.
 """
 
 from __future__ import annotations
