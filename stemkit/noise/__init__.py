@@ -2,7 +2,24 @@
 
 from . import functional
 from ._calibration import NoiseCalibration
+from ._detector import Afterglow, LineGain, Saturation
 from ._hrtem import HRTEMNoise
 from ._poisson_gaussian import PoissonGaussianNoise
+from ._scan import Flyback, RowJitter
+from ._signal import ShotNoise, SlowBackground
+from ._stem import STEMNoise
 
-__all__ = ["HRTEMNoise", "NoiseCalibration", "PoissonGaussianNoise", "functional"]
+__all__ = [
+    "Afterglow",
+    "Flyback",
+    "HRTEMNoise",
+    "LineGain",
+    "NoiseCalibration",
+    "PoissonGaussianNoise",
+    "RowJitter",
+    "STEMNoise",
+    "Saturation",
+    "ShotNoise",
+    "SlowBackground",
+    "functional",
+]

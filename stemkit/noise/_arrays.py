@@ -15,6 +15,8 @@ import numpy as np
 Frames: TypeAlias = Any
 Generator: TypeAlias = Any
 
+_BLOCK = 2**18
+
 
 def is_tensor(values: Any) -> bool:
     """Tell tensors without importing torch: who has a tensor has imported it."""
@@ -89,7 +91,12 @@ def poisson(mean: Frames, generator: Generator | None) -> Frames:
     generator = check_draws(mean, generator)
     if is_tensor(mean):
         return namespace(mean).poisson(mean, generator=generator)
-    return generator.poisson(mean).astype(np.float32)
+    # NumPy counts in 64 bits, from means in 64 bits: some at a time, so that memory does not fill.
+    counts = np.empty(mean.size, dtype=np.float32)
+    for start in range(0, mean.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        counts[block] = generator.poisson(mean.reshape(-1)[block])
+    return counts.reshape(mean.shape)
 
 
 def on_device_of(frames: Frames, values: np.ndarray) -> Frames:

@@ -23,7 +23,7 @@ from ._recursion import accumulate
 _TAPS = np.arange(-4, 6)
 _OTHERS = ~np.eye(len(_TAPS), dtype=bool)
 _DENOMINATORS = np.prod(np.subtract.outer(_TAPS, _TAPS), axis=1, where=_OTHERS).astype(np.float32)
-_BLOCK = 2**20  # pixels shifted at a time, so that temporary arrays stay small
+_BLOCK = 2**18  # pixels shifted at a time, so that temporary arrays stay small
 _SETTLED = 1e-3  # px; nearer than this to where it should be, the probe has arrived
 
 

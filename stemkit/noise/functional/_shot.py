@@ -60,7 +60,9 @@ def shot_noise(
     frames = as_frames(frames)
     scale = electrons_per_pixel(dose, pixel_size) / reference_signal(frames, reference)
     check_no_negative_frames(frames)
-    return poisson(frames * scale, generator) / scale
+    counts = poisson(frames * scale, generator)
+    counts /= scale
+    return counts
 
 
 def electrons_per_pixel(dose: float, pixel_size: float | None) -> float:
