@@ -1,6 +1,7 @@
 """An HTTP server on the loopback that fails as servers and networks do."""
 
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,14 +19,17 @@ class Loopback:
         Whether the server goes on where it is asked to.
     status : list of int
         Failures that the next requests get.
+    pause : float
+        Seconds before each answer.
+    offset_error : int
+        How many bytes before the place that it was asked for the server goes on.
     asked : list
         The Range header of every request, None where there was none.
     """
 
     def __init__(self, content):
         self.content, self.cuts, self.ranges, self.status, self.asked = content, [], True, [], []
-        self.offset_error = 0
-        self.url = ""
+        self.offset_error, self.pause, self.url = 0, 0.0, ""
 
 
 @contextmanager
@@ -41,6 +45,7 @@ def serve(content):
         def do_GET(self):
             wanted = self.headers["Range"]
             state.asked.append(wanted)
+            time.sleep(state.pause)
             status = state.status.pop(0) if state.status else 200
             if self.path == "/missing":
                 status = 404

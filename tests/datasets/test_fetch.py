@@ -338,6 +338,7 @@ print(data.noisy.shape)
 
 
 def test_two_processes_download_once(server, tmp_path):
+    server.pause = 1.0  # so that the other one comes meanwhile
     command = [
         sys.executable,
         "-c",
