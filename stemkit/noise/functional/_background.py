@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Frames, Generator, as_frames, namespace, normal, on_device_of
-from ._checks import check_not_negative
+from ._checks import check_length, check_not_negative
 from ._reference import Reference, reference_signal
 
 # Distance of the random numbers in widths of the kernel around them: it leaves the variance even
@@ -63,8 +63,7 @@ def slow_background(
     frames = as_frames(frames)
     check_not_negative(level, "level", "shares of the reference signal")
     check_not_negative(contrast, "contrast", "shares of the background's level")
-    if not 1 <= length < math.inf:
-        raise ValueError(f"length must be at least 1 px and finite; got {length!r}.")
+    check_length(length, "length")
     if level == 0:
         return frames
     mean = level * reference_signal(frames, reference)

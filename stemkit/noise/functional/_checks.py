@@ -23,6 +23,18 @@ def check_positive(value: float, name: str, unit: str) -> None:
         raise ValueError(f"{name} must be a finite number of {unit} above 0; got {value!r}.")
 
 
+def check_share(value: float, name: str) -> None:
+    """Refuse what is no share of a whole."""
+    if not (isinstance(value, Real) and 0 <= value <= 1):
+        raise ValueError(f"{name} must lie between 0 (none) and 1 (all of it); got {value!r}.")
+
+
+def check_length(value: float, name: str) -> None:
+    """Refuse a length over which pixels can't vary smoothly."""
+    if not (isinstance(value, Real) and 1 <= value < math.inf):
+        raise ValueError(f"{name} must be at least 1 px and finite; got {value!r}.")
+
+
 def check_no_negative_frames(frames: Frames) -> None:
     """Refuse signals that no number of electrons can have."""
     if frames.min() < 0:

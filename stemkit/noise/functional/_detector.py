@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .._arrays import Frames, Generator, as_frames, namespace, normal
-from ._checks import check_not_negative, check_positive
+from ._checks import check_not_negative, check_positive, check_share
 from ._recursion import accumulate
 from ._reference import Reference, reference_signal
 
@@ -41,10 +41,7 @@ def afterglow(frames: Frames, share: float, decay: float = 2.0) -> Frames:
     array([[0.   , 0.   , 0.816, 0.116, 0.043, 0.016]], dtype=float32)
     """
     frames = as_frames(frames)
-    if not 0 <= share <= 1:
-        raise ValueError(
-            f"share must lie between 0 (no light comes late) and 1 (all of it); got {share!r}."
-        )
+    check_share(share, "share")
     check_positive(decay, "decay", "px")
     if share == 0:
         return frames

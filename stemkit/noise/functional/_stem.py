@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from .._arrays import Frames, Generator, as_frames
 from ._background import slow_background
-from ._checks import check_no_negative_frames
+from ._checks import (
+    check_length,
+    check_no_negative_frames,
+    check_not_negative,
+    check_positive,
+    check_share,
+)
 from ._detector import afterglow as add_afterglow
 from ._detector import line_gain as vary_line_gain
 from ._detector import saturate
@@ -67,6 +73,18 @@ def stem_noise(
     """
     frames = as_frames(frames)
     check_no_negative_frames(frames)
+    # All here, where they have the names that were typed, and whether or not their part is on.
+    check_not_negative(row_jitter or 0, "row_jitter", "px")
+    check_not_negative(row_correlation, "row_correlation", "rows")
+    check_not_negative(flyback or 0, "flyback", "px")
+    check_positive(flyback_decay, "flyback_decay", "px")
+    check_not_negative(background or 0, "background", "shares of the reference")
+    check_not_negative(background_contrast, "background_contrast", "shares of the background")
+    check_length(background_length, "background_length")
+    check_share(afterglow or 0, "afterglow")
+    check_positive(afterglow_decay, "afterglow_decay", "px")
+    check_not_negative(line_gain or 0, "line_gain", "shares of the signal")
+    check_not_negative(saturation or 0, "saturation", "multiples of the reference")
     # Of the clean frames once and for all: what is added later does not change what a dose means.
     reference = reference_signal(frames, reference)
     if row_jitter or flyback:
