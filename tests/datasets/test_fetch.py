@@ -272,7 +272,7 @@ def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
     assert cached(tmp_path / "home") == []
 
 
-@pytest.mark.parametrize("name", ["../../evil.png", "/tmp/evil.png", "noisy/../../../evil.png"])
+@pytest.mark.parametrize("name", ["../../evil.png", "/evil.png", "noisy/../../../evil.png"])
 def test_a_malicious_download_leaves_nothing(name, server, tmp_path):
     files = make_set("noisy", "gt", n=2) | {name: b"evil"}
     server.content = write_zip(tmp_path / "bad", files).read_bytes()
