@@ -20,7 +20,7 @@ from ._device_arrays import DeviceArrays, device_of
 _CELL = math.sqrt(0.5)
 _NEAR = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if abs(i) + abs(j) < 4]
 _RIM = 2
-# Each cell is cut into 3 x 3 spots. No dart thrown at a spot that lies wholly within reach of a point
+# Each cell is cut into 3 x 3 spots. No dart at a spot that lies wholly within reach of a point
 # could stay, so none are thrown there.
 _CUT = 3
 _SPOT = _CELL / _CUT
