@@ -26,7 +26,7 @@ def record(n_frames: int, side: int, seed: int, *, camera: str) -> Iterator[np.n
     """Give the sequences of a camera: an ideal one, or one with what real ones have besides."""
     noise = HRTEMNoise(**TRUTH).fit(np.zeros((1, 1, 1)))
     for index, intensity in enumerate(INTENSITIES):
-        rng = np.random.default_rng([seed, index])
+        rng = np.random.default_rng([seed, index, camera == "real"])
         clean = np.full((side, side), intensity, dtype=np.float32)
         beam = np.ones(n_frames)
         if camera == "real":

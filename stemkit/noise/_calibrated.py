@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,10 @@ from ._variance_law import LawFit
 class CalibratedNoise(FrameNoise):
     """Base of simulators whose `fit` measures their parameters where it is given sequences."""
 
+    # The name under which calibration knows the law; that of the class, but not of its heirs.
+    _model: ClassVar[str]
+    # Draws noisy pixels at given intensities, where their law is not the normal one.
+    _drawn_law: Any = None
     calibration_: NoiseCalibration | None
 
     def fit(self, X: Any, y: object = None, *, groups: ArrayLike | None = None) -> CalibratedNoise:
@@ -59,14 +63,12 @@ class CalibratedNoise(FrameNoise):
             self.calibration_ = None
             self._set_given()
             return self
-        calibration = calibrate(sequences, type(self).__name__, law=self._drawn_law)
+        calibration = calibrate(sequences, self._model, law=self._drawn_law)
         self._set_measured(calibration)
         self.calibration_ = calibration
         self.frame_shape_ = np.shape(X if groups is not None else X[0])[1:]
         self._warn(calibration)
         return self
-
-    _drawn_law: Any = None
 
     def _set_given(self) -> None:
         """Set the fitted attributes to the constructor's parameters."""

@@ -63,6 +63,8 @@ class NoiseCalibration:
     pointwise, columns : list of ndarray
         Samples for each sequence of pointwise noise and of columns' means, in units of their
         standard deviation, as they were tested.
+    fit : LawFit
+        The fitted line: `slope`, `intercept`, and their `covariance` (2, 2).
     """
 
     model: str
@@ -99,6 +101,8 @@ def calibrate(
     for label, stack in stacks:
         labels.append(label)
         measured.append(measure_sequence(stack, label))
+    if not measured:
+        raise ValueError("X holds no sequence; pass a list of stacks (n_frames, H, W).")
     points = VariancePoints(
         *(
             np.concatenate([getattr(one.points, name) for one in measured])
@@ -137,7 +141,7 @@ def calibrate(
         models=pd.DataFrame(
             {name: _model_row(one, points) for name, one in fits.items()},
         ).T.astype({"dof": int}),
-        column_sigma=np.sqrt(max(column, 0.0)),
+        column_sigma=float(np.sqrt(max(column, 0.0))),
         column_sigma_stderr=_root_stderr(column, column_stderr),
         pointwise=[one.pointwise for one in measured],
         columns=[one.columns for one in measured],
@@ -170,7 +174,7 @@ def _pointwise_p_value(
     if law is None:
         return float(stats.kstest(one.pointwise, "norm").pvalue)
     # The same pixels several times, so that the drawn sample adds little to the uncertainty.
-    intensity, sigma = np.tile((one.pointwise_intensity, one.pointwise_sigma), 8)
+    intensity, sigma = np.tile((one.pointwise_intensity, one.pointwise_sigma), 4)
     drawn = law(fit, intensity)
     if one.whole:
         drawn = np.rint(drawn) + dither(drawn.size)
@@ -243,7 +247,7 @@ def _reasons(
                 f"(p = {sequences[name].min():.1g})"
             )
     # Chance alone makes a correlation of one over the root of the number of pixels.
-    chance = np.array([5 / np.sqrt(len(one.pointwise)) for one in measured])
+    chance = np.array([5 / np.sqrt(one.n_pixels) for one in measured])
     for name, axis in (("corr_y", "y"), ("corr_x", "x")):
         bad = sequences.index[sequences[name].abs() > np.maximum(_MAX_CORRELATION, chance)]
         if len(bad):

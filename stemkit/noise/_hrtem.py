@@ -88,6 +88,8 @@ class HRTEMNoise(CalibratedNoise):
     (True, True)
     """
 
+    _model = "HRTEMNoise"
+
     def __init__(
         self,
         *,

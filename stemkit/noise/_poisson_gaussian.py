@@ -77,6 +77,8 @@ class PoissonGaussianNoise(CalibratedNoise):
     (True, 'PoissonGaussianNoise')
     """
 
+    _model = "PoissonGaussianNoise"
+
     def __init__(
         self,
         *,
@@ -153,7 +155,7 @@ class PoissonGaussianNoise(CalibratedNoise):
                 f"Noise vanishes {-read_variance / fit.slope:.4g} counts above the pedestal, so "
                 f"frames lie on a larger one; pass pedestal= as a dark frame has it.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         variance = max(read_variance, 0.0)
         self.read_sigma_ = math.sqrt(variance)

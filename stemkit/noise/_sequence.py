@@ -31,7 +31,8 @@ class SequenceNoise:
     """Noise of one sequence. All is in counts, and rounding is taken off."""
 
     n_frames: int
-    shape: tuple[int, int]
+    n_pixels: int
+    """Of all frames that were sampled."""
     intensity: float
     sigma: float
     column_variance: float
@@ -90,7 +91,7 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
     sigma = np.sqrt(local * freedom)
     return SequenceNoise(
         n_frames=pairs.n_frames,
-        shape=mean.shape,
+        n_pixels=min(pairs.n_frames, _SAMPLED_FRAMES) * mean.size,
         intensity=float(mean.mean()),
         sigma=float(np.sqrt(raw - rounding)),
         column_variance=column_variance,

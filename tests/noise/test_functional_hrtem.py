@@ -145,7 +145,7 @@ def test_dtypes_of_detectors_are_taken(library, dtype):
     [
         ({"gain": -0.1}, "gain must be"),
         ({"offset": np.nan}, "offset must be"),
-        ({"column_sigma": -1}, "column sigma must be"),
+        ({"column_sigma": -1}, "column_sigma must be"),
         ({"gain": np.inf}, "gain must be"),
     ],
 )

@@ -43,6 +43,7 @@ def column_noise(
     >>> bool((noisy == noisy[0]).all())
     True
     """
+    check_not_negative(sigma, "sigma", "counts")
     frames = as_frames(frames)
     return frames + _columns(frames, sigma, generator)
 
@@ -152,6 +153,7 @@ def hrtem_noise(
     >>> noisy.shape, noisy.dtype
     ((8, 64, 64), dtype('float32'))
     """
+    check_hrtem_parameters(gain, offset, column_sigma)
     frames = as_frames(frames)
     noisy = pointwise_noise(frames, gain, offset, generator=generator)
     noisy += _columns(frames, column_sigma, generator)
@@ -254,12 +256,11 @@ def unstabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
 def check_hrtem_parameters(gain: float, offset: float, column_sigma: float = 0.0) -> None:
     """Refuse what no camera has."""
     check_not_negative(gain, "gain", "counts per count")
-    check_not_negative(column_sigma, "column sigma", "counts")
+    check_not_negative(column_sigma, "column_sigma", "counts")
     _check_offset(offset)
 
 
 def _columns(frames: Frames, sigma: float, generator: Generator | None) -> Frames:
-    check_not_negative(sigma, "column sigma", "counts")
     shape = (*frames.shape[:-2], 1, frames.shape[-1])
     columns = normal(frames, shape, generator)
     columns *= sigma

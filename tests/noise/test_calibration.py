@@ -1,0 +1,288 @@
+"""Parameters come back, errors are as large as they say, and wrong models are told."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from sklearn.base import clone
+
+from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
+
+LEVELS = np.linspace(60, 120, 6)
+HRTEM = {"gain": 0.03583, "offset": 1.379, "column_sigma": 0.6641}
+COUNTING = {"gain": 3.0, "read_sigma": 4.0, "column_sigma": 0.8}
+
+
+def vacuum(camera, seed=0, *, n_frames=16, side=48, levels=LEVELS):
+    camera = clone(camera).set_params(random_state=seed)
+    return [camera.fit_transform(np.full((n_frames, side, side), level)) for level in levels]
+
+
+def field(side=128, low=60.0, high=160.0):
+    """A lattice of bright columns."""
+    y, x = np.mgrid[:side, :side]
+    peaks = np.cos(2 * np.pi * x / 12) * np.cos(2 * np.pi * y / 10)
+    return low + (high - low) * ndimage.gaussian_filter((peaks > 0.5) * 1.0, 1.5)
+
+
+def z_scores(noise, truth):
+    return [
+        (getattr(noise, f"{name}_") - value) / getattr(noise, f"{name}_stderr_")
+        for name, value in truth.items()
+    ]
+
+
+def scores_of_many(estimator, truth, seeds, frames):
+    """Errors in units of the standard error each fit gave itself, (seeds, parameters)."""
+    return np.array([z_scores(clone(estimator).fit(frames(seed)), truth) for seed in range(seeds)])
+
+
+def assert_standard_normal(scores):
+    """Unbiased, and spread as the standard errors say, at a level of one in a million."""
+    n = len(scores)
+    assert (np.abs(scores.mean(axis=0)) < 4.9 / np.sqrt(n)).all()
+    share = (scores**2).mean(axis=0)
+    assert (share < 1 + 4.9 * np.sqrt(2 / n) + 12 / n).all()
+    assert (share > (1 - 2.3 / np.sqrt(n)) ** 3).all()
+
+
+def quietly(estimator, X, **arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return estimator.fit(X, **arguments)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_vacuum_frames_give_back_the_parameters_without_bias(whole):
+    def frames(seed):
+        stacks = vacuum(HRTEMNoise(**HRTEM), seed)
+        return [np.rint(stack).astype("uint8") for stack in stacks] if whole else stacks
+
+    assert_standard_normal(scores_of_many(HRTEMNoise(), HRTEM, 20, frames))
+
+
+def test_counting_camera_gives_back_the_parameters_without_bias():
+    def frames(seed):
+        return vacuum(PoissonGaussianNoise(**COUNTING), seed, levels=[20, 60, 120, 240])
+
+    assert_standard_normal(scores_of_many(PoissonGaussianNoise(), COUNTING, 20, frames))
+
+
+def test_one_still_field_with_structure_is_enough():
+    clean = field(low=50, high=250)
+
+    def frames(seed):
+        camera = HRTEMNoise(**HRTEM, random_state=seed)
+        return [camera.fit_transform(np.repeat(clean[np.newaxis], 16, axis=0))]
+
+    assert_standard_normal(scores_of_many(HRTEMNoise(), HRTEM, 16, frames))
+
+
+def test_fixed_pattern_and_an_unsteady_beam_do_no_harm():
+    def frames(seed):
+        rng = np.random.default_rng(seed)
+        pattern = rng.normal(1, 0.02, (48, 48))
+        beam = 1 + np.linspace(0, 0.05, 16) + rng.normal(0, 0.01, 16)
+        camera = HRTEMNoise(**HRTEM, random_state=seed)
+        return [camera.fit_transform(c * pattern * beam[:, None, None]) for c in LEVELS]
+
+    assert_standard_normal(scores_of_many(HRTEMNoise(), HRTEM, 16, frames))
+
+
+def test_small_columns_leave_their_pointwise_noise_behind():
+    # Of 12 px, whose means vary by sqrt(0.664**2 + 25 / 12) = 1.6 counts.
+    frames = vacuum(HRTEMNoise(gain=0, offset=5, column_sigma=0.6641), n_frames=400, side=12)
+    noise = quietly(HRTEMNoise(), frames)
+    assert abs(noise.column_sigma_ - 0.6641) < 4.9 * noise.column_sigma_stderr_
+    assert noise.column_sigma_stderr_ < 0.1
+    none = quietly(HRTEMNoise(), vacuum(HRTEMNoise(column_sigma=0)))
+    assert none.column_sigma_ < 4.9 * none.column_sigma_stderr_
+
+
+def test_true_models_are_rarely_called_wrong():
+    for model, truth in ((HRTEMNoise, HRTEM), (PoissonGaussianNoise, COUNTING)):
+        # A level of 0.001 for each: of 15, three are wrong by chance in one of two million runs.
+        wrong = [
+            not quietly(model(), vacuum(model(**truth), s)).calibration_.holds for s in range(15)
+        ]
+        assert sum(wrong) <= 2
+
+
+def from_law(law, n_frames=30, side=96, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        np.stack([law(np.full((side, side), level), rng) for _ in range(n_frames)])
+        for level in LEVELS
+    ]
+
+
+def gaussian(clean, rng):
+    return clean + (0.036 * clean + 1.4) * rng.normal(size=clean.shape)
+
+
+WRONG = {
+    "does not follow the law": lambda c, rng: c + (1 + c**2 / 2000) * rng.normal(size=c.shape),
+    "pointwise noise has another distribution": lambda c, rng: (
+        c + (0.06 * c + 2) * rng.uniform(-1, 1, c.shape)
+    ),
+    "column noise has another distribution": lambda c, rng: (
+        gaussian(c, rng) + 8 * (rng.random(c.shape[1]) < 0.05)
+    ),
+    "column noise changes with the intensity": lambda c, rng: (
+        gaussian(c, rng) + c / 60 * rng.normal(size=c.shape[1])
+    ),
+    "neighbours along x share noise": lambda c, rng: (
+        gaussian(c, rng) + 1.5 * rng.normal(size=(len(c), 1))
+    ),
+    "neighbours along y share noise": lambda c, rng: (
+        c + (0.036 * c + 1.4) * ndimage.gaussian_filter(rng.normal(size=c.shape), 0.5)
+    ),
+    "pixels are clipped": lambda c, rng: np.minimum(gaussian(c, rng), 125),
+}
+
+
+@pytest.mark.parametrize("what, law", WRONG.items(), ids=WRONG)
+def test_wrong_models_are_told_and_why(what, law):
+    with pytest.warns(UserWarning, match=f"HRTEMNoise does not hold .*{what}"):
+        noise = HRTEMNoise().fit(from_law(law))
+    assert not noise.calibration_.holds
+    assert any(what in reason for reason in noise.calibration_.reasons)
+
+
+def test_each_camera_is_recognised_and_the_right_model_offered():
+    levels = [20, 60, 120, 240]
+    hrtem = vacuum(HRTEMNoise(**HRTEM), levels=levels)
+    counting = vacuum(PoissonGaussianNoise(**COUNTING), levels=levels)
+    with pytest.warns(UserWarning, match=r"take stemkit\.noise\.PoissonGaussianNoise"):
+        calibration = HRTEMNoise().fit(counting).calibration_
+    assert (calibration.preferred, calibration.holds) == ("PoissonGaussianNoise", False)
+    with pytest.warns(UserWarning, match=r"take stemkit\.noise\.HRTEMNoise"):
+        calibration = quietly_about_the_pedestal(hrtem)
+    assert (calibration.preferred, calibration.holds) == ("HRTEMNoise", False)
+    for model, frames in ((HRTEMNoise, hrtem), (PoissonGaussianNoise, counting)):
+        calibration = model().fit(frames).calibration_
+        assert (calibration.preferred, calibration.holds) == (model.__name__, True)
+
+
+def quietly_about_the_pedestal(frames):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Noise vanishes")
+        return PoissonGaussianNoise().fit(frames).calibration_
+
+
+def test_few_electrons_are_not_normal_but_hold():
+    frames = vacuum(PoissonGaussianNoise(gain=20.0, read_sigma=3.0))
+    assert PoissonGaussianNoise().fit(frames).calibration_.holds
+    reasons = quietly(HRTEMNoise(), frames).calibration_.reasons
+    assert any("pointwise noise has another distribution" in reason for reason in reasons)
+
+
+def test_a_pedestal_is_asked_for():
+    truth = {"gain": 4.0, "read_sigma": 8.0}
+    frames = vacuum(PoissonGaussianNoise(**truth, pedestal=100.0), levels=[120, 240, 400])
+    with pytest.warns(UserWarning, match=r"Noise vanishes 8\d.* counts above the pedestal"):
+        assert PoissonGaussianNoise().fit(frames).read_sigma_ == 0
+    noise = PoissonGaussianNoise(pedestal=100.0).fit(frames)
+    assert np.abs(z_scores(noise, truth)).max() < 4.9
+
+
+def test_points_lie_on_the_line():
+    calibration = HRTEMNoise().fit(vacuum(HRTEMNoise(**HRTEM))).calibration_
+    points = calibration.points
+    slope, intercept = calibration.models.loc["HRTEMNoise", ["slope", "intercept"]]
+    np.testing.assert_allclose(points["expected"], slope * points["intensity"] + intercept)
+    assert points["residual"].abs().max() < 5
+    assert calibration.models.loc["HRTEMNoise", "misfit"] < 0.05
+    np.testing.assert_allclose(calibration.sequences["intensity"], LEVELS, atol=0.3)
+    assert (calibration.sequences["n_frames"] == 16).all()
+
+
+def test_every_form_of_sequences_gives_the_same():
+    stacks = vacuum(HRTEMNoise(**HRTEM), n_frames=6, levels=[60, 120])
+    expected = HRTEMNoise().fit(stacks)
+    together = np.concatenate(stacks)
+    labels = np.repeat([120, 60], 6)
+    order = np.arange(12).reshape(2, 6).T.ravel()  # taken turn by turn
+    for noise in (
+        HRTEMNoise().fit(tuple(stacks)),
+        HRTEMNoise().fit(np.stack(stacks)),
+        HRTEMNoise().fit([stack.tolist() for stack in stacks]),
+        HRTEMNoise().fit(together, groups=labels),
+        HRTEMNoise().fit(together[order], groups=labels[order]),
+        HRTEMNoise().fit(together.astype("float64"), None, groups=labels.astype(str)),
+    ):
+        assert (noise.gain_, noise.offset_) == (expected.gain_, expected.offset_)
+        assert noise.column_sigma_ == expected.column_sigma_
+        assert noise.frame_shape_ == (48, 48)
+        assert noise.transform(np.ones((2, 9, 9))).shape == (2, 9, 9)
+
+
+def test_frames_are_read_two_at_a_time():
+    class Counted(np.ndarray):
+        largest = 0
+
+        def __getitem__(self, index):
+            part = super().__getitem__(index)
+            if isinstance(index, slice):
+                Counted.largest = max(Counted.largest, len(part))
+            return np.asarray(part)
+
+    stacks = [np.rint(s).astype("uint16").view(Counted) for s in vacuum(HRTEMNoise())]
+    HRTEMNoise().fit(stacks)
+    assert Counted.largest == 2
+
+
+def test_brightness_and_scale_of_frames_carry_over():
+    stacks = vacuum(HRTEMNoise(**HRTEM))
+    noise = HRTEMNoise().fit(stacks)
+    scaled = HRTEMNoise().fit([4 * stack for stack in stacks])
+    assert scaled.gain_ == pytest.approx(noise.gain_, rel=1e-4)
+    assert scaled.offset_ == pytest.approx(4 * noise.offset_, rel=1e-4)
+    assert scaled.column_sigma_ == pytest.approx(4 * noise.column_sigma_, rel=1e-4)
+    assert scaled.offset_stderr_ == pytest.approx(4 * noise.offset_stderr_, rel=1e-3)
+    lifted = HRTEMNoise().fit([stack + 100 for stack in stacks])
+    assert lifted.gain_ == pytest.approx(noise.gain_, rel=1e-3)
+    assert lifted.offset_ == pytest.approx(noise.offset_ - 100 * noise.gain_, rel=1e-2)
+
+
+@pytest.mark.parametrize("model", [HRTEMNoise, PoissonGaussianNoise])
+def test_copies_are_as_good_as_the_original(model):
+    truth = HRTEM if model is HRTEMNoise else COUNTING
+    noise = model(random_state=5).fit(vacuum(model(**truth)))
+    clean = np.full((2, 16, 16), 60.0)
+    for again in (pickle.loads(pickle.dumps(noise)), copy.deepcopy(noise)):
+        np.testing.assert_array_equal(again.transform(clean), noise.transform(clean))
+        assert again.calibration_.points.equals(noise.calibration_.points)
+        assert again.calibration_.holds
+    assert not hasattr(clone(noise), "gain_")
+
+
+def noisy(level, n_frames=8, shape=(16, 16)):
+    return np.random.default_rng(0).normal(level, 3, (n_frames, *shape))
+
+
+@pytest.mark.parametrize(
+    "X, what",
+    [
+        ([noisy(50)], r"X holds one intensity, .* several beam intensities"),
+        ([noisy(50), noisy(50)], "X holds one intensity"),
+        ([noisy(50), noisy(60, n_frames=3)], r"X\[1\] holds 3 frame\(s\).* at least 4"),
+        ([noisy(50, shape=(16, 7))], r"X\[0\] has frames of 16 x 7 px, too small"),
+        ([noisy(50), np.ones((8, 16, 16))], r"X\[1\] holds frames without noise"),
+        ([noisy(50), noisy(np.nan)], r"X\[1\]\[0:2\] contains NaN in frame 0"),
+        ([noisy(50), 2 * noisy(20)], "noise that falls as the signal grows"),
+        (np.empty((0, 8, 16, 16)), "X holds no sequence"),
+    ],
+)
+def test_sequences_that_tell_too_little_are_refused(X, what):
+    with pytest.raises(ValueError, match=what):
+        quietly(HRTEMNoise(), X)
+
+
+@pytest.mark.parametrize("groups", [[0, 1], np.zeros((8, 1)), 3])
+def test_groups_must_label_each_frame(groups):
+    with pytest.raises(ValueError, match="groups has shape"):
+        HRTEMNoise().fit(noisy(50), groups=groups)
