@@ -10,7 +10,7 @@ from scipy.stats import kstest
 from stemkit._random import sample_generator
 from stemkit.datasets import make_nucleation
 from stemkit.datasets._nucleation import render
-from stemkit.datasets._nucleation_law import NucleationLaw, draw_specimens
+from stemkit.datasets._nucleation_law import NucleationLaw, _draw_frames, draw_specimens
 from stemkit.metrics import atom_iou, psnr, ssim
 
 SHAPE = (48, 64)
@@ -106,23 +106,29 @@ def test_frames_draw_evenly_from_their_ranges(contrast):
             "min_distance": (4, 6),
         },
     }
-    drawn = make_nucleation(150, (4, 4), contrast=contrast, random_state=0).parameters
-    for name, (low, high) in ranges[contrast].items():
+    law = NucleationLaw(contrast=contrast, order=(0.2, 0.9))
+    drawn = _draw_frames(law, SHAPE, 3000, LIKE, np.random.default_rng(0))
+    for name, (low, high) in {**ranges[contrast], "order": (0.2, 0.9)}.items():
         assert kstest(drawn[name], "uniform", args=(low, high - low)).pvalue > 1e-6
+    assert kstest(drawn["grain_y"], "uniform", args=(-0.5, SHAPE[0])).pvalue > 1e-6
+    assert kstest(drawn["grain_x"], "uniform", args=(-0.5, SHAPE[1])).pvalue > 1e-6
+    assert kstest(drawn["orientation"], "uniform", args=(0, np.pi / 3)).pvalue > 1e-6
     if contrast != "low":
-        assert (drawn.min_distance == 4).all()
+        assert (drawn["min_distance"] == 4).all()
     fixed = make_nucleation(2, (4, 4), contrast=contrast, peak=20, sigma=(2, 2)).parameters
     assert (fixed.peak == 20).all()
     assert (fixed.sigma == 2).all()
 
 
 def test_atoms_differ_as_the_spreads_say():
-    data = make_nucleation(4, (128, 128), random_state=0)
+    data = make_nucleation(8, (128, 128), mask_threshold=0, random_state=0)
     frame = data.parameters.loc[data.positions.frame].reset_index()
     brighter = (data.positions.amplitude / frame.peak - 1) / 0.15
     wider = (data.positions.sigma / frame.sigma - 1) / 0.10
-    assert kstest(brighter, "norm").pvalue > 1e-6
-    assert kstest(wider, "norm").pvalue > 1e-6
+    for normal in (brighter, wider):
+        assert kstest(normal, "norm").pvalue > 1e-6
+        # five standard errors
+        assert normal.std() == pytest.approx(1, abs=5 / np.sqrt(2 * len(normal)))
     assert abs(np.corrcoef(brighter, wider)[0, 1]) < 0.1
     same = make_nucleation(1, SHAPE, peak_spread=0, sigma_spread=0, random_state=0)
     assert np.ptp(same.positions.amplitude) == np.ptp(same.positions.sigma) == 0

@@ -109,6 +109,13 @@ def test_batches_made_at_once_are_repeatable_and_keep_their_distance():
     assert 200 < target.max() <= 255.1
 
 
+def test_a_gpu_draws_the_background_that_it_was_told():
+    quiet = {"gain": 0, "offset": 0, "column_sigma": 0, "background": 97, "mask_threshold": 1}
+    noisy, target = at_once(NucleationStream(2, SHAPE, **quiet), 0)
+    assert (noisy == 97).all()
+    assert (target == 0).all()
+
+
 def test_gaussians_on_a_device_are_those_of_scenes():
     rng = np.random.default_rng(0)
     n_atoms = 60
