@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from stemkit.noise import NoiseCalibration
+
+_MEASURED_COLOR = "#1f5f99"
+_LAW_COLOR = "#c2571a"
+_COLUMN_COLOR = "0.45"
+_HISTOGRAM_EDGE = 4.5  # standard deviations; of a million normal numbers, seven lie beyond
+
+
+class NoiseCalibrationDisplay:
+    """A camera's noise: its two distributions, and how it grows with the signal.
+
+    This is figure 3 (b) to (d) of the paper that the model is of [1]_, for one's own camera. Use
+    :meth:`from_estimator` to make one.
+
+    Parameters
+    ----------
+    calibration : NoiseCalibration
+        As a calibrated simulator holds it in ``calibration_``.
+    sequence : int, default=0
+        Number of the sequence whose distributions are drawn.
+
+    Attributes
+    ----------
+    ax_ : ndarray of shape (3,) of matplotlib Axes
+        Distribution of pointwise noise, distribution of the columns' means, and standard deviation
+        against intensity.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    stemkit.noise.HRTEMNoise : Measures a camera.
+
+    References
+    ----------
+    .. [1] H. Li, Z. Wu, R. Shao and Y. Fu, "Statistical Characteristic-Guided Denoising for Rapid
+       High-Resolution Transmission Electron Microscopy Imaging", CVPR 2026.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.inspection import NoiseCalibrationDisplay
+    >>> from stemkit.noise import HRTEMNoise
+    >>> camera = HRTEMNoise(random_state=0)
+    >>> vacuum = [camera.fit_transform(np.full((8, 32, 32), level)) for level in (50, 100)]
+    >>> display = NoiseCalibrationDisplay.from_estimator(HRTEMNoise().fit(vacuum))
+    >>> display.ax_[2].get_xlabel()
+    'intensity (counts)'
+    """
+
+    def __init__(self, calibration: NoiseCalibration, *, sequence: int = 0) -> None:
+        self.calibration = calibration
+        self.sequence = sequence
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, **options: Any) -> NoiseCalibrationDisplay:
+        """Plot what a simulator measured; the parameters are those of the class.
+
+        Parameters
+        ----------
+        estimator : HRTEMNoise or PoissonGaussianNoise
+            Fitted to sequences of exposures.
+        **options : dict
+            Parameters of the class.
+
+        Returns
+        -------
+        NoiseCalibrationDisplay
+
+        Raises
+        ------
+        ValueError
+            Where the simulator has measured nothing.
+        """
+        calibration = getattr(estimator, "calibration_", None)
+        if calibration is None:
+            raise ValueError(
+                f"{type(estimator).__name__} has no calibration to draw; fit it to sequences of "
+                f"exposures first: fit([stack, stack, ...])."
+            )
+        return cls(calibration, **options).plot()
+
+    def plot(self, ax: Any = None) -> NoiseCalibrationDisplay:
+        """Draw the three panels.
+
+        Parameters
+        ----------
+        ax : array-like of three matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        NoiseCalibrationDisplay
+            This display, with ``ax_`` and ``figure_`` set.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(
+                1, 3, figsize=(11, 3.5), layout="constrained", width_ratios=[1, 1, 1.35]
+            )
+        axes = np.ravel(ax)
+        if len(axes) != 3:
+            raise ValueError(
+                f"ax must hold three Axes, for two distributions and the law; got {len(axes)}."
+            )
+        self.ax_ = axes
+        self.figure_ = axes[0].figure
+        table = self.calibration.sequences.iloc[self.sequence]
+        where = f"at {table['intensity']:.0f} counts"
+        pointwise, columns = self.calibration.pointwise, self.calibration.columns
+        self._draw_distribution(
+            axes[0], pointwise[self.sequence], f"pointwise noise {where}", table["ks_pointwise"]
+        )
+        self._draw_distribution(
+            axes[1], columns[self.sequence], f"column noise {where}", table["ks_columns"]
+        )
+        axes[0].set_ylabel("density")
+        self._draw_law(axes[2])
+        for panel in axes:
+            panel.spines[["top", "right"]].set_visible(False)
+        return self
+
+    def _draw_distribution(self, ax: Axes, values: Any, title: str, p_value: float) -> None:
+        # As wide as the sample can resolve: Scott's rule, which is for normal numbers.
+        width = 3.49 * len(values) ** (-1 / 3)
+        edges = np.arange(-_HISTOGRAM_EDGE, _HISTOGRAM_EDGE + width, width).tolist()
+        ax.hist(values, edges, density=True, color=_MEASURED_COLOR, alpha=0.45, label="measured")
+        x = np.linspace(-_HISTOGRAM_EDGE, _HISTOGRAM_EDGE, 301)
+        normal = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        ax.plot(x, normal, color=_LAW_COLOR, lw=1.5, label="normal")
+        ax.set(xlabel="noise (standard deviations)", yticks=[0, 0.2, 0.4], ylim=(0, 0.46))
+        ax.set_title(title, fontsize="medium")
+        ax.text(0.03, 0.96, f"KS p = {p_value:.2g}", transform=ax.transAxes, va="top")
+
+    def _draw_law(self, ax: Axes) -> None:
+        points, fit = self.calibration.points, self.calibration.fit
+        intensity = np.linspace(points["intensity"].min(), points["intensity"].max(), 200)
+        linear = fit.slope * intensity + fit.intercept
+        sign = "+" if fit.intercept >= 0 else "−"
+        if self.calibration.model == "HRTEMNoise":
+            sigma = linear
+            law = rf"$\sigma_p$ = {fit.slope:.4g} $I$ {sign} {abs(fit.intercept):.4g}"
+        else:
+            sigma = np.sqrt(np.maximum(linear, 0))
+            law = rf"$\sigma_p^2$ = {fit.slope:.4g} $I$ {sign} {abs(fit.intercept):.4g}"
+        ax.plot(intensity, sigma, color=_LAW_COLOR, lw=1.5, label=law)
+        bars: dict[str, Any] = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2}
+        ax.errorbar(
+            points["intensity"],
+            points["sigma"],
+            points["sigma_stderr"],
+            color=_MEASURED_COLOR,
+            label="pointwise",
+            **bars,
+        )
+        sequences = self.calibration.sequences
+        ax.axhline(self.calibration.column_sigma, color=_COLUMN_COLOR, lw=1)
+        ax.errorbar(
+            sequences["intensity"],
+            sequences["column_sigma"],
+            sequences["column_stderr"],
+            color=_COLUMN_COLOR,
+            label=rf"column, $\sigma_c$ = {self.calibration.column_sigma:.3g}",
+            **{**bars, "fmt": "s"},
+        )
+        ax.set(xlabel="intensity (counts)", ylabel="standard deviation (counts)")
+        ax.set_ylim(0, 1.35 * points["sigma"].max())
+        verdict = "holds" if self.calibration.holds else "does not hold"
+        ax.set_title(f"{self.calibration.model} {verdict}", fontsize="medium")
+        ax.legend(frameon=False, fontsize="small", loc="upper left")
