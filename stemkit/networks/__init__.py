@@ -3,5 +3,6 @@
 from stemkit.networks.degradation import DegradationNet
 from stemkit.networks.scgn import SCGN
 from stemkit.networks.sfin import SFIN
+from stemkit.networks.unet import UNet
 
-__all__ = ["SCGN", "SFIN", "DegradationNet"]
+__all__ = ["SCGN", "SFIN", "DegradationNet", "UNet"]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._convolution import conv3x3
+
 
 def conv_norm(
     x: Tensor,
@@ -47,7 +49,6 @@ def pointwise(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _conv(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    if kernel.shape[-1] > 1:
-        return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
-    response = pointwise(x, kernel.flatten(1))
-    return response if bias is None else response.add_(bias[:, None, None])
+    if kernel.shape[-1] == 3 and bias is not None:
+        return conv3x3(x, kernel, bias)
+    return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._convolution import Conv3x3
 from ._folding import conv_norm, pointwise
 from ._pooling import pooled_conv
 
@@ -32,7 +33,7 @@ class BandGate(nn.Module):
         super().__init__()
         n_hidden = max(1, n_channels // 16)
         self.peak = peak
-        self.conv = nn.Conv2d(n_channels, n_channels, 3, padding=1) if conv else None
+        self.conv = Conv3x3(n_channels, n_channels) if conv else None
         self.squeeze = nn.Linear(n_channels, n_hidden, bias=False)
         self.excite = nn.Linear(n_hidden, n_channels, bias=False)
 
@@ -129,14 +130,14 @@ class FourierUnit(nn.Module):
         if self.coordinates is None:
             return ()
         n, _, height, width = spectrum.shape
-        on = {"device": spectrum.device}
+        device = spectrum.device
+        columns = torch.linspace(0, 1, width, device=device)
         if self.coordinates == "index":
-            rows, columns = torch.linspace(0, 1, height, **on), torch.linspace(0, 1, width, **on)
+            rows = torch.linspace(0, 1, height, device=device)
         else:
             # The last column of a half spectrum is the highest frequency, but for odd widths a
             # little less; that is not worth handing the width down here.
-            rows = 2 * torch.fft.fftfreq(height, **on).abs()
-            columns = torch.linspace(0, 1, width, **on)
+            rows = 2 * torch.fft.fftfreq(height, device=device).abs()
         return (
             rows[:, None].expand(n, 1, height, width),
             columns.expand(n, 1, height, width),
@@ -158,9 +159,9 @@ class FrequencyBranch(nn.Module):
 
     def __init__(self, n_channels: int, unit: FourierUnit) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(n_channels, n_channels, 3, padding=1)
+        self.enter = Conv3x3(n_channels, n_channels)
         self.unit = unit
-        self.join = nn.Conv2d(2 * n_channels, n_channels, 3, padding=1)
+        self.join = Conv3x3(2 * n_channels, n_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give what is to be joined: the input's channels, then the unit's."""

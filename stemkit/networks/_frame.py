@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
+from ._convolution import Conv3x3
+
 # The authors' names, as they stand in their files, and ours.
 _RELEASED_NAMES = [
     (r"^head_conv\.", "head."),
@@ -45,9 +47,9 @@ class SpatialFrequencyNet(nn.Module):
 
     def __init__(self, n_channels: int, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.head = nn.Conv2d(1, n_channels, 3, padding=1)
+        self.head = Conv3x3(1, n_channels)
         self.blocks = nn.ModuleList(blocks)
-        self.tail = nn.Conv2d(n_channels, 1, 3, padding=1)
+        self.tail = Conv3x3(n_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise frames (B, 1, H, W) of any size."""

@@ -23,7 +23,8 @@ def local_deviation(x: Tensor, floor: Literal["add", "clamp"] = "add") -> Tensor
 
     Returns
     -------
-    Tensor of shape (B, C, H, W), float32
+    Tensor of shape (B, C, H, W)
+        Single precision at least.
 
     Notes
     -----
@@ -31,7 +32,7 @@ def local_deviation(x: Tensor, floor: Literal["add", "clamp"] = "add") -> Tensor
     mean: a level of 100 would leave nothing of a deviation of 0.01 in float32.
     """
     with torch.autocast(x.device.type, enabled=False):
-        x = x.float()
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         # The result doesn't depend on the constant, and so neither does any gradient.
         centred = _mirror(x - x.detach().mean((2, 3), keepdim=True))
         n_channels = x.shape[1]

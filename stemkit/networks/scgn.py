@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._convolution import Conv3x3
 from ._folding import conv_norm, pointwise
 from ._fourier import BandGate, Coordinates, FourierUnit, FrequencyBranch, joined_channels
 from ._frame import SpatialFrequencyNet, check_widths
@@ -134,7 +135,7 @@ class _Block(nn.Module):
             _Layer(n_channels // 2, deviation_weighting, band_weighting, position_embedding, layout)
             for _ in range(2)
         )
-        self.fuse = nn.Conv2d(n_channels, n_channels, 3, padding=1)
+        self.fuse = Conv3x3(n_channels, n_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         spatial, frequency = x.chunk(2, 1)
@@ -157,7 +158,7 @@ class _Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.deviation_floor = layout.deviation_floor
-        self.spatial = nn.Conv2d(n_half, n_half, 3, padding=1)
+        self.spatial = Conv3x3(n_half, n_half)
         self.weigh = nn.Conv2d(n_half, n_half, 1, bias=False) if deviation_weighting else None
         self.spatial_norm = nn.BatchNorm2d(n_half)
         coordinates = layout.coordinates if position_embedding else None

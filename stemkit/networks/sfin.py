@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._convolution import Conv3x3
 from ._folding import conv_norm
 from ._fourier import FourierUnit, FrequencyBranch
 from ._frame import SpatialFrequencyNet, check_widths
@@ -55,9 +56,9 @@ class _Block(nn.Module):
 class _Layer(nn.Module):
     def __init__(self, n_half: int) -> None:
         super().__init__()
-        self.spatial = nn.Conv2d(n_half, n_half, 3, padding=1)
-        self.frequency_to_spatial = nn.Conv2d(n_half, n_half, 3, padding=1)
-        self.spatial_to_frequency = nn.Conv2d(n_half, n_half, 3, padding=1)
+        self.spatial = Conv3x3(n_half, n_half)
+        self.frequency_to_spatial = Conv3x3(n_half, n_half)
+        self.spatial_to_frequency = Conv3x3(n_half, n_half)
         unit = FourierUnit(n_half, recouple=False, coordinates="index")
         self.frequency = FrequencyBranch(n_half, unit)
         self.spatial_norm = nn.BatchNorm2d(n_half)
