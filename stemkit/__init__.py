@@ -8,7 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemkit import datasets, degradation, drift, engine, inspection, io, metrics, networks
+    from stemkit import (
+        datasets,
+        degradation,
+        drift,
+        engine,
+        inspection,
+        io,
+        metrics,
+        networks,
+        noise,
+    )
     from stemkit.drift import DriftDecayModel
 
 __version__ = "0.1.0.dev0"
@@ -24,6 +34,7 @@ __all__ = [
     "io",
     "metrics",
     "networks",
+    "noise",
 ]
 
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
