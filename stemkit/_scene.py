@@ -22,7 +22,7 @@ Float64Array = NDArray[np.float64]
 # Columns drawn at once: bounds the working memory without slowing the vectorised sums.
 _CHUNK = 2048
 # A Gaussian is cut where it has fallen to 3e-4 of its peak.
-_CUT = 4.0
+CUT = 4.0
 
 
 def _no_waves() -> Float64Array:
@@ -83,11 +83,11 @@ def render_columns(
     if motion is not None:
         points = motion.apply(points)
     shift = np.zeros(shape[0]) if row_shift is None else np.asarray(row_shift, dtype=float)
-    reach = _CUT * scene.sigma + np.abs(shift).max(initial=0.0)
+    reach = CUT * scene.sigma + np.abs(shift).max(initial=0.0)
     seen = (points > -reach[:, None]).all(axis=1)
     seen &= (points < np.array(shape) - 1 + reach[:, None]).all(axis=1)
     # Columns of one size share a patch size, so that a few wide ones do not slow the many narrow.
-    radius = np.ceil(_CUT * scene.sigma + np.abs(shift).max(initial=0.0)).astype(int)
+    radius = np.ceil(CUT * scene.sigma + np.abs(shift).max(initial=0.0)).astype(int)
     frame = np.zeros(shape)
     for r in np.unique(radius[seen]):
         members = np.flatnonzero(seen & (radius == r))
@@ -116,7 +116,8 @@ def _draw_separable(
     starts = np.arange(0, len(points) * len(offset) + 1, len(offset))
     for centre, length, peak in zip(points.T, shape, (amplitude, np.ones(1)), strict=True):
         place = np.rint(centre).astype(int)[:, None] + offset
-        values = np.exp(-0.5 * ((place - centre[:, None]) / sigma[:, None]) ** 2)
+        away = ((place - centre[:, None]) / sigma[:, None]).astype(np.float32)
+        values = np.exp(-0.5 * away**2)
         values *= peak[:, None] * ((place >= 0) & (place < length))
         parts = values.ravel(), place.clip(0, length - 1).ravel(), starts
         profiles.append(csr_array(parts, shape=(len(points), length)))

@@ -1,5 +1,6 @@
 """Synthetic frames with known truth, and loaders of public sets."""
 
+from ._crystal import make_crystal_images
 from ._fetch import fetch_nuc, fetch_sfin, fetch_temimagenet
 from ._lattices import make_scene
 from ._llzo import make_llzo_series
@@ -14,6 +15,7 @@ __all__ = [
     "fetch_nuc",
     "fetch_sfin",
     "fetch_temimagenet",
+    "make_crystal_images",
     "make_damage_sequence",
     "make_drift_pairs",
     "make_llzo_series",

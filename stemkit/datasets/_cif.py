@@ -113,7 +113,7 @@ def _is_number(value: object) -> bool:
 def _check_cell(path: Path, fields: Fields) -> None:
     for field in _CELL:
         value = fields.get(field)
-        if not _is_number(value) or not value > 0:
+        if value is None or not _is_number(value) or not value > 0:
             problem = "missing" if value is None else f"{value!r} is no positive number"
             _fail(path, field, problem, "give the cell in angstrom and degrees")
     # Three angles may each be possible and yet close no cell: ase then finds a complex one.
