@@ -76,7 +76,7 @@ def _one_octave(
     hashes, start = table
 
     def hashed(value: Frames) -> Frames:
-        return hashes[start + value % TABLE_SIZE]
+        return hashes[start + (value & (TABLE_SIZE - 1))]
 
     knot_y, knot_x = (device_of(y).int64(xp.floor(at)) for at in (y, x))
     down, right = y - xp.floor(y), x - xp.floor(x)
@@ -86,7 +86,7 @@ def _one_octave(
         row = hashed(knot_y + i)
         corner = []
         for j in (0, 1):
-            kind = hashed(hashed(row + knot_x + j)) % len(_GRADIENTS)
+            kind = hashed(hashed(row + knot_x + j)) & (len(_GRADIENTS) - 1)
             corner.append(gradients[0][kind] * (down - i) + gradients[1][kind] * (right - j))
         values.append(corner[0] + along_x * (corner[1] - corner[0]))
     return values[0] + along_y * (values[1] - values[0])

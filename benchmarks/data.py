@@ -1,0 +1,219 @@
+"""Speed and memory of everything that makes frames, and how hard the nucleation frames are.
+
+    python benchmarks/data.py
+
+Frames are 256 x 256. Beside them stand what one would use without stemkit: ``noise.pnoise2`` in a
+loop, SciPy's ``PoissonDisk``, and scikit-image's ``random_noise`` and ``binary_blobs``.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import _report
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from joblib import Parallel, delayed
+from scipy.ndimage import gaussian_filter
+from scipy.stats.qmc import PoissonDisk
+from skimage.data import binary_blobs
+from skimage.util import random_noise
+
+from stemkit import datasets
+from stemkit.datasets._darts import throw_darts
+from stemkit.datasets._perlin import hash_tables, perlin_noise
+from stemkit.metrics import atom_iou, psnr, ssim
+from stemkit.noise import HRTEMNoise, PoissonGaussianNoise, STEMNoise
+
+SIDE = 256
+# Sigma of the Gaussian filter in px for each contrast, and what the paper's filter gave.
+FILTERS = {"default": 1.5, "high": 2.0, "low": 1.5}
+PAPER = {"psnr, dB": 8.26, "ssim": 0.0207, "iou": 0.0940}
+
+
+def measure(make: Callable[[], Any], n_frames: int, repeats: int) -> dict[str, float]:
+    """Take the best of some runs, and the memory of one that is not timed."""
+    make()
+    wall, cpu = [], []
+    for _ in range(repeats):
+        starts = time.perf_counter(), time.process_time()
+        make()
+        wall.append(time.perf_counter() - starts[0])
+        cpu.append(time.process_time() - starts[1])
+    tracemalloc.start()
+    make()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {
+        "ms a frame": 1e3 * min(wall) / n_frames,
+        "CPU ms a frame": 1e3 * min(cpu) / n_frames,
+        "frames/s": n_frames / min(wall),
+        "peak, MiB": peak / 2**20,
+    }
+
+
+def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
+    """What makes frames from nothing."""
+    stream = datasets.NucleationStream(n, random_state=0)
+    return {
+        "make_nucleation": (lambda: datasets.make_nucleation(n, random_state=0), n),
+        "make_nucleation, order 0.5": (
+            lambda: datasets.make_nucleation(n, order=0.5, random_state=0),
+            n,
+        ),
+        "make_nucleation_sequence": (
+            lambda: datasets.make_nucleation_sequence(n, random_state=0),
+            n,
+        ),
+        "NucleationStream, pairs": (lambda: stream.batch(0), n),
+        "make_stem_lattice, TEMImageNet-like": (
+            lambda: datasets.make_stem_lattice(n, random_state=0),
+            n,
+        ),
+        "make_stem_lattice, SFIN-like": (
+            lambda: datasets.make_stem_lattice(n, style="sfin", random_state=0),
+            n,
+        ),
+        "make_damage_sequence": (
+            lambda: datasets.make_damage_sequence(n_frames=n, dose=10, random_state=0),
+            n,
+        ),
+        "make_drift_pairs, frames": (
+            lambda: datasets.make_drift_pairs(n // 2, random_state=0),
+            n // 2 * 2,
+        ),
+    }
+
+
+def parts() -> dict[str, tuple[Callable[[], Any], int]]:
+    """Positions and masks, ours and others'."""
+    extent = np.full(1, SIDE / 4, dtype=np.float32)
+    at = np.arange(SIDE, dtype=np.float32) / 100
+    y, x = np.meshgrid(at, at, indexing="ij")
+    tables = hash_tables(1, y, np.random.default_rng(0))
+    found: dict[str, tuple[Callable[[], Any], int]] = {
+        "positions: dart throwing": (
+            lambda: throw_darts(extent, extent, np.random.default_rng(0)),
+            1,
+        ),
+        "positions: scipy PoissonDisk": (
+            lambda: PoissonDisk(2, radius=4 / SIDE, rng=0).fill_space(),
+            1,
+        ),
+        "mask: our Perlin noise, all pixels": (lambda: perlin_noise(y, x, tables), 1),
+        "mask: our Perlin noise, 2,500 atoms": (
+            lambda: perlin_noise(y.ravel()[:2500], x.ravel()[:2500], tables),
+            1,
+        ),
+        "mask: skimage binary_blobs": (
+            lambda: binary_blobs(SIDE, blob_size_fraction=0.2, rng=0),
+            1,
+        ),
+    }
+    try:
+        from noise import pnoise2
+    except ImportError:
+        print("The package noise is not installed; its row is left out.")
+    else:
+        found["mask: noise.pnoise2 in a loop"] = (
+            lambda: [[pnoise2(a, b, octaves=6) for b in at.tolist()] for a in at.tolist()],
+            1,
+        )
+    return found
+
+
+def simulators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
+    """What makes noisy frames of clean ones."""
+    clean = datasets.make_nucleation(n, random_state=0).clean
+    found: dict[str, tuple[Callable[[], Any], int]] = {}
+    for noise in (
+        HRTEMNoise(random_state=0),
+        PoissonGaussianNoise(random_state=0),
+        STEMNoise(random_state=0),
+    ):
+        found[type(noise).__name__] = (lambda noise=noise: noise.fit_transform(clean), n)
+    for mode in ("gaussian", "poisson", "speckle"):
+        found[f"skimage random_noise, {mode}"] = (
+            lambda mode=mode: random_noise(clean / 255, mode=mode, rng=0),
+            n,
+        )
+    return found
+
+
+def two_workers(n: int) -> dict[str, float]:
+    """Fresh pairs from two processes of one thread each."""
+    streams = [datasets.NucleationStream(n, random_state=seed) for seed in (0, 1)]
+    with Parallel(n_jobs=2) as pool:
+        pool(delayed(stream.batch)(0) for stream in streams)
+        start = time.perf_counter()
+        pool(delayed(stream.batch)(1) for stream in streams)
+        seconds = time.perf_counter() - start
+    return {"ms a frame": 1e3 * seconds / (2 * n), "frames/s": 2 * n / seconds}
+
+
+def on_gpu(n: int) -> dict[str, float]:
+    """Fresh pairs on the first GPU."""
+    stream = datasets.NucleationStream(n, device="cuda", random_state=0)
+    stream.batch(0)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    for step in range(1, 11):
+        stream.batch(step)
+    torch.cuda.synchronize()
+    seconds = (time.perf_counter() - start) / 10
+    return {
+        "ms a frame": 1e3 * seconds / n,
+        "frames/s": n / seconds,
+        "peak, MiB": torch.cuda.max_memory_allocated() / 2**20,
+    }
+
+
+def difficulty(n_frames: int) -> pd.DataFrame:
+    """What a Gaussian filter makes of each contrast, with standard errors, beside the paper's."""
+    rows = {"the paper's Gaussian filter": PAPER}
+    for contrast, sigma in FILTERS.items():
+        data = datasets.make_nucleation(n_frames, contrast=contrast, random_state=0)
+        filtered = gaussian_filter(data.noisy, (0, sigma, sigma))
+        row = {}
+        for name, metric in zip(PAPER, (psnr, ssim, atom_iou), strict=True):
+            values = metric(data.target, filtered, reduction="none")
+            row[name] = values.mean()
+            row[f"+- {name}"] = values.std(ddof=1) / np.sqrt(n_frames)
+        row["atoms a frame"] = len(data.positions) / n_frames
+        rows[f"{contrast}, filter sigma {sigma}"] = row
+    return pd.DataFrame(rows).T
+
+
+def main(
+    frames: Annotated[int, typer.Option(help="Frames a run.")] = 16,
+    repeats: Annotated[int, typer.Option(help="Runs, of which the best counts.")] = 3,
+    filtered: Annotated[int, typer.Option(help="Frames for the Gaussian filter.")] = 100,
+) -> None:
+    """Run all and print the tables."""
+    torch.set_num_threads(1)
+    rows = {
+        name: measure(make, n, repeats)
+        for name, (make, n) in {**generators(frames), **parts(), **simulators(frames)}.items()
+    }
+    rows["NucleationStream, pairs, two processes"] = two_workers(frames)
+    if torch.cuda.is_available():
+        rows[f"NucleationStream, pairs, {torch.cuda.get_device_name()}"] = on_gpu(frames)
+    _report.print_table(
+        f"Frames of {SIDE} x {SIDE} px",
+        pd.DataFrame(rows).T.round(2),
+        notes="One thread, but for the row of two processes. Memory is NumPy's, or the GPU's. Where CPU "
+        "time is far below the wall's, others were using the machine.",
+    )
+    _report.print_table(
+        f"A Gaussian filter on {filtered} nucleation frames", difficulty(filtered).round(4)
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
