@@ -207,8 +207,8 @@ def main(
     _report.print_table(
         f"Frames of {SIDE} x {SIDE} px",
         pd.DataFrame(rows).T.round(2),
-        notes="One thread, but for the row of two processes. Memory is NumPy's, or the GPU's. Where CPU "
-        "time is far below the wall's, others were using the machine.",
+        notes="One thread, but for the row of two processes. Memory is NumPy's, or the GPU's. "
+        "Where CPU time is far below the wall's, others were using the machine.",
     )
     _report.print_table(
         f"A Gaussian filter on {filtered} nucleation frames", difficulty(filtered).round(4)
