@@ -117,8 +117,10 @@ def _check_cell(path: Path, fields: Fields) -> None:
             problem = "missing" if value is None else f"{value!r} is no positive number"
             _fail(path, field, problem, "give the cell in angstrom and degrees")
     # Three angles may each be possible and yet close no cell: ase then finds a complex one.
-    cosines = np.cos(np.deg2rad([float(fields[field]) for field in _CELL[3:]]))
-    if 1 + 2 * cosines.prod() - (cosines**2).sum() < 1e-6:
+    angles = np.deg2rad([float(fields[field]) for field in _CELL[3:]])
+    cosines = np.cos(angles)
+    closes = 1 + 2 * cosines.prod() - (cosines**2).sum() > 1e-6
+    if not closes or angles.max() >= np.pi:
         _fail(path, _CELL[3], "the three angles close no cell", "correct them")
 
 

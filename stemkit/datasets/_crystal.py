@@ -280,4 +280,5 @@ def _uneven(level: float, shape: tuple[int, int], rng: np.random.Generator) -> S
         ]
     )
     nothing = np.empty(0)
-    return Scene(nothing, nothing, nothing, nothing, waves=np.vstack([[0.0, 0.0, 0.0, level], waves]))
+    constant = [0.0, 0.0, 0.0, level]
+    return Scene(nothing, nothing, nothing, nothing, waves=np.vstack([constant, waves]))
