@@ -101,6 +101,7 @@ def test_negative_signals_are_refused_with_a_way_out(name):
         (STEMNoise(pixel_size=0), "pixel_size must be"),
         (STEMNoise(reference="max"), "reference must be 'mean'"),
         (STEMNoise(reference=0.0), "reference must be"),
+        (STEMNoise(reference=None), "reference must be"),
         (STEMNoise(row_jitter=-0.1), r"row_jitter must be .* px, not below 0; got -0\.1"),
         (STEMNoise(row_jitter=np.nan), "row_jitter must be"),
         (STEMNoise(row_correlation=-1), "row_correlation must be"),

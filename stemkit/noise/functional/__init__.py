@@ -1,7 +1,8 @@
 """What noise does to frames, as pure functions of NumPy arrays or torch tensors.
 
 Each takes frames of shape (..., H, W), works on the device they are on, and returns float32 of the
-same shape, with the frames it was given left as they are. What is random takes a ``generator``: a
+same shape, with the frames it was given left as they are (or gives them back, where a strength of 0
+leaves nothing to do). What is random takes a ``generator``: a
 :class:`numpy.random.Generator` for arrays, a ``torch.Generator`` of the same device for tensors.
 """
 

@@ -17,11 +17,13 @@ def reference_signal(frames: Frames, reference: Reference) -> Any:
         mean = frames.mean(axis=(-2, -1), keepdims=True)
         # An empty frame collects nothing, whatever the scale.
         return mean + (mean == 0)
-    if isinstance(reference, str) or (
-        isinstance(reference, (int, float)) and not 0 < reference < math.inf
-    ):
-        raise ValueError(
-            f"reference must be 'mean', or a finite signal above 0 in the frames' units; "
-            f"got {reference!r}."
-        )
-    return reference
+    if isinstance(reference, (int, float)):
+        fits = 0 < reference < math.inf
+    else:
+        fits = hasattr(reference, "ndim")
+    if fits:
+        return reference
+    raise ValueError(
+        f"reference must be 'mean', or a finite signal above 0 in the frames' units; "
+        f"got {reference!r}."
+    )
