@@ -200,7 +200,7 @@ def check_count(value: int, name: str) -> None:
 
 def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
     """Return the shape of a frame as two ints."""
-    if len(shape) != 2 or min(shape) < 1:
+    if np.shape(shape) != (2,) or min(shape) < 1:
         raise ValueError(f"shape must be (H, W), each at least 1 px; got {shape}.")
     return int(shape[0]), int(shape[1])
 

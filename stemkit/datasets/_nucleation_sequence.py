@@ -67,7 +67,7 @@ def make_nucleation_sequence(
         frames. In the crowd atoms are in each other's way and move less.
     random_state : int, Generator, RandomState or None, default=None
         Source of everything random.
-    **options
+    **options : keyword arguments
         What :func:`make_nucleation` takes, from ``contrast`` to ``whole_numbers``, but not
         ``order``.
 

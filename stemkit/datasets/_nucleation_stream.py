@@ -44,7 +44,7 @@ class NucleationStream:
         Where batches are made and stay; "auto" is the first GPU if there is one.
     random_state : int, Generator, RandomState or None, default=None
         Seed of the batches that `batch` and iteration give.
-    **options
+    **options : keyword arguments
         What :func:`make_nucleation` takes, from ``contrast`` to ``whole_numbers``.
 
     Raises

@@ -220,6 +220,7 @@ def test_order_goes_from_none_to_all():
     [
         ({"n_samples": 0}, "^n_samples must be at least 1; got 0"),
         ({"shape": (0, 4)}, "^shape must be"),
+        ({"shape": 8}, "^shape must be"),
         ({"contrast": "medium"}, "^contrast must be one of"),
         ({"lattice": "cubic"}, "^lattice must be one of"),
         ({"background": (90, 80)}, "^background must be a number or"),
