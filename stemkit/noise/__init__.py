@@ -2,6 +2,7 @@
 
 from . import functional
 from ._calibration import NoiseCalibration
+from ._composite import CompositeDegradationNoise, GaussianNoise, SpeckleNoise, StaticNoise
 from ._detector import Afterglow, LineGain, Saturation
 from ._hrtem import HRTEMNoise
 from ._poisson_gaussian import PoissonGaussianNoise
@@ -11,7 +12,9 @@ from ._stem import STEMNoise
 
 __all__ = [
     "Afterglow",
+    "CompositeDegradationNoise",
     "Flyback",
+    "GaussianNoise",
     "HRTEMNoise",
     "LineGain",
     "NoiseCalibration",
@@ -21,5 +24,7 @@ __all__ = [
     "Saturation",
     "ShotNoise",
     "SlowBackground",
+    "SpeckleNoise",
+    "StaticNoise",
     "functional",
 ]

@@ -7,6 +7,7 @@ leaves nothing to do). What is random takes a ``generator``: a
 """
 
 from ._background import slow_background
+from ._composite import composite_noise, gaussian_noise, speckle_noise, static_noise
 from ._detector import afterglow, line_gain, saturate
 from ._hrtem import (
     column_noise,
@@ -27,7 +28,9 @@ from ._stem import stem_noise
 __all__ = [
     "afterglow",
     "column_noise",
+    "composite_noise",
     "flyback",
+    "gaussian_noise",
     "hrtem_noise",
     "line_gain",
     "pointwise_noise",
@@ -37,8 +40,10 @@ __all__ = [
     "shift_rows",
     "shot_noise",
     "slow_background",
+    "speckle_noise",
     "stabilize_anscombe",
     "stabilize_log",
+    "static_noise",
     "stem_noise",
     "unstabilize_anscombe",
     "unstabilize_log",

@@ -1,0 +1,221 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from stemkit.noise import (
+    CompositeDegradationNoise,
+    GaussianNoise,
+    SpeckleNoise,
+    StaticNoise,
+    functional,
+)
+
+SIMULATORS = [
+    GaussianNoise(random_state=0),
+    StaticNoise(random_state=0),
+    SpeckleNoise(random_state=0),
+    CompositeDegradationNoise(random_state=0),
+    CompositeDegradationNoise(level=[1, 5], random_state=0),
+]
+SHAPE = (1, 700, 900)
+# The paper's table, level by level.
+TABLE = [(50, 0.5, 0.2), (60, 0.6, 0.3), (70, 0.7, 0.4), (80, 0.8, 0.5), (100, 0.9, 0.6)]
+# Of a million runs with other seeds one would be further off than this many standard errors.
+RARE = 4.9
+
+
+@parametrize_with_checks(SIMULATORS)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def moments(values):
+    """Return mean and variance, each with its standard error."""
+    values = values.astype(float).ravel()
+    centred = values - values.mean()
+    variance = (centred**2).mean()
+    fourth = (centred**4).mean()
+    errors = np.sqrt([variance, fourth - variance**2]) / np.sqrt(len(values))
+    return np.array([values.mean(), variance]), errors
+
+
+def drawn(noise, signal, kind):
+    """Return the noise of a flat frame, made of arrays or of tensors."""
+    flat = np.full(SHAPE, signal, dtype=np.float32)
+    noise = clone(noise).fit(flat)
+    if kind == "array":
+        return noise.transform(flat)
+    generator = torch.Generator().manual_seed(1)
+    return noise.degrade(torch.from_numpy(flat), generator=generator).numpy()
+
+
+def mean_square(signal, sigma, share):
+    return (1 - share) * (signal**2 + sigma**2) + share * 255**2 / 3
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+@pytest.mark.parametrize("signal", [0.0, 30.0, 255.0])
+def test_mean_and_variance_of_each_stage(kind, signal):
+    mean_static = 0.7 * signal + 0.3 * 127.5
+    expected = {
+        GaussianNoise(sigma=20.0): (signal, 400.0),
+        StaticNoise(share=0.3): (mean_static, mean_square(signal, 0, 0.3) - mean_static**2),
+        SpeckleNoise(variance=0.4): (signal, 0.4 * signal**2),
+    }
+    for noise, truth in expected.items():
+        found, errors = moments(drawn(noise.set_params(random_state=3), signal, kind))
+        assert (np.abs(found - truth) <= RARE * errors + 1e-9 * (1 + signal**2)).all(), noise
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+@pytest.mark.parametrize("speckle", ["variance", "std"])
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_mean_and_variance_of_each_level(kind, speckle, level):
+    sigma, share, printed = TABLE[level - 1]
+    variance = printed if speckle == "variance" else printed**2
+    noise = CompositeDegradationNoise(level=level, speckle=speckle, random_state=5)
+    for signal in (20.0, 200.0):
+        mean = (1 - share) * signal + share * 127.5
+        truth = mean, (1 + variance) * mean_square(signal, sigma, share) - mean**2
+        found, errors = moments(drawn(noise, signal, kind))
+        assert (np.abs(found - truth) <= RARE * errors).all()
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_laws_of_the_parts(kind):
+    gaussian = drawn(GaussianNoise(sigma=7.0, random_state=0), 40.0, kind).ravel()
+    assert stats.kstest((gaussian - 40) / 7, "norm").pvalue > 1e-6
+    static = drawn(StaticNoise(share=0.6, random_state=0), -1000.0, kind).ravel()
+    replaced = static[static != -1000]
+    n = len(static)
+    assert len(replaced) / n == pytest.approx(0.6, abs=RARE * np.sqrt(0.24 / n))
+    assert stats.kstest(replaced / 255, "uniform").pvalue > 1e-6
+    speckle = drawn(SpeckleNoise(variance=0.36, random_state=0), 10.0, kind).ravel()
+    assert stats.kstest((speckle / 10 - 1) / 0.6, "norm").pvalue > 1e-6
+
+
+def test_pixels_are_independent():
+    noise = CompositeDegradationNoise(level=2, random_state=0)
+    frame = drawn(noise, 80.0, "array")[0].astype(float)
+    frame -= frame.mean()
+    for a, b in ((frame[1:], frame[:-1]), (frame[:, 1:], frame[:, :-1])):
+        correlation = (a * b).mean() / frame.var()
+        assert abs(correlation) < RARE / np.sqrt(frame.size)
+
+
+def test_stages_come_in_the_papers_order():
+    # Static replaces what the Gaussian has spread, and speckle multiplies both: dark pixels
+    # that were replaced are never negative, those that were not are as often as not.
+    flat = np.zeros((400, 400))
+    noisy = functional.composite_noise(flat, 1e-3, 0.5, 0.0, generator=np.random.default_rng(0))
+    negative = (noisy < 0).mean()
+    assert negative == pytest.approx(0.25, abs=RARE * np.sqrt(0.19 / flat.size))
+    assert noisy.min() > -0.01
+    # The composite is its stages, one after the other.
+    rng = np.random.default_rng(7)
+    signal = rng.uniform(0, 255, (50, 60)).astype(np.float32)
+    one = functional.composite_noise(signal, 50, 0.5, 0.2, generator=np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    other = functional.gaussian_noise(signal, 50, generator=rng)
+    other = functional.static_noise(other, 0.5, generator=rng)
+    other = functional.speckle_noise(other, 0.2, generator=rng)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_strength_zero_leaves_frames_as_they_are():
+    frames = np.random.default_rng(0).uniform(0, 255, (2, 20, 30)).astype(np.float32)
+    for noise in (GaussianNoise(sigma=0), StaticNoise(share=0), SpeckleNoise(variance=0)):
+        np.testing.assert_array_equal(noise.fit_transform(frames), frames)
+    everything = StaticNoise(share=1, random_state=0).fit_transform(frames)
+    assert not np.isclose(everything, frames).mean() > 0.01
+
+
+def test_each_frame_draws_one_of_several_levels():
+    flat = np.full((400, 24, 24), 127.5, dtype=np.float32)
+    batch = torch.from_numpy(flat)[:, None]
+    noise = CompositeDegradationNoise(level=(1, 5), random_state=0)
+    made = noise.fit_transform(flat)
+    on_device = noise.degrade(batch, generator=torch.Generator().manual_seed(0))
+    assert on_device.shape == batch.shape
+    for noisy in (made, on_device.numpy()[:, 0]):
+        assert noisy.dtype == np.float32
+        spread = noisy.reshape(400, -1).std(axis=1)
+        middle = (spread.min() + spread.max()) / 2
+        weak, strong = spread[spread < middle], spread[spread > middle]
+        for found, (sigma, share, variance) in ((weak, TABLE[0]), (strong, TABLE[4])):
+            truth = (1 + variance) * mean_square(127.5, sigma, share) - 127.5**2
+            assert (found**2).mean() == pytest.approx(truth, rel=0.03)
+        assert len(strong) == pytest.approx(200, abs=RARE * 10)
+
+
+def test_clip_is_off_by_default():
+    flat = np.full((1, 100, 100), 200.0)
+    free = CompositeDegradationNoise(level=5, random_state=0).fit_transform(flat)
+    assert free.min() < 0
+    assert free.max() > 255
+    clipped = CompositeDegradationNoise(level=5, clip=(0, 255), random_state=0).fit_transform(flat)
+    np.testing.assert_array_equal(clipped, free.clip(0, 255))
+    tensor = torch.from_numpy(flat)
+    noise = CompositeDegradationNoise(level=5, clip=(0, 255)).fit(flat)
+    noisy = noise.degrade(tensor, generator=torch.Generator().manual_seed(0))
+    assert noisy.min() == 0
+    assert noisy.max() == 255
+
+
+@pytest.mark.parametrize("noise", SIMULATORS)
+def test_noise_is_a_function_of_seed_and_frame(noise):
+    frames = np.random.default_rng(1).uniform(0, 255, (4, 16, 18)).astype(np.float32)
+    noisy = clone(noise).fit_transform(frames)
+    np.testing.assert_array_equal(clone(noise).fit(frames).transform(frames[::-1])[::-1], noisy)
+    again = pickle.loads(pickle.dumps(clone(noise).fit(frames)))
+    np.testing.assert_array_equal(again.transform(frames[2:]), noisy[2:])
+    other = clone(noise).set_params(random_state=1).fit_transform(frames)
+    assert not np.array_equal(other, noisy)
+    assert noisy.dtype == np.float32
+
+
+def test_it_works_in_a_pipeline_and_leaves_global_random_state_alone():
+    frames = np.random.default_rng(1).uniform(0, 255, (2, 8, 9))
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    make_pipeline(GaussianNoise(), StaticNoise(), SpeckleNoise()).fit_transform(frames)
+    CompositeDegradationNoise().fit(frames).degrade(torch.from_numpy(frames))
+    np.testing.assert_array_equal(np.random.get_state()[1], before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_whole_numbers_keep_their_scale():
+    frames = np.full((1, 64, 64), 200, dtype=np.uint8)
+    noisy = GaussianNoise(sigma=2.0, random_state=0).fit_transform(frames)
+    assert noisy.dtype == np.float32
+    assert noisy.mean() == pytest.approx(200, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "noise, words",
+    [
+        (GaussianNoise(sigma=-1), "sigma must not be negative"),
+        (GaussianNoise(sigma=np.nan), "sigma must not be negative"),
+        (GaussianNoise(sigma="strong"), "sigma must not be negative"),
+        (StaticNoise(share=1.1), "share must lie from 0 to 1"),
+        (StaticNoise(share=-0.1), "share must lie from 0 to 1"),
+        (StaticNoise(low=5, high=5), "low must lie below high"),
+        (SpeckleNoise(variance=-0.2), "variance must not be negative"),
+        (SpeckleNoise(variance=np.inf), "variance must not be negative, and finite"),
+        (CompositeDegradationNoise(level=0), "level must be a whole number from 1 to 5"),
+        (CompositeDegradationNoise(level=6), "level must be a whole number from 1 to 5"),
+        (CompositeDegradationNoise(level=1.5), "level must be a whole number from 1 to 5"),
+        (CompositeDegradationNoise(level=[1, 6]), r"got \[1, 6\]"),
+        (CompositeDegradationNoise(level=[]), "level must be a whole number"),
+        (CompositeDegradationNoise(speckle="sigma"), "speckle must be one of"),
+        (CompositeDegradationNoise(clip=(255, 0)), "clip must be"),
+    ],
+)
+def test_bad_parameters_are_named(noise, words):
+    with pytest.raises(ValueError, match=words):
+        noise.fit(np.ones((1, 4, 4)))
