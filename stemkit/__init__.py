@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stemkit import (
         datasets,
         degradation,
+        denoise,
         drift,
         engine,
         inspection,
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
         networks,
         noise,
     )
+    from stemkit.denoise import SCGNDenoiser
     from stemkit.drift import DriftDecayModel
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "DriftDecayModel",
+    "SCGNDenoiser",
     "__version__",
     "datasets",
     "degradation",
+    "denoise",
     "drift",
     "engine",
     "inspection",
@@ -38,7 +42,7 @@ __all__ = [
 ]
 
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
-_DEFINED_IN = {"DriftDecayModel": "drift"}
+_DEFINED_IN = {"DriftDecayModel": "drift", "SCGNDenoiser": "denoise"}
 
 
 def __getattr__(name: str) -> Any:

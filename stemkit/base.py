@@ -28,8 +28,7 @@ class FrameEstimator(BaseEstimator):
 
     module_: Any
 
-    @staticmethod
-    def _build_module(weights: Mapping[str, Tensor]) -> nn.Module:
+    def _build_module(self, weights: Mapping[str, Tensor]) -> nn.Module:
         """Make the network that these weights belong to."""
         raise TypeError("an estimator with a module_ has to say how it is built")
 

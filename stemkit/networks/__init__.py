@@ -1,8 +1,9 @@
 """Torch modules, one architecture a file; they know nothing of estimators."""
 
+from stemkit.networks._frame import rename_released
 from stemkit.networks.degradation import DegradationNet
 from stemkit.networks.scgn import SCGN
 from stemkit.networks.sfin import SFIN
 from stemkit.networks.unet import UNet
 
-__all__ = ["SCGN", "SFIN", "DegradationNet", "UNet"]
+__all__ = ["SCGN", "SFIN", "DegradationNet", "UNet", "rename_released"]

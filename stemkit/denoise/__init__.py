@@ -1,0 +1,14 @@
+"""Denoisers of frames: transformers that learn from pairs, and classical ones beside them."""
+
+from ._classical import GaussianDenoiser, LoGRenderDenoiser
+from ._scgn import SCGNDenoiser
+from ._sfin import SFINDenoiser
+from ._unet import UNetDenoiser
+
+__all__ = [
+    "GaussianDenoiser",
+    "LoGRenderDenoiser",
+    "SCGNDenoiser",
+    "SFINDenoiser",
+    "UNetDenoiser",
+]

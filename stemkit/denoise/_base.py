@@ -1,0 +1,145 @@
+"""What every denoiser shares: the contract of a transformer that predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import Float32Array, check_frames, check_stack
+from ..base import FrameEstimator
+from ..metrics import psnr
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class Denoiser(TransformerMixin, FrameEstimator):
+    """Base of denoisers: a subclass says in ``_denoise`` what becomes of a stack.
+
+    Scorers of scikit-learn call ``predict`` and pipelines ``transform``; for a denoiser they are
+    the same.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the parameters; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames; 2-D is a stack of one-line frames.
+        y : array-like, optional
+            Not used.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        check_stack(X, self, reset=True)
+        return self
+
+    def transform(self, X: ArrayLike) -> Float32Array:
+        """Denoise frames.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames of any size, with as many dimensions as those of `fit`.
+
+        Returns
+        -------
+        ndarray of the shape of X, float32
+        """
+        check_is_fitted(self)
+        frames, shape = self._check_stack(X)
+        return self._denoise(frames).reshape(shape)
+
+    def predict(self, X: ArrayLike) -> Float32Array:
+        """Denoise frames: another name for :meth:`transform`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames.
+
+        Returns
+        -------
+        ndarray of the shape of X, float32
+        """
+        return self.transform(X)
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Mean peak signal-to-noise ratio in dB.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames.
+        y : array-like of the shape of X
+            What should become of them. Lines may come with one label each, as scikit-learn's checks
+            give them: these are ignored, and lines are then compared with themselves.
+        sample_weight : array-like of shape (n_frames,), optional
+            How much each frame counts.
+
+        Returns
+        -------
+        float
+            The peak is the range of ``y``, and nothing is cut to whole numbers;
+            :func:`stemkit.metrics.psnr` gives the papers' number.
+        """
+        check_is_fitted(self)
+        frames, _ = self._check_stack(X)
+        return self._score(frames, check_target(y, frames), sample_weight)
+
+    def _score(
+        self, noisy: Float32Array, target: Float32Array, sample_weight: ArrayLike | None
+    ) -> float:
+        span = float(np.ptp(target)) or 1.0
+        denoised = self._denoise(noisy)
+        value = psnr(target, denoised, sample_weight=sample_weight, data_range=span, quantize=False)
+        return float(value)
+
+    def _check_stack(self, X: ArrayLike) -> tuple[Float32Array, tuple[int, ...]]:
+        if not hasattr(self, "frame_shape_"):  # never fitted: the weights came with a file
+            frames = check_frames(X)
+            return frames, frames.shape
+        return check_stack(X, self, reset=False)
+
+    def _check_parameters(self) -> None:
+        """Raise ValueError where a parameter is not what it may be."""
+
+    def _denoise(self, frames: Float32Array) -> Float32Array:
+        """Denoise frames (n, H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it denoises")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Any = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def check_target(y: ArrayLike | None, frames: Float32Array) -> Float32Array:
+    """Return y as a stack of the shape of the frames (n, H, W)."""
+    if y is None:
+        raise ValueError(
+            "y is missing: pass the frames that the denoiser should give for X, of the same shape."
+        )
+    array = np.asarray(y)
+    if frames.shape[1] == 1 and array.ndim < 3:
+        if array.shape != (len(frames), frames.shape[2]):
+            return frames
+        array = array[:, np.newaxis]
+    target = check_frames(array, name="y")
+    if target.shape != frames.shape:
+        raise ValueError(
+            f"y has shape {target.shape}, but X is {frames.shape}; pass one target frame of the "
+            "same size for each frame."
+        )
+    return target

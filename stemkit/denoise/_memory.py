@@ -1,0 +1,39 @@
+"""Less at once, where a GPU has too little memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+def halve_until_it_fits(run: Callable[[int], Result], batch_size: int) -> Result:
+    """Give ``run(batch_size)``, with half the batch as often as memory does not suffice.
+
+    Raises
+    ------
+    MemoryError
+        If there is too little even for one.
+    """
+    while True:
+        try:
+            return run(batch_size)
+        except torch.OutOfMemoryError as error:
+            if batch_size == 1:
+                raise MemoryError(
+                    "The GPU has too little memory even for one tile at a time: "
+                    'use a smaller tile_size, or device="cpu".'
+                ) from error
+        # only here, where the traceback no longer holds what did not fit
+        batch_size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        warnings.warn(
+            f"The GPU has too little memory; going on with batches of {batch_size}.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
