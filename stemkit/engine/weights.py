@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -197,14 +198,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}.")
+    file = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} holds more than weights, or is no checkpoint; its code is not executed. "
             "Save its state_dict alone with torch.save."
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except Exception as error:  # decoders raise whatever they like for a wrong byte
         raise ValueError(f"{path} is damaged or cut short: fetch it again.") from error
     for key in ("model_state_dict", "state_dict"):
         if isinstance(content, Mapping) and key in content:
@@ -223,7 +225,8 @@ def _shipped_folder() -> Traversable:
 def _find(name: str | os.PathLike[str], suffix: str) -> Traversable:
     if str(name) in list_weights():
         return _shipped_folder().joinpath(f"{name}{suffix}")
-    file = Path(name).with_suffix(suffix)
+    # A file is read under the name that was given, never one that merely looks like it.
+    file = Path(name if suffix == ".safetensors" else f"{os.path.splitext(name)[0]}{suffix}")
     if not file.is_file():
         raise FileNotFoundError(
             f"There are no weights {str(name)!r}: give the path of a .safetensors file with its "

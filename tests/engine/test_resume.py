@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from stemkit.engine import ArraySource, fit_module
-from stemkit.engine._checkpoint import SLOTS
+from stemkit.engine._checkpoint import SLOTS, CheckpointFolder
 
 SCRIPT = Path(__file__).with_name("killed_fits.py")
 CASES = re.findall(r'^    "(.+)": \[\(', SCRIPT.read_text(), flags=re.MULTILINE)
@@ -131,10 +131,41 @@ def test_damaged_checkpoint_falls_back_on_the_other(tmp_path, harm):
     assert torch.equal(weights_of(module), weights_of(expected))
 
 
-def test_two_damaged_checkpoints_are_an_error(tmp_path):
+def test_a_wrong_byte_anywhere_is_either_harmless_or_found_out(tmp_path):
+    folder = CheckpointFolder(tmp_path, {})
+    folder.save(1, {"state": torch.ones(2)})
+    path = tmp_path / SLOTS[0]
+    whole = path.read_bytes()
+    complaints = []
+    for place in range(0, len(whole), 3):
+        content = bytearray(whole)
+        content[place] ^= 0xFF
+        path.write_bytes(content)
+        try:
+            assert torch.equal(folder.load()["state"], torch.ones(2))
+        except ValueError as error:
+            complaints.append(str(error))
+    assert len(complaints) > 200
+    assert all("are damaged" in complaint for complaint in complaints)
+
+
+def write_garbage(path):
+    path.write_bytes(b"PK not really")
+
+
+def write_something_else(path):
+    torch.save({"state_dict": {}}, path)
+
+
+def write_a_list(path):
+    torch.save([1, 2], path)
+
+
+@pytest.mark.parametrize("write", [write_garbage, write_something_else, write_a_list])
+def test_two_damaged_checkpoints_are_an_error(tmp_path, write):
     fit(tmp_path)
     for name in SLOTS:
-        (tmp_path / name).write_bytes(b"PK not really")
+        write(tmp_path / name)
     with pytest.raises(ValueError, match="Remove the folder to fit from the start"):
         fit(tmp_path)
 

@@ -81,6 +81,15 @@ def test_missing_file_names_what_there_is(tmp_path, monkeypatch):
         load_weights("theirs")
 
 
+@pytest.mark.parametrize("name", ["", ".", "small", "small.v2.safetensors", "small.pth"])
+def test_no_file_is_read_but_the_one_that_was_named(file, name):
+    for load in (load_weights, load_card):
+        if load is load_card and name in ("small", "small.pth"):
+            continue  # a card is that of the file beside it, whatever its ending
+        with pytest.raises(FileNotFoundError, match="There are no weights"):
+            load(file.parent / name if name else name)
+
+
 def test_every_shipped_file_is_whole_and_has_a_card():
     for name in list_weights():
         assert load_weights(name)
@@ -158,6 +167,24 @@ def test_checkpoint_cut_short_is_an_error(tmp_path, share):
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ValueError, match=r"released\.pth (is damaged|holds more than weights)"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_wrong_byte_anywhere_is_an_error_that_names_the_file_or_nothing(tmp_path, legacy):
+    path = tmp_path / "released.pth"
+    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=not legacy)
+    whole = path.read_bytes()
+    complaints = []
+    for place in range(0, len(whole), 2):
+        content = bytearray(whole)
+        content[place] ^= 0x51
+        path.write_bytes(content)
+        try:
+            read_checkpoint(path)
+        except ValueError as error:
+            complaints.append(str(error))
+    assert len(complaints) > 100
+    assert all("released.pth" in complaint for complaint in complaints)
 
 
 @pytest.mark.parametrize(
