@@ -119,7 +119,7 @@ def check_stack(
     ValueError
         Where the shape, the dtype or a value is not that of a stack.
     """
-    lines = _is_2d(X) and (reset or len(estimator.frame_shape_) == 1)
+    lines = n_dims(X) == 2 and (reset or len(estimator.frame_shape_) == 1)
     if lines:
         # Imported here: who only checks frames need not wait for scikit-learn.
         from sklearn.utils.validation import validate_data
@@ -133,11 +133,25 @@ def check_stack(
     return frames, array.shape
 
 
-def _is_2d(X: ArrayLike) -> bool:
+def n_dims(X: ArrayLike) -> int:
+    """Count the dimensions of X; 0 where it is no array, for the checks to name what is wrong."""
     try:
-        return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 2
+        return np.ndim(X)
     except ValueError:  # ragged
-        return False
+        return 0
+
+
+def moderate(frames: Float32Array) -> tuple[Float32Array, np.float32]:
+    """Return frames whose powers float32 can hold, and what to multiply them with to have X again.
+
+    Frames of usual units are returned as they are. The factor is a power of two: nothing is
+    rounded.
+    """
+    peak = max(float(frames.max()), -float(frames.min()))
+    if peak == 0 or 1e-9 < peak < 1e9:
+        return frames, np.float32(1)
+    unit = np.float32(2.0 ** np.floor(np.log2(peak)))
+    return frames / unit, unit
 
 
 def check_pair(pair: ArrayLike, *, name: str = "pair") -> Float32Array:
@@ -180,3 +194,18 @@ def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:
             f"{name} must lie between 0 (the first frame) and 1 (the second); got {t!r}."
         )
     return times
+
+
+def check_weights(
+    weights: ArrayLike | None, n_samples: int, *, name: str = "sample_weight"
+) -> NDArray[np.float64]:
+    """Return the weight of each sample, all 1 for None."""
+    if weights is None:
+        return np.ones(n_samples)
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape != (n_samples,) or not (array >= 0).all() or not array.any():
+        raise ValueError(
+            f"{name} must be {n_samples} numbers, none of them negative and not all 0; "
+            f"got {weights!r}."
+        )
+    return array

@@ -3,7 +3,14 @@ import re
 import numpy as np
 import pytest
 
-from stemkit._validation import check_frames, check_pair, check_pairs, check_times
+from stemkit._validation import (
+    check_frames,
+    check_pair,
+    check_pairs,
+    check_times,
+    check_weights,
+    moderate,
+)
 
 REAL = ["bool", "int8", "uint8", "uint16", "int64", "float16", "float32", "float64", ">f4", ">i2"]
 
@@ -127,6 +134,25 @@ def test_bad_values_of_pairs_are_found():
         check_pair(poisoned(np.nan, shape=(2, 4, 5)))
     with pytest.raises(ValueError, match="X contains NaN in pair 2"):
         check_pairs(poisoned(np.nan, shape=(3, 2, 4, 5), at=(2, 1, 0, 0)))
+
+
+@pytest.mark.parametrize("peak", [1e-44, 1e-30, 1e-9, 1.0, 1e9, 1e30, 3e38])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_moderate_frames_are_the_same_up_to_a_power_of_two(peak, sign):
+    frames = (np.float32(sign * peak) * np.linspace(0, 1, 24, dtype="float32")).reshape(2, 3, 4)
+    scaled, unit = moderate(frames)
+    np.testing.assert_array_equal(scaled * unit, frames)
+    assert np.frexp(unit)[0] == 0.5
+    assert 1e-9 <= np.abs(scaled).max() <= 1e9
+    assert (scaled is frames) == (1e-9 < peak < 1e9)
+
+
+def test_weights_are_checked():
+    np.testing.assert_array_equal(check_weights(None, 3), np.ones(3))
+    np.testing.assert_array_equal(check_weights([1, 0, 2], 3), [1, 0, 2])
+    for bad in ([1, 2], [1, -1, 1], [0, 0, 0], [1, np.nan, 1]):
+        with pytest.raises(ValueError, match="sample_weight must be 3 numbers"):
+            check_weights(bad, 3)
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,14 @@ from scipy import ndimage
 
 from .._motion import Motion, coverage
 from .._validation import Float32Array
+from ._binning import bin_frame
 
 # Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
 _WINDOW = 0.12
 # Contrast below this share of the frame's own is taken for noise and not blown up.
 _LEAST_CONTRAST = 0.3
+# Side in px of what counts as one place: about that of a column, as the search sees it.
+_PLACE = 4
 # Steps smaller than this everywhere in the frame end the search, in px.
 _TOLERANCE = 3e-3
 
@@ -124,6 +127,19 @@ def refine(
             break
     moved, inside = _pull(second.coefficients, motion)
     return Refined(motion, _correlation(first.values, moved, inside), float(inside.mean()))
+
+
+def count_places(frames: Sequence[Prepared], motion: Motion) -> float:
+    """Count the places in which two frames agree under a motion, each by its share in the whole.
+
+    A few places can agree by chance, however well: two photons in frames of a dozen, or the one
+    spot that both frames hold.
+    """
+    first, second = frames
+    moved, inside = _pull(second.coefficients, motion)
+    agreement = bin_frame(first.values * moved * inside, _PLACE).astype(np.float64)
+    square = float((agreement**2).sum())
+    return max(float(agreement.sum()), 0.0) ** 2 / square if square > 0 else 0.0
 
 
 def _solve(normal: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._motion import Motion
-from .._validation import check_pair
+from .._validation import check_pair, moderate
 from ._binning import bin_frame
 from ._coarse import SEPARATION, Peak, search, weigh_frequencies
-from ._fine import Prepared, prepare, refine
+from ._fine import Prepared, count_places, prepare, refine
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]
 
@@ -46,6 +46,8 @@ _LEAST_HEIGHT = 0.5
 _RIVALRY = 16.0
 _CALIBRATION = (3.0, 16.0)
 _CHANCE = (14.0, 2.0)
+# Frames of a few counts agree in up to 7 places by chance; those of a specimen in 20 and more.
+_FEW_PLACES = 9.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def register(
             f"first has shape {np.shape(first)} and second {np.shape(second)}; "
             f"crop or pad them to one (H, W)."
         )
-    frames = check_pair(np.stack([np.asarray(first), np.asarray(second)]), name="(first, second)")
+    pair = np.stack([np.asarray(first), np.asarray(second)])
+    frames, _ = moderate(check_pair(pair, name="(first, second)"))
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _LEAST_SIDE:
@@ -140,7 +143,8 @@ def register(
     peaks = search(
         *weighted, rotations=_rotations(motion, max_rotation), max_drift=max_drift, n_peaks=_N_PEAKS
     )
-    rivals = _weigh_rivals(peaks, [prepare(f) for f in weighted], _FREE[motion])
+    prepared = [prepare(f) for f in weighted]
+    rivals = _weigh_rivals(peaks, prepared, _FREE[motion])
     if not rivals:
         return _unknown(shape)
     heights = np.array([height for _, height in rivals])
@@ -160,7 +164,7 @@ def register(
     found = _rescaled(best.motion, fine, 1, shape)
     others = [_rescaled(rival, coarse, 1, shape) for rival, _ in rivals[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
-    confidence = _confidence(peaks[0].height, heights)
+    confidence = _confidence(peaks[0].height, heights, count_places(prepared, rivals[0][0]))
     return Registration(found, confidence, tuple(candidates), best.overlap)
 
 
@@ -200,16 +204,17 @@ def _rescaled(motion: Motion, factor: int, target: int, shape: tuple[int, int]) 
     return motion.rescaled(factor / target, (shape[0] // target, shape[1] // target))
 
 
-def _confidence(height: float, heights: NDArray[np.float64]) -> float:
+def _confidence(height: float, heights: NDArray[np.float64], n_places: float) -> float:
     """Return the probability that the best peak is the right one and no chance.
 
-    Logistic in how far it stands above its best rival, and in how far above what frames of
-    nothing but noise give.
+    Logistic in how far it stands above its best rival, in how far above what frames of nothing but
+    noise give, and in the logarithm of how many places speak for it.
     """
     runner_up = heights[1] if len(heights) > 1 else _LEAST_HEIGHT
     unrivalled = 1 / (1 + np.exp(_CALIBRATION[0] - _CALIBRATION[1] * (1 - runner_up)))
     significant = 1 / (1 + np.exp(_CHANCE[0] - _CHANCE[1] * height))
-    return float(unrivalled * significant)
+    many = 1 / (1 + (_FEW_PLACES / max(n_places, 1e-9)) ** 4)
+    return float(unrivalled * significant * many)
 
 
 def _unknown(shape: tuple[int, int]) -> Registration:

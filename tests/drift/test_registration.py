@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
@@ -133,6 +134,18 @@ def nothing_to_register():
         "one hot pixel",
         np.pad(np.ones((2, 1, 1)), ((0, 0), (30, 33), (20, 11)))[::1] * [[[0]], [[1]]],
     )
+    for name, pair in {
+        "zeros": np.zeros((2, 96, 96)),
+        "noise": rng.normal(100, 10, (2, 96, 96)),
+    }.items():
+        pair[:, 40, 50] = 1e4
+        yield f"one hot pixel in {name}", pair
+    # Drift and rotation of a single spot can't be told from one another.
+    atom = Scene(*np.array([[40.0], [70.0], [1.0], [2.5]]))
+    yield (
+        "one atom",
+        np.stack([render_columns(atom, (96, 96)) + 0.1 * rng.random((96, 96)) for _ in "12"]),
+    )
     scenes = [make_scene((128, 128), random_state=s) for s in (1, 2)]
     yield "unrelated", np.stack([degrade(s, (128, 128))[0] for s in scenes])
 
@@ -146,6 +159,37 @@ def test_frames_without_a_common_scene_get_no_confidence(name, pair):
     assert np.isfinite(result.motion.drift).all()
     assert np.isfinite(result.motion.matrix).all()
     assert result.motion.shape == pair.shape[1:]
+
+
+@pytest.mark.parametrize("counts", [5, 15, 50])
+def test_a_few_counts_that_coincide_are_no_scene(counts):
+    rng = np.random.default_rng(counts)
+    for _ in range(5):
+        pair = rng.poisson(counts / 128**2, (2, 128, 128))
+        assert register(*pair, motion="affine").confidence < 0.3
+
+
+@pytest.mark.parametrize("n_atoms", [12, 40])
+def test_some_atoms_are_enough(n_atoms):
+    rng = np.random.default_rng(n_atoms)
+    atoms = Scene(*rng.uniform(25, 103, (2, n_atoms)), np.ones(n_atoms), np.full(n_atoms, 2.5))
+    motion = Motion.from_parameters((128, 128), drift=(4, -6), rotation=0.02)
+    pair = [
+        record(
+            render_columns(atoms, (128, 128), motion=m), dose=20, background=0.1, random_state=rng
+        )
+        for m in (None, motion)
+    ]
+    result = register(*pair)
+    assert misses(result, motion).max() < 1.5
+    assert result.confidence > 0.7
+
+
+@pytest.mark.parametrize("unit", [1e-36, 1e-20, 1e20, 1e36])
+def test_units_may_be_extreme(data, results, unit):
+    other = register(*(data.pairs[0] * np.float32(unit)))
+    np.testing.assert_allclose(other.motion.drift, results[0].motion.drift, atol=1e-3)
+    assert other.confidence == pytest.approx(results[0].confidence, abs=1e-3)
 
 
 def test_large_and_odd_frames_are_binned_without_losing_the_centre():
@@ -218,6 +262,7 @@ def test_frequencies_of_pure_noise_are_held_down():
 
 def test_a_peak_without_rival_may_still_be_chance():
     alone = np.ones(1)
-    assert _confidence(5.0, alone) < 0.1
-    assert _confidence(12.0, alone) > 0.9
-    assert _confidence(12.0, np.array([1.0, 0.99])) < 0.1
+    assert _confidence(5.0, alone, n_places=50) < 0.1
+    assert _confidence(12.0, alone, n_places=50) > 0.9
+    assert _confidence(12.0, alone, n_places=3) < 0.1
+    assert _confidence(12.0, np.array([1.0, 0.99]), n_places=50) < 0.1
