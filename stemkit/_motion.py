@@ -59,6 +59,10 @@ class Motion:
         object.__setattr__(self, "shape", (int(height), int(width)))
         object.__setattr__(self, "drift", _frozen(self.drift, (2,), "drift"))
         object.__setattr__(self, "matrix", _frozen(self.matrix, (2, 2), "matrix"))
+        if np.linalg.det(self.matrix) == 0:
+            raise ValueError(
+                f"matrix must have an inverse, or frames would have no area; got {self.matrix!r}."
+            )
 
     @classmethod
     def from_parameters(
@@ -102,7 +106,8 @@ class Motion:
     @property
     def rotation(self) -> float:
         """Rotation of the fast axis in radians, counter-clockwise as seen on the screen."""
-        return float(np.arctan2(-self.matrix[0, 1], self.matrix[1, 1]))
+        # 0 - x, since -x of no rotation would be a zero with a sign.
+        return float(np.arctan2(0 - self.matrix[0, 1], self.matrix[1, 1]))
 
     @property
     def shear(self) -> float:
@@ -155,7 +160,11 @@ class Motion:
         return Motion(shape, drift, self.matrix)
 
     def to_skimage(self) -> EuclideanTransform | AffineTransform:
-        """Return scikit-image's transform of (x, y), first frame to second."""
+        """Return scikit-image's transform of (x, y), first frame to second.
+
+        Its own ``rotation`` has the other sign: scikit-image counts the angle of a transform from
+        x towards y, which is clockwise on the screen.
+        """
         from skimage.transform import AffineTransform, EuclideanTransform
 
         matrix = np.eye(3)

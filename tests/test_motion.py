@@ -215,3 +215,13 @@ def test_motions_cannot_be_changed():
 def test_bad_numbers_are_refused_by_name(bad):
     with pytest.raises(ValueError, match=f"^{next(iter(bad))} must be finite"):
         Motion((4, 5), **bad)
+
+
+@pytest.mark.parametrize("bad", [{"scale": 0.0}, {"stretch": -1.0}])
+def test_a_motion_has_a_way_back(bad):
+    with pytest.raises(ValueError, match=r"^matrix must have an inverse"):
+        Motion.from_parameters((4, 5), **bad)
+
+
+def test_no_rotation_is_a_plain_zero():
+    assert str(Motion((4, 5)).rotation) == "0.0"

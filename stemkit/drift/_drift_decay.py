@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,26 @@ from tqdm.auto import tqdm
 
 from .._motion import Motion
 from .._random import RandomState, check_seed
-from .._validation import Float32Array, check_frames, check_pair, check_pairs, check_times
+from .._validation import (
+    Float32Array,
+    check_frames,
+    check_pair,
+    check_pairs,
+    check_times,
+    check_weights,
+    moderate,
+    n_dims,
+)
 from ..base import FrameEstimator
 from ..engine import load_weights, read_checkpoint
 from ..networks.degradation import T_MAX, DegradationNet
 from ._binning import bin_frame, choose_binning, unbin_map
 from ._decay import decay_between, scale_pair
 from ._evidence import N_EVIDENCE
-from ._explained import align, predict_frames, structure
+from ._explained import align, explained_share, predict_frames
 from ._network import network_of
 from ._pairs import theta_to_motion
+from ._parameters import check_parameters
 from ._registration import MotionModel, Registration, register
 from ._series import SeriesMixin
 from ._state import TRUSTED, DriftDecayState, LowConfidenceWarning
@@ -68,9 +78,10 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
     device : str, default="auto"
         "auto" takes a GPU where there is one.
     precision : str, default="auto"
-        As for lightning-fabric: "32-true", "bf16-mixed", "16-mixed".
+        "auto", "32-true" or "bf16-mixed"; "auto" takes the latter on GPUs that compute in it.
     checkpoint_dir : path or None, default=None
-        Where ``fit`` keeps checkpoints; a fit that was killed goes on from there.
+        Where ``fit`` keeps checkpoints; a fit that was killed goes on from there. It needs a
+        ``random_state`` that is the same again.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the synthetic pairs.
     verbose : int, default=0
@@ -172,9 +183,12 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
             Where ``X`` or a parameter is not what it should be.
         """
         self._check_parameters()
-        frames = (
-            check_pairs(X).reshape(-1, *np.shape(X)[2:]) if np.ndim(X) == 4 else check_frames(X)
-        )
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint_dir needs a random_state that is the same when fit is called again, "
+                "or it could not go on; pass an int."
+            )
+        frames = np.concatenate(check_pairs(X)) if n_dims(X) == 4 else check_frames(X)
         seed = check_seed(self.random_state)
         self.binning_ = (
             choose_binning(frames[0]) if isinstance(self.binning, str) else int(self.binning)
@@ -185,7 +199,10 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         if n_steps:
             # What is left of the noise is in both frames of a synthetic pair and says nothing of
             # damage; new noise is added to each.
-            own = [ndimage.gaussian_filter(bin_frame(f, self.binning_), 1.0) for f in frames]
+            own = [
+                ndimage.gaussian_filter(bin_frame(frame, self.binning_), 1.0)
+                for frame in moderate(frames)[0]
+            ]
             result = train_network(
                 module,
                 frames=own,
@@ -226,7 +243,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         LowConfidenceWarning
             Where the frames do not determine the drift.
         """
-        first, second = check_pair(pair)
+        (first, second), unit = moderate(check_pair(pair))
         times = check_times(t)
         self._check_parameters()
         # Without a network there is no use in registering first.
@@ -257,7 +274,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
             drift=drift[0] if single else drift,
             rotation=float(rotation[0]) if single else rotation,
             decay=decay[0] if single else decay,
-            frame=frames[0] if single else frames,
+            frame=unit * (frames[0] if single else frames),
             motion=motion,
             confidence=found.confidence,
             candidates=found.candidates,
@@ -284,22 +301,19 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
             means, within the overlap. 1 is perfect; shot noise keeps it below; 0 is what an
             estimate of "all is damaged" would have.
         """
-        pairs = check_pairs(X) if np.ndim(X) == 4 else _consecutive(check_frames(X, min_frames=2))
-        scores = [self._score_pair(first, second) for first, second in pairs]
-        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        return float(np.average(np.array(scores), weights=weights))
+        self._check_parameters()
+        pairs = check_pairs(X) if n_dims(X) == 4 else _consecutive(check_frames(X, min_frames=2))
+        weights = check_weights(sample_weight, len(pairs))
+        scores = [self._score_pair(first, second) for first, second in moderate(pairs)[0]]
+        return float(np.average(scores, weights=weights))
 
     def _score_pair(self, first: Float32Array, second: Float32Array) -> float:
         motion = self._register(first, second).motion
         aligned, overlap = align(second, motion)
         binning = self._bin(first)
-        decay = bin_frame(self._decay(first, aligned, overlap, np.ones(1))[0], binning)
-        there, seen = (structure(bin_frame(f, binning)) for f in (first, aligned))
-        inside = bin_frame(overlap.astype(np.float32), binning) == 1
-        if not inside.any() or not seen[inside].any():
-            return 0.0
-        residual = seen - decay * there
-        return 1 - float((residual[inside] ** 2).sum() / (seen[inside] ** 2).sum())
+        decay = self._decay(first, aligned, overlap, np.ones(1))[0]
+        small = [bin_frame(f, binning) for f in (first, aligned, decay)]
+        return explained_share(*small, bin_frame(overlap.astype(np.float32), binning) == 1)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
@@ -309,21 +323,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         return network_of(weights, "weights")
 
     def _check_parameters(self) -> None:
-        for name, allowed in (
-            ("motion", get_args(MotionModel)),
-            ("registration", ("correlation", "network")),
-        ):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}; got {value!r}.")
-        if not isinstance(self.max_epochs, (int, np.integer)) or self.max_epochs < 0:
-            raise ValueError(f"max_epochs must be an int of at least 0; got {self.max_epochs!r}.")
-        if self.binning != "auto" and (
-            not isinstance(self.binning, (int, np.integer)) or self.binning < 1
-        ):
-            raise ValueError(
-                f'binning must be "auto" or an int of at least 1; got {self.binning!r}.'
-            )
+        check_parameters(self)
 
     def _starting_network(self, seed: int) -> DegradationNet:
         if self.weights is not None:

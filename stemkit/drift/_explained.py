@@ -22,6 +22,17 @@ def structure(frame: Float32Array) -> Float32Array:
     return ndimage.gaussian_filter(frame, 1.0) - ndimage.gaussian_filter(frame, WINDOW)
 
 
+def explained_share(
+    first: Float32Array, aligned: Float32Array, decay: Float32Array, inside: NDArray[np.bool_]
+) -> float:
+    """R^2 of the second frame's structure, explained by the first one's and the decay."""
+    there, seen = structure(first), structure(aligned)
+    if not seen[inside].any():
+        return 0.0
+    residual = seen - decay * there
+    return 1 - float((residual[inside] ** 2).sum() / (seen[inside] ** 2).sum())
+
+
 def mean_over_specimen(first: Float32Array, damage: Float32Array) -> float:
     """Mean of the damage weighted by the first frame's local contrast: vacuum has no say."""
     weight = ndimage.gaussian_filter(structure(first) ** 2, WINDOW)

@@ -12,7 +12,7 @@ from sklearn.base import TransformerMixin
 from tqdm.auto import tqdm
 
 from .._motion import Motion, coverage, warp
-from .._validation import Float32Array, check_frames
+from .._validation import Float32Array, check_frames, moderate
 from ._aligned import AlignedStack
 from ._critical_dose import CriticalDose, fit_critical_dose
 from ._explained import align, mean_over_specimen
@@ -67,7 +67,7 @@ class SeriesMixin(TransformerMixin, ABC):
             ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px: how far
             the pairs of this frame are from agreeing).
         """
-        frames = check_frames(stack, name="stack", min_frames=2)
+        frames, _ = moderate(check_frames(stack, name="stack", min_frames=2))
         self._check_parameters()
         when = _check_axis(times, len(frames), "times") if times is not None else None
         pairs = frame_pairs(len(frames))
@@ -142,7 +142,7 @@ class SeriesMixin(TransformerMixin, ABC):
         ndarray of shape (n_frames, H, W), float32
             At the first frame's pixels; 1 for the first frame.
         """
-        frames = check_frames(stack, name="stack")
+        frames, _ = moderate(check_frames(stack, name="stack"))
         motions = self._motions(frames, trajectory)
         maps = np.ones_like(frames)
         order = tqdm(range(1, len(frames)), desc="decay", unit="frame", disable=self.verbose < 1)
@@ -188,7 +188,10 @@ class SeriesMixin(TransformerMixin, ABC):
 
 
 def _check_axis(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
-    axis = np.asarray(values, dtype=np.float64)
+    try:
+        axis = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers, one for each frame; got {values!r}.") from error
     if axis.shape != (n_frames,):
         raise ValueError(f"{name} has shape {axis.shape}; give one number for each frame.")
     if not np.isfinite(axis).all() or not (np.diff(axis) > 0).all():

@@ -25,7 +25,7 @@ class LowConfidenceWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class DriftDecayState:
-    """How a pair of frames is related at a time between them.
+    """How a pair of frames is related at a time between them; its arrays are read-only.
 
     With several times, ``t`` has one entry for each and so have, along their first axis,
     ``drift``, ``rotation``, ``decay``, ``damage`` and ``frame``.
@@ -63,6 +63,10 @@ class DriftDecayState:
     candidates: tuple[tuple[Motion, float], ...]
     overlap: NDArray[np.bool_]
 
+    def __post_init__(self) -> None:
+        for array in (self.drift, self.decay, self.frame, self.overlap):
+            array.flags.writeable = False
+
     @property
     def damage(self) -> Float32Array:
         """Share of the first frame's signal that is lost, ``1 - decay``."""
@@ -70,5 +74,8 @@ class DriftDecayState:
 
     @property
     def transform(self) -> EuclideanTransform | AffineTransform:
-        """scikit-image's transform of (x, y) from the first frame to the second (t = 1)."""
+        """scikit-image's transform of (x, y) from the first frame to the second (t = 1).
+
+        Its own ``rotation`` has the other sign, see :meth:`Motion.to_skimage`.
+        """
         return self.motion.to_skimage()

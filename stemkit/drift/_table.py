@@ -37,6 +37,11 @@ def trajectory_table(
 
 def motions_from_table(table: pd.DataFrame, shape: tuple[int, int]) -> list[Motion]:
     """Read the motions back; columns that are missing stand for none of theirs."""
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(
+            f"trajectory is of type {type(table).__name__}; "
+            f"pass the table (DataFrame) that trajectory() gave."
+        )
     missing = {"dy", "dx"} - set(table.columns)
     if missing:
         raise ValueError(

@@ -81,7 +81,25 @@ def test_result_is_immutable(model, pair):
     state = model.predict(pair.pairs[0])
     with pytest.raises(AttributeError):
         state.confidence = 1.0
+    for name in ("drift", "decay", "frame", "overlap"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(state, name)[0] = 0
     np.testing.assert_array_equal(state.damage, 1 - state.decay)
+
+
+@pytest.mark.parametrize("unit", [1e-36, 1e36])
+def test_units_may_be_extreme(model, pair, unit):
+    unit = np.float32(2.0 ** np.rint(np.log2(unit)))
+    stack = pair.pairs[0]
+    one, other = model.predict(stack, 0.5), model.predict(unit * stack, 0.5)
+    np.testing.assert_allclose(one.frame, other.frame / unit, atol=0.02)
+    assert np.abs(one.decay - other.decay).mean() < 0.005
+    assert model.score(unit * stack) == pytest.approx(model.score(stack), abs=0.01)
+    np.testing.assert_allclose(
+        model.trajectory(unit * stack)[["dy", "mean_damage"]],
+        model.trajectory(stack)[["dy", "mean_damage"]],
+        atol=0.01,
+    )
 
 
 def test_predicted_frame_is_nearer_to_the_second_than_the_first_is(model, pair):
@@ -246,6 +264,10 @@ def test_unfitted_without_weights():
         ({"registration": "luck"}, "registration must be one of"),
         ({"max_epochs": -1}, "max_epochs must be"),
         ({"binning": 0}, "binning must be"),
+        ({"weights": 3}, 'weights must be "default", the path'),
+        ({"device": "gpu", "max_epochs": 0}, "device='gpu' is not one"),
+        ({"precision": "16-mixed", "max_epochs": 0}, "precision must be"),
+        ({"checkpoint_dir": "somewhere"}, "checkpoint_dir needs a random_state"),
     ],
 )
 def test_bad_parameters(parameters, message, pair):
@@ -260,6 +282,12 @@ def test_bad_parameters(parameters, message, pair):
         (lambda m: m.predict(FLAT, t=1.5), "t must lie between 0"),
         (lambda m: m.trajectory(FLAT[:1]), "stack holds 1 frame"),
         (lambda m: m.trajectory(FLAT, times=[1, 0]), "times must be finite and rise"),
+        (lambda m: m.trajectory(FLAT, times=["now", "then"]), "times must be numbers"),
+        (lambda m: m.fit([np.ones((3, 3)), np.ones((4, 4))]), "X holds frames of different shapes"),
+        (lambda m: m.score([np.ones((3, 3)), np.ones((4, 4))]), "X holds frames of different"),
+        (lambda m: m.score(FLAT, sample_weight=[1, 2]), "sample_weight must be 1 numbers"),
+        (lambda m: m.score(FLAT, sample_weight=[0]), "not all 0"),
+        (lambda m: m.transform(FLAT, trajectory=np.zeros((2, 2))), "trajectory is of type ndarray"),
         (lambda m: m.critical_dose(FLAT, [0, 1]), "at least 3"),
         (lambda m: m.transform(FLAT[0]), r"stack\[np.newaxis\]"),
         (lambda m: m.transform(FLAT, fill="wrap"), "fill must be"),
