@@ -45,11 +45,12 @@ class LoGRenderDenoiser(Denoiser):
 
     Parameters
     ----------
-    sigma : float, default=1.5
-        Standard deviation of the atoms in px, for which the filter is made.
-    threshold : float, default=4.0
-        Least height of a peak, in standard deviations of the filtered frame as its lower half
-        shows them: where a frame is full of atoms, its upper half is not noise.
+    sigma : float, default=1.15
+        Standard deviation in px of the filter's Gaussian. A little less than that of the atoms
+        tells apart those that lie close together.
+    threshold : float, default=3.5
+        Least height of a peak, in standard deviations of what the filter leaves of white noise of
+        the strength that the frame's finest details show.
     min_distance : int, default=2
         Least distance of two peaks in px.
     peak : float, default=255.0
@@ -77,8 +78,8 @@ class LoGRenderDenoiser(Denoiser):
     def __init__(
         self,
         *,
-        sigma: float = 1.5,
-        threshold: float = 4.0,
+        sigma: float = 1.15,
+        threshold: float = 3.5,
         min_distance: int = 2,
         peak: float = 255.0,
         dot_sigma: float = 0.75,
@@ -101,17 +102,33 @@ class LoGRenderDenoiser(Denoiser):
 
     def _draw(self, frame: Float32Array) -> Float32Array:
         response = -ndimage.gaussian_laplace(frame.astype(float), self.sigma)
-        middle = np.median(response)
-        spread = np.sqrt(np.mean((response[response <= middle] - middle) ** 2))
         peaks = peak_local_max(
             response,
             min_distance=self.min_distance,
-            threshold_abs=middle + self.threshold * spread,
+            threshold_abs=self.threshold * _noise_sigma(frame) * _noise_gain(self.sigma),
             exclude_border=False,
         )
         y, x = (peaks[:, axis] + _refine(response, peaks, axis) for axis in (0, 1))
         dots = (np.full(len(peaks), float(value)) for value in (self.peak, self.dot_sigma))
         return render_columns(Scene(y, x, *dots), frame.shape)
+
+
+def _noise_sigma(frame: Float32Array) -> float:
+    """Estimate the standard deviation of white noise, as Immerkær does.
+
+    His mask sees neither slopes nor lines along an axis, and of atoms next to nothing.
+    """
+    second = np.array([1, -2, 1]) / 6
+    residual = ndimage.correlate(frame.astype(float), 6 * np.outer(second, second))
+    return float(np.sqrt(np.pi / 2) * np.abs(residual).mean())
+
+
+def _noise_gain(sigma: float) -> float:
+    """Standard deviation of what the Laplacian of Gaussian makes of white noise of 1."""
+    radius = int(4 * sigma + 0.5)
+    impulse = np.zeros((2 * radius + 1,) * 2)
+    impulse[radius, radius] = 1
+    return float(np.linalg.norm(ndimage.gaussian_laplace(impulse, sigma)))
 
 
 def _refine(response: np.ndarray, peaks: np.ndarray, axis: int) -> np.ndarray:
