@@ -2,8 +2,9 @@
 
 from stemkit.networks._frame import rename_released
 from stemkit.networks.degradation import DegradationNet
+from stemkit.networks.pinned import PINNED
 from stemkit.networks.scgn import SCGN
 from stemkit.networks.sfin import SFIN
 from stemkit.networks.unet import UNet
 
-__all__ = ["SCGN", "SFIN", "DegradationNet", "UNet", "rename_released"]
+__all__ = ["PINNED", "SCGN", "SFIN", "DegradationNet", "UNet", "rename_released"]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._convolution import Conv3x3
+from ._padding import mirror_to_multiple
 
 
 class UNet(nn.Module):
@@ -59,7 +60,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Denoise frames (B, 1, H, W) of any size."""
         height, width = x.shape[2:]
-        fine = self.fine(_mirror_to_multiple(x, 4))
+        fine = self.fine(mirror_to_multiple(x, 4))
         middle = self.middle(F.max_pool2d(fine, 2))
         coarse = self.coarse(F.max_pool2d(middle, 2))
         middle = self.middle_again(self.up_to_middle(coarse, middle))
@@ -89,12 +90,3 @@ def _double_conv(n_in: int, n_out: int) -> nn.Sequential:
     for n in (n_in, n_out):
         layers += [Conv3x3(n, n_out), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
-
-
-def _mirror_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Extend at the bottom and the right, pixel by pixel since a side may be that short."""
-    for axis in (2, 3):
-        while missing := -x.shape[axis] % multiple:
-            n = min(missing, x.shape[axis])
-            x = torch.cat((x, x.narrow(axis, x.shape[axis] - n, n).flip(axis)), axis)
-    return x
