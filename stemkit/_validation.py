@@ -136,7 +136,7 @@ def check_stack(
 def n_dims(X: ArrayLike) -> int:
     """Count the dimensions of X; 0 where it is no array, for the checks to name what is wrong."""
     try:
-        # not np.ndim: what only converts itself to arrays, as scikit-learn's checks pass it, refuses
+        # not np.ndim, which what only converts itself to an array refuses
         return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     except ValueError:  # ragged
         return 0
