@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._motion import Motion
 from ._registration import Registration
+from ._state import TRUSTED
 
 # Off by this many px and this share of the frame's side, a registration loses half its say.
 _TOLERANCE_PX = 0.5
@@ -30,10 +31,12 @@ class Trajectory(NamedTuple):
     motions : list of Motion
         From the first frame to each; the first is the identity.
     closure : ndarray of shape (n_frames,)
-        How far the registrations of each frame disagree with ``motions``, in px, each weighted by
-        its say; NaN for frames that no closed loop of registrations checks.
+        How far the registrations of each frame disagree with ``motions``, in px: root mean square
+        over those that were sure of themselves, wrong ones too. NaN for frames that no closed loop
+        of registrations checks.
     confidence : ndarray of shape (n_frames,)
-        Probability that each motion is right; 0 for frames that nothing ties to the first.
+        Probability of the likeliest chain of registrations from the first frame, times the share
+        of registrations that consent; 0 for frames that nothing ties to the first.
     """
 
     motions: list[Motion]
@@ -122,8 +125,11 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
         motions = [
             Motion.from_parameters(shape, drift=m.drift, rotation=m.rotation) for m in motions
         ]
-    confidence = _confidence(edges, say * agreement, n_frames)
-    return Trajectory(motions, _closure(edges, residual, say * agreement, n_frames), confidence)
+    sure = np.array([registrations[edge].confidence for edge in edges])
+    consent, closure = _witnesses(edges, residual, sure, tolerance, n_frames)
+    return Trajectory(
+        motions, closure, consent * _likeliest_chain(edges, say * agreement, n_frames)
+    )
 
 
 def _check(registrations: Mapping[Edge, Registration], n_frames: int) -> tuple[int, int]:
@@ -224,6 +230,8 @@ def _solve(
     identity = np.eye(2, 3)
     right -= left[:, :2] @ identity
     rest = np.linalg.lstsq(left[:, 2:], right, rcond=1e-9)[0].reshape(n_frames - 1, 2, 3)
+    # What nothing ties to the first frame stays where it is, and has no equation of its own.
+    rest[(np.abs(rest[:, :, :2]).max(axis=(1, 2)) < 1e-6)] = identity
     last = np.array([[0.0, 0.0, 1.0]])
     return [np.eye(3), *(np.vstack([part, last]) for part in rest)]
 
@@ -237,7 +245,7 @@ def _is_rigid(motion: Motion) -> bool:
     return bool(np.allclose(motion.matrix @ motion.matrix.T, np.eye(2), atol=1e-9))
 
 
-def _confidence(
+def _likeliest_chain(
     edges: list[Edge], trust: NDArray[np.float64], n_frames: int
 ) -> NDArray[np.float64]:
     """Return the probability of the likeliest chain of registrations from the first frame."""
@@ -250,18 +258,32 @@ def _confidence(
     return confidence
 
 
-def _closure(
+def _share(values: NDArray, sure: NDArray[np.float64]) -> float:
+    """Average over registrations; those not sure of themselves count if there are no others."""
+    weights = np.where(sure < TRUSTED, 0, sure)
+    return float(np.average(values, weights=weights if weights.any() else sure + _LEAST_SAY))
+
+
+def _witnesses(
     edges: list[Edge],
     residual: NDArray[np.float64],
-    trust: NDArray[np.float64],
+    sure: NDArray[np.float64],
+    tolerance: float,
     n_frames: int,
-) -> NDArray[np.float64]:
-    closure = np.full(n_frames, np.nan)
-    if len(edges) < n_frames:
-        return closure
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the share of the registrations that consent, and how far each frame's are off.
+
+    The share is that of the frame's own registrations or of all, whichever is less: in a loop that
+    does not close, the wrong one may be any.
+
+    """
+    consent, closure = np.ones(n_frames), np.full(n_frames, np.nan)
     for frame in range(n_frames):
-        mine = [k for k, edge in enumerate(edges) if frame in edge]
+        mine = np.array([k for k, edge in enumerate(edges) if frame in edge], dtype=int)
         if len(mine) > 1:
-            weights = np.maximum(trust[mine], _LEAST_SAY)
-            closure[frame] = np.sqrt(np.average(residual[mine] ** 2, weights=weights))
-    return closure
+            consent[frame] = _share(residual[mine] < tolerance, sure[mine])
+            if len(edges) >= n_frames:
+                closure[frame] = np.sqrt(_share(residual[mine] ** 2, sure[mine]))
+    consent = np.minimum(consent, _share(residual < tolerance, sure))
+    consent[0] = 1  # it lies where it lies
+    return consent, closure

@@ -72,7 +72,34 @@ def test_a_wrong_pair_is_outvoted_and_does_not_pull(wrong):
     pairs[wrong] = registration(moved(pairs[wrong].motion, (31, -18)), confidence=0.99)
     found = reconcile(pairs, 5)
     assert drift_errors(found, truth).max() < 0.3
-    assert found.closure.max() < 1
+    # The closure tells which frames have it, and that one of four pairs dissents.
+    for frame in range(5):
+        if frame in wrong:
+            assert found.closure[frame] == pytest.approx(np.hypot(31, 18) / 2, rel=0.05)
+            assert 0.5 < found.confidence[frame] < 0.75 or frame == 0
+        else:
+            assert found.closure[frame] < 1
+            assert found.confidence[frame] > 0.84
+
+
+def test_three_frames_that_contradict_each_other_are_not_trusted():
+    # Any of the three pairs may be the wrong one: nothing is left to vote.
+    for seed in range(5):
+        _, pairs = series(3, np.random.default_rng(seed))
+        pairs[0, 2] = registration(moved(pairs[0, 2].motion, (0, 20)))
+        found = reconcile(pairs, 3)
+        assert found.confidence[1:].max() == pytest.approx(0.95 * 2 / 3, abs=0.01)
+        assert found.confidence.min() < 0.5
+        assert np.nanmax(found.closure) > 10
+
+
+def test_pairs_that_do_not_overlap_do_not_disturb():
+    truth, pairs = series(5, np.random.default_rng(8))
+    pairs[0, 4] = registration(Motion(SHAPE, (90, 90)), confidence=0.05)
+    found = reconcile(pairs, 5)
+    assert drift_errors(found, truth).max() < 0.3
+    assert found.closure.max() < 0.3
+    assert found.confidence.min() > 0.9
 
 
 def test_pairs_off_by_a_lattice_vector_are_put_right_by_their_candidates():
@@ -119,6 +146,7 @@ def test_frames_that_nothing_ties_to_the_first_have_no_confidence():
     assert found.confidence[3] == 0
     assert (found.confidence[:3] > 0.9).all()
     np.testing.assert_array_equal(found.motions[3].drift, 0)
+    np.testing.assert_array_equal(found.motions[3].matrix, np.eye(2))
     assert drift_errors(found, truth)[:3].max() < 1e-6
 
 
