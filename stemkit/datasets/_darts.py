@@ -3,8 +3,9 @@
 Darts come down evenly, one after the other, and a dart stays unless one that stayed before lies
 within the minimal distance. Which of them stay follows from their order alone, so all darts that no
 undecided neighbour precedes are decided together: the law of throwing one by one, without a loop
-over points. SciPy's ``PoissonDisk`` grows its points from each other instead. It gives the same
-density and the same distances to the nearest neighbour, and takes some two hundred times as long.
+over points. SciPy's ``PoissonDisk`` grows its points from each other instead, which gives the same
+density and distances to the nearest neighbour but another pair correlation beyond, and takes some
+two hundred times as long.
 """
 
 from __future__ import annotations

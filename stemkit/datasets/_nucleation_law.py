@@ -11,12 +11,14 @@ import numpy as np
 from stemkit.noise._arrays import Frames, Generator, namespace, normal, uniform
 from stemkit.noise.functional import hrtem_noise
 
+from ._bridson import grow_points
 from ._darts import DENSITY, throw_darts
 from ._device_arrays import device_of
 from ._perlin import TABLE_SIZE, hash_tables, perlin_noise
 
 Contrast = Literal["default", "high", "low"]
 Lattice = Literal["hexagonal", "square"]
+Sampler = Literal["darts", "bridson"]
 Range: TypeAlias = float | tuple[float, float]
 
 # What a contrast stands for: brightness in counts, lengths in px, drawn evenly for each frame.
@@ -64,6 +66,7 @@ class NucleationLaw:
     peak_spread: float = 0.15
     sigma_spread: float = 0.10
     min_distance: Range | None = None
+    sampler: Sampler = "darts"
     mask_scale: float = 100.0
     mask_octaves: int = 6
     mask_persistence: float = 0.5
@@ -79,7 +82,8 @@ class NucleationLaw:
     ranges: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, allowed in (("contrast", get_args(Contrast)), ("lattice", get_args(Lattice))):
+        for name, kind in (("contrast", Contrast), ("sampler", Sampler), ("lattice", Lattice)):
+            allowed = get_args(kind)
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}.")
         ranges = dict(PRESETS[self.contrast])
@@ -181,7 +185,8 @@ def draw_specimens(
     if law.ranges["order"][1] > 0:
         frame, y, x = grain_atoms(law, shape, drawn, generator)
         grain = frame, (y + edge) / distance[frame], (x + edge) / distance[frame]
-    frame, y, x = throw_darts(height, width, generator, fixed=grain)
+    sample = throw_darts if law.sampler == "darts" else grow_points
+    frame, y, x = sample(height, width, generator, fixed=grain)
     n_disordered = len(y)
     xp = namespace(like)
     if grain is not None:

@@ -6,6 +6,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.stats import kstest
+from scipy.stats.qmc import PoissonDisk
 
 from stemkit._random import sample_generator
 from stemkit.datasets import make_nucleation
@@ -162,6 +163,35 @@ def test_a_gaussian_filter_does_as_badly_as_in_the_paper():
     assert atom_iou(data.target, filtered) == pytest.approx(0.081, abs=0.056)
 
 
+def test_positions_can_be_scipys():
+    law = NucleationLaw(sampler="bridson", mask_threshold=0)
+    atoms = draw_specimens(law, SHAPE, 1, LIKE, np.random.default_rng(3))
+    edge = law.margin + 0.5
+    # The same draws again, up to where SciPy's begin.
+    rng = np.random.default_rng(3)
+    _draw_frames(law, SHAPE, 1, LIKE, rng)
+    theirs = PoissonDisk(
+        2,
+        radius=4,
+        l_bounds=[-edge, -edge],
+        u_bounds=np.array(SHAPE) + edge - 1,
+        rng=np.random.default_rng(rng.integers(2**62, size=1)[0]),
+    ).fill_space()
+    np.testing.assert_allclose(np.stack([atoms.y, atoms.x], axis=1), theirs, atol=1e-4)
+
+
+def test_scipys_positions_keep_clear_of_the_grain():
+    one, two, many = (
+        make_nucleation(n, SHAPE, sampler="bridson", order=0.4, mask_threshold=0, random_state=seed)
+        for n, seed in ((1, 0), (1, 1), (2, 0))
+    )
+    assert 0.3 < one.positions.ordered.mean() < 0.6
+    for data in (one, two):
+        assert not cKDTree(places(data.positions)).query_pairs(4 - 1e-4)
+    np.testing.assert_array_equal(one.noisy[0], many.noisy[0])
+    assert not (one.noisy == two.noisy).all()
+
+
 def test_the_mask_makes_vacuum():
     full = make_nucleation(4, (96, 96), mask_threshold=0, random_state=0)
     half = make_nucleation(40, (96, 96), mask_threshold=0.5, random_state=0)
@@ -223,6 +253,7 @@ def test_order_goes_from_none_to_all():
         ({"shape": 8}, "^shape must be"),
         ({"contrast": "medium"}, "^contrast must be one of"),
         ({"lattice": "cubic"}, "^lattice must be one of"),
+        ({"sampler": "grid"}, "^sampler must be one of"),
         ({"background": (90, 80)}, "^background must be a number or"),
         ({"peak": -1}, "^peak must be a number or"),
         ({"sigma": "wide"}, "^sigma must be a number or"),

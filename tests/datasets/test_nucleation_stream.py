@@ -100,8 +100,9 @@ def test_a_gpu_draws_from_the_law_of_make_nucleation(options):
         assert ks_2samp(values, theirs[name]).pvalue > 1e-6, name
 
 
-def test_batches_made_at_once_are_repeatable_and_keep_their_distance():
-    stream = NucleationStream(3, SHAPE, order=0.5, mask_threshold=0)
+@pytest.mark.parametrize("sampler", ["darts", "bridson"])
+def test_batches_made_at_once_are_repeatable_and_keep_their_distance(sampler):
+    stream = NucleationStream(3, SHAPE, sampler=sampler, order=0.5, mask_threshold=0)
     (noisy, target), (again, _) = at_once(stream, 2), at_once(stream, 2)
     assert (noisy == again).all()
     assert not (noisy == at_once(stream, 3)[0]).all()
