@@ -21,7 +21,7 @@ class DeviceArrays:
         """Count from 0."""
         return np.arange(stop)
 
-    def array(self, values: Sequence[Any]) -> Frames:
+    def array(self, values: Sequence[Any] | np.ndarray) -> Frames:
         """Turn numbers into an array."""
         return np.asarray(values)
 
@@ -68,7 +68,7 @@ class _TensorArrays(DeviceArrays):
     def arange(self, stop: int) -> Frames:
         return self.torch.arange(stop, device=self.device)
 
-    def array(self, values: Sequence[Any]) -> Frames:
+    def array(self, values: Sequence[Any] | np.ndarray) -> Frames:
         return self.torch.as_tensor(values, device=self.device)
 
     def float32(self, values: Frames) -> Frames:

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 from .._random import RandomState, check_seed, sample_generator
 from .._scene import Scene, render_columns
 from .._validation import Float32Array
+from ._checks import check_count, check_shape
 from ._nucleation_law import (
     TARGET_PEAK,
     TARGET_SIGMA,
@@ -184,7 +185,7 @@ def make_nucleation(
         column_sigma=column_sigma,
         whole_numbers=whole_numbers,
     )
-    check_count(n_samples, "n_samples")
+    n_samples = check_count(n_samples, "n_samples")
     shape = check_shape(shape)
     seed = check_seed(random_state)
     noisy, clean, target = (np.empty((n_samples, *shape), dtype=np.float32) for _ in range(3))
@@ -203,19 +204,6 @@ def make_nucleation(
         positions=pd.concat(positions, ignore_index=True),
         parameters=pd.DataFrame(parameters),
     )
-
-
-def check_count(value: int, name: str) -> None:
-    """Refuse what is not a number of frames."""
-    if not value >= 1:
-        raise ValueError(f"{name} must be at least 1; got {value}.")
-
-
-def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the shape of a frame as two ints."""
-    if np.shape(shape) != (2,) or min(shape) < 1:
-        raise ValueError(f"shape must be (H, W), each at least 1 px; got {shape}.")
-    return int(shape[0]), int(shape[1])
 
 
 def render(specimen: Specimens, shape: tuple[int, int]) -> tuple[Float32Array, Float32Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -98,16 +99,17 @@ class NucleationLaw:
         if self.spacing is not None:
             ranges["spacing"] = _range(self.spacing, "spacing", _CLOSEST * distance[1])
         for name in ("peak_spread", "sigma_spread", "gain", "offset", "column_sigma"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be 0 or above; got {getattr(self, name)}.")
+            if not 0 <= _number(getattr(self, name)) < np.inf:
+                raise ValueError(f"{name} must be 0 or above; got {getattr(self, name)!r}.")
         for name in ("mask_scale", "mask_persistence", "mask_lacunarity"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be above 0; got {getattr(self, name)}.")
-        if not 1 <= self.mask_octaves <= 16:
-            raise ValueError(f"mask_octaves must be 1 to 16; got {self.mask_octaves}.")
-        if not 0 <= self.mask_threshold <= 1:
+            if not 0 < _number(getattr(self, name)) < np.inf:
+                raise ValueError(f"{name} must be above 0; got {getattr(self, name)!r}.")
+        if not (isinstance(self.mask_octaves, Integral) and 1 <= self.mask_octaves <= 16):
+            raise ValueError(f"mask_octaves must be an int, 1 to 16; got {self.mask_octaves!r}.")
+        if not 0 <= _number(self.mask_threshold) <= 1:
             raise ValueError(
-                f"mask_threshold must be 0 (no vacuum) to 1 (all of it); got {self.mask_threshold}."
+                "mask_threshold must be 0 (no vacuum) to 1 (all of it); "
+                f"got {self.mask_threshold!r}."
             )
         object.__setattr__(self, "ranges", ranges)
 
@@ -282,6 +284,10 @@ def grain_sites(
     edge = law.margin + 0.5 - 3 * VIBRATION * spacing[frame]
     seen = (y > -edge) & (y < shape[0] - 1 + edge) & (x > -edge) & (x < shape[1] - 1 + edge)
     return frame[seen], y[seen], x[seen]
+
+
+def _number(value: float) -> float:
+    return value if isinstance(value, Real) else np.nan
 
 
 def _range(value: Range, name: str, least: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 
 from .._random import RandomState, check_generator
-from ._nucleation import check_count, check_shape, position_table, render
+from ._checks import check_count, check_shape
+from ._nucleation import position_table, render
 from ._nucleation_law import (
     VIBRATION,
     NucleationLaw,
@@ -103,12 +105,12 @@ def make_nucleation_sequence(
     if "order" in options:
         raise ValueError("order is not for sequences; pass growth=(first, last) instead.")
     law = NucleationLaw(**options)
-    check_count(n_frames, "n_frames")
+    n_frames = check_count(n_frames, "n_frames")
     shape = check_shape(shape)
-    if not (len(growth) == 2 and 0 <= growth[0] <= growth[1] <= 1):
+    if np.shape(growth) != (2,) or not 0 <= growth[0] <= growth[1] <= 1:
         raise ValueError(f"growth must be (first, last), rising shares of 0 to 1; got {growth}.")
-    if not 0 <= diffusion < np.inf:
-        raise ValueError(f"diffusion must be 0 px or above; got {diffusion}.")
+    if not (isinstance(diffusion, Real) and 0 <= diffusion < np.inf):
+        raise ValueError(f"diffusion must be 0 px or above; got {diffusion!r}.")
     rng = check_generator(random_state)
     specimen = draw_specimens(law, shape, 1, np.empty(0, dtype=np.float32), rng)
     shares = np.linspace(*growth, n_frames, dtype=np.float32)

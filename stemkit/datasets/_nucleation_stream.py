@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._random import RandomState, check_seed, sample_generator
-from ._nucleation import check_count, check_shape, render
+from ._checks import check_count, check_shape
+from ._nucleation import render
 from ._nucleation_law import (
     CUT,
     TARGET_PEAK,
@@ -80,8 +81,7 @@ class NucleationStream:
     ) -> None:
         from stemkit.engine import pick_device
 
-        check_count(batch_size, "batch_size")
-        self.batch_size = batch_size
+        self.batch_size = check_count(batch_size, "batch_size")
         self.shape = check_shape(shape)
         self.device = pick_device(device)
         self.law = NucleationLaw(**options)

@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 from .._random import RandomState, check_seed, sample_generator
 from .._scene import Scene, render_columns
 from .._validation import Float32Array
+from ._checks import check_count, check_shape
 from ._darts import throw_darts
 from ._lattices import _is_material, _thickness
 from ._projection import Projection, cells_over, project
@@ -158,8 +159,8 @@ def make_stem_lattice(
     >>> data.noisy.shape, data.target is data.clean
     ((4, 64, 64), True)
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1; got {n_samples}.")
+    n_samples = check_count(n_samples, "n_samples")
+    shape = check_shape(shape)
     if style not in get_args(Style):
         raise ValueError(f"style must be one of {get_args(Style)}; got {style!r}.")
     if mode not in get_args(Mode):

@@ -113,7 +113,10 @@ def test_the_same_seed_gives_the_same_film():
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"n_frames": 0}, "^n_frames must be at least 1"),
+        ({"n_frames": 0}, "^n_frames must be an int of at least 1"),
+        ({"growth": 0.3}, "^growth must be"),
+        ({"growth": None}, "^growth must be"),
+        ({"diffusion": "fast"}, "^diffusion must be 0 px or above"),
         ({"growth": (0.5, 0.2)}, "^growth must be"),
         ({"growth": (0.5,)}, "^growth must be"),
         ({"growth": (0.0, 1.2)}, "^growth must be"),

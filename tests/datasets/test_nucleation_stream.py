@@ -142,7 +142,7 @@ def test_gaussians_on_a_device_are_those_of_scenes():
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"batch_size": 0}, "^batch_size must be at least 1"),
+        ({"batch_size": 0}, "^batch_size must be an int of at least 1"),
         ({"device": "abacus"}, "^device='abacus' is not one"),
         ({"shape": (8,)}, "^shape must be"),
         ({"contrast": "medium"}, "^contrast must be one of"),

@@ -201,7 +201,9 @@ def test_global_state_is_left_alone():
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"n_samples": 0}, "^n_samples must be at least 1; got 0"),
+        ({"n_samples": 0}, "^n_samples must be an int of at least 1; got 0"),
+        ({"shape": (8,)}, "^shape must be"),
+        ({"shape": (0, 8)}, "^shape must be"),
         ({"style": "nuc"}, "^style must be one of"),
         ({"mode": "df"}, "^mode must be one of"),
         ({"dose": (0, 10)}, "^dose must be .* above 0; got"),
