@@ -21,13 +21,14 @@ if TYPE_CHECKING:
         networks,
         noise,
     )
-    from stemkit.denoise import SCGNDenoiser
+    from stemkit.denoise import PINNEDDenoiser, SCGNDenoiser
     from stemkit.drift import DriftDecayModel
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "DriftDecayModel",
+    "PINNEDDenoiser",
     "SCGNDenoiser",
     "__version__",
     "datasets",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
-_DEFINED_IN = {"DriftDecayModel": "drift", "SCGNDenoiser": "denoise"}
+_DEFINED_IN = {"DriftDecayModel": "drift", "PINNEDDenoiser": "denoise", "SCGNDenoiser": "denoise"}
 
 
 def __getattr__(name: str) -> Any:

@@ -185,7 +185,7 @@ class SupervisedDenoiser(Denoiser):
             self._start(seed, make_source(self.batch_size))
             self.history_ = pd.DataFrame()
         start = {key: value.clone() for key, value in self.module_.state_dict().items()}
-        loss = _LOSSES[self.loss]
+        loss = self._criterion()
 
         def train(batch_size: int) -> pd.DataFrame:
             self.module_.load_state_dict(start)
@@ -255,8 +255,9 @@ class SupervisedDenoiser(Denoiser):
         with torch.random.fork_rng():
             torch.default_generator.manual_seed(seed)
             self.module_ = self._network(**self.network_parameters_)
-        scalings = [Scaling.of(values) for values in source.batch(0)]
-        self.input_scaling_, self.target_scaling_ = map(tuple, scalings)
+        inputs, targets = source.batch(0)
+        self.input_scaling_ = tuple(Scaling.of(inputs))
+        self.target_scaling_ = tuple(self._scaling_of_targets(targets))
 
     def _load(self, name: str | os.PathLike[str]) -> None:
         card = load_card(name)
@@ -275,6 +276,13 @@ class SupervisedDenoiser(Denoiser):
             module = self._network(**self.network_parameters_)
         put_weights(module, weights, origin)
         return module.eval()
+
+    def _criterion(self) -> Callable[[Tensor, Tensor], Tensor | Mapping[str, Tensor]]:
+        """Return what is to be made small, of scaled outputs and targets (n, 1, h, w)."""
+        return _LOSSES[self.loss]
+
+    def _scaling_of_targets(self, targets: Tensor) -> Scaling:
+        return Scaling.of(targets)
 
     def _own_network_parameters(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._network_takes}

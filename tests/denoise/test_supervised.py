@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.datasets import NucleationStream
-from stemkit.denoise import SCGNDenoiser, SFINDenoiser, UNetDenoiser
+from stemkit.denoise import PINNEDDenoiser, SCGNDenoiser, SFINDenoiser, UNetDenoiser
 from stemkit.denoise._batches import PairSource
 from stemkit.denoise._supervised import _even_tile
 from stemkit.noise import HRTEMNoise
@@ -22,6 +22,7 @@ MODELS = {
     "scgn": SCGNDenoiser(n_blocks=1, **TINY),
     "sfin": SFINDenoiser(n_blocks=1, **TINY),
     "unet": UNetDenoiser(**TINY),
+    "pinned": PINNEDDenoiser(n_blocks=1, **TINY),
 }
 
 
