@@ -16,6 +16,7 @@ Frames: TypeAlias = Any
 Generator: TypeAlias = Any
 
 _BLOCK = 2**18
+_MOST = 1e18  # electrons; NumPy counts up to nine times as many
 
 
 def is_tensor(values: Any) -> bool:
@@ -89,6 +90,11 @@ def uniform(frames: Frames, shape: tuple[int, ...], generator: Generator | None)
 def poisson(mean: Frames, generator: Generator | None) -> Frames:
     """Draw counts with these means, of the same shape."""
     generator = check_draws(mean, generator)
+    if not bool(mean.max() <= _MOST):  # so that NaN is refused too
+        raise ValueError(
+            f"A pixel would hold {float(mean.max()):.3g} electrons, and none can be told apart "
+            f"beyond {_MOST:.0e}. Replace NaN and inf in the frames, or check dose and reference."
+        )
     if is_tensor(mean):
         return namespace(mean).poisson(mean, generator=generator)
     # NumPy counts in 64 bits, from means in 64 bits: some at a time, so that memory does not fill.

@@ -67,6 +67,7 @@ class FrameNoise(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         frames, shape = check_stack(X, self, reset=False)
+        self._check_signal(frames)
         noisy = np.empty_like(frames)
         for index, generator in enumerate(frame_generators(frames, self.random_state)):
             noisy[index] = self._degrade(frames[index], generator)

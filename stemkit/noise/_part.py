@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from .._validation import Float32Array
 from ._base import FrameNoise
 from .functional._checks import check_no_negative_frames
 
@@ -25,23 +25,8 @@ class ScanNoise(FrameNoise):
 class SignalNoise(ScanNoise):
     """Base of those simulators to which a signal is something that can't be negative."""
 
-    def fit(self, X: ArrayLike, y: object = None) -> SignalNoise:
-        """Check the parameters and the frames; there is nothing to learn.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_frames, H, W) or (n_lines, W)
-            Clean frames, nowhere negative; 2-D is a stack of one-line frames.
-        y : object
-            Ignored.
-
-        Returns
-        -------
-        self
-        """
-        super().fit(X)
-        check_no_negative_frames(np.asarray(X))
-        return self
+    def _check_signal(self, frames: Float32Array) -> None:
+        check_no_negative_frames(frames)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -123,6 +123,12 @@ def test_whole_pixels_only_move_and_mirror_at_the_border(shifts, width):
     np.testing.assert_array_equal(torch_shifted, expected)
 
 
+def test_shifts_of_another_number_of_rows_are_refused(run):
+    frames = np.ones((2, 4, 5), dtype="float32")
+    with pytest.raises(ValueError, match=r"^shift must .* shape \(2, 4\); got \(2, 3\)"):
+        run(lambda f: shift_rows(f, like(f, np.zeros((2, 3), "float32"))), frames, random=False)
+
+
 def test_large_stacks_are_shifted_like_single_rows():
     frames = np.random.default_rng(0).random((5, 300, 256), dtype="float32")  # some blocks
     shift = np.random.default_rng(1).normal(0, 3, (5, 300)).astype("float32")

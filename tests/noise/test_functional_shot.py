@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from stemkit.noise.functional import shot_noise
@@ -106,6 +107,34 @@ def test_impossible_doses_are_refused_with_a_way_out(run, dose):
 def test_impossible_pixel_sizes_are_refused(run, pixel_size):
     with pytest.raises(ValueError, match="pixel_size must be a finite number of angstrom"):
         run(shot_noise, np.ones((2, 2), dtype="float32"), 1.0, pixel_size=pixel_size)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_with_a_way_out(run, bad):
+    frames = np.array([[1.0, bad]], dtype="float32")
+    with pytest.raises(ValueError, match=r"^reference='mean' needs .* replace NaN and inf"):
+        run(shot_noise, frames, 1.0)
+    with pytest.raises(ValueError, match=r"would hold (nan|inf) electrons.*Replace NaN and inf"):
+        run(shot_noise, frames, 1.0, reference=1.0)
+
+
+def test_doses_beyond_counting_are_refused(run):
+    with pytest.raises(ValueError, match=r"would hold 1e\+30 electrons.*check dose"):
+        run(shot_noise, np.ones((2, 2), dtype="float32"), 1e30)
+
+
+@pytest.mark.parametrize(
+    "reference", [[[[1.0]], [[-1.0]]], [[[0.0]]], [[[np.nan]]], [1.0, 2.0], [[1.0], [2.0]]]
+)
+def test_impossible_references_are_refused(run, reference):
+    def with_reference(frames, *, generator):
+        values = np.array(reference, dtype="float32")
+        if isinstance(frames, torch.Tensor):
+            values = torch.from_numpy(values)
+        return shot_noise(frames, 4.0, reference=values, generator=generator)
+
+    with pytest.raises(ValueError, match=r"^reference must be 'mean', or a finite signal above 0"):
+        run(with_reference, np.ones((2, 2, 2), dtype="float32"))
 
 
 def test_negative_signals_are_refused_with_a_way_out(run):

@@ -90,6 +90,9 @@ def test_negative_signals_are_refused_with_a_way_out(name):
     simulator = next(s for s in SIMULATORS if type(s).__name__ == name)
     with pytest.raises(ValueError, match=r"signal of -3 .* dark level.*clip them at 0"):
         clone(simulator).fit(np.full((1, 4, 4), -3.0))
+    fitted = clone(simulator).fit(np.ones((1, 4, 4)))
+    with pytest.raises(ValueError, match=r"signal of -3 .* dark level"):
+        fitted.transform(np.full((1, 4, 4), -3.0))
 
 
 @pytest.mark.parametrize(

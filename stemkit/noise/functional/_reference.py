@@ -12,18 +12,29 @@ Reference: TypeAlias = "Literal['mean'] | float | Frames"
 
 
 def reference_signal(frames: Frames, reference: Reference) -> Any:
-    """Return a number or an array of shape (..., 1, 1), nowhere 0."""
+    """Return a number or an array of shape (..., 1, 1), everywhere finite and above 0."""
     if isinstance(reference, str) and reference == "mean":
         mean = frames.mean(axis=(-2, -1), keepdims=True)
+        if not _is_signal(mean + (mean == 0)):
+            raise ValueError(
+                "reference='mean' needs frames whose mean is finite and not below 0; replace NaN "
+                "and inf, subtract the dark level, or pass the signal as a number."
+            )
         # An empty frame collects nothing, whatever the scale.
         return mean + (mean == 0)
     if isinstance(reference, (int, float)):
         fits = 0 < reference < math.inf
     else:
-        fits = hasattr(reference, "ndim")
+        # One of shape (n,) would go to the columns, not to the frames.
+        fits = hasattr(reference, "ndim") and set(reference.shape[-2:]) <= {1}
+        fits = fits and _is_signal(reference)
     if fits:
         return reference
     raise ValueError(
-        f"reference must be 'mean', or a finite signal above 0 in the frames' units; "
-        f"got {reference!r}."
+        f"reference must be 'mean', or a finite signal above 0 in the frames' units, one number or "
+        f"an array of shape (..., 1, 1); got {reference!r}."
     )
+
+
+def _is_signal(values: Frames) -> bool:
+    return bool(((values > 0) & (values < math.inf)).all())

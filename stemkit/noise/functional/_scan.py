@@ -108,6 +108,11 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
     [5.75, 6.75, 7.75]
     """
     frames = as_frames(frames)
+    if tuple(shift.shape) != tuple(frames.shape[:-1]):
+        raise ValueError(
+            f"shift must hold a number for each row, so have shape {tuple(frames.shape[:-1])}; "
+            f"got {tuple(shift.shape)}."
+        )
     xp = namespace(frames)
     width = frames.shape[-1]
     source = frames.reshape(-1, width)

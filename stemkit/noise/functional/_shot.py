@@ -58,8 +58,8 @@ def shot_noise(
     [0.0, 7.0, 14.0, 21.0]
     """
     frames = as_frames(frames)
-    scale = electrons_per_pixel(dose, pixel_size) / reference_signal(frames, reference)
     check_no_negative_frames(frames)
+    scale = electrons_per_pixel(dose, pixel_size) / reference_signal(frames, reference)
     counts = poisson(frames * scale, generator)
     counts /= scale
     return counts
