@@ -26,8 +26,7 @@ def reference_signal(frames: Frames, reference: Reference) -> Any:
         fits = 0 < reference < math.inf
     else:
         # One of shape (n,) would go to the columns, not to the frames.
-        fits = hasattr(reference, "ndim") and set(reference.shape[-2:]) <= {1}
-        fits = fits and _is_signal(reference)
+        fits = set(getattr(reference, "shape", (None,))[-2:]) <= {1} and _is_signal(reference)
     if fits:
         return reference
     raise ValueError(
