@@ -11,7 +11,13 @@ from scipy.stats.qmc import PoissonDisk
 from stemkit._random import sample_generator
 from stemkit.datasets import make_nucleation
 from stemkit.datasets._nucleation import render
-from stemkit.datasets._nucleation_law import NucleationLaw, _draw_frames, draw_specimens
+from stemkit.datasets._nucleation_law import (
+    NucleationLaw,
+    Vacuum,
+    _draw_frames,
+    draw_specimens,
+)
+from stemkit.datasets._perlin import hash_tables, perlin_noise
 from stemkit.metrics import atom_iou, psnr, ssim
 
 SHAPE = (48, 64)
@@ -154,6 +160,14 @@ def test_noise_is_that_of_the_camera():
     np.testing.assert_array_equal(quiet.noisy, quiet.clean)
 
 
+def test_fractions_are_cut_off_as_a_file_of_8_bits_does():
+    raw, whole = (
+        make_nucleation(2, SHAPE, background=(5, 250), whole_numbers=which, random_state=1).noisy
+        for which in (False, True)
+    )
+    np.testing.assert_array_equal(whole, np.floor(raw.clip(0, 255)))
+
+
 def test_a_gaussian_filter_does_as_badly_as_in_the_paper():
     data = make_nucleation(24, random_state=0)
     filtered = gaussian_filter(data.noisy, (0, 1.5, 1.5))
@@ -161,6 +175,27 @@ def test_a_gaussian_filter_does_as_badly_as_in_the_paper():
     assert psnr(data.target, filtered) == pytest.approx(8.18, abs=0.28)
     assert ssim(data.target, filtered) == pytest.approx(0.0225, abs=0.0035)
     assert atom_iou(data.target, filtered) == pytest.approx(0.081, abs=0.056)
+
+
+@pytest.mark.parametrize(
+    "options, larger", [({"mask_octaves": 3}, 1.7), ({"mask_persistence": 0.7}, 3.0)]
+)
+def test_the_mask_is_perlin_noise_of_its_parameters(options, larger):
+    rng = np.random.default_rng(0)
+    tables, origin = hash_tables(1, LIKE, rng), np.zeros(1, dtype=np.float32)
+    y, x = rng.uniform(0, 300, (2, 500)).astype(np.float32)
+    frame = np.zeros(500, dtype=int)
+    scale = {"mask_scale": 60.0, "mask_lacunarity": 1.9, **options}
+    vacuum = Vacuum(NucleationLaw(**scale), tables, origin, origin)
+    names = {name.removeprefix("mask_"): value for name, value in scale.items()}
+    del names["scale"]
+    expected = perlin_noise(y / 60, x / 60, tables, **names) >= 0
+    np.testing.assert_array_equal(vacuum.is_material(frame, y, x), expected)
+    # The same landscape, so many times as large.
+    wide = Vacuum(
+        NucleationLaw(**scale | {"mask_scale": 60 * larger}), tables, origin, origin
+    ).is_material(frame, y * np.float32(larger), x * np.float32(larger))
+    assert (wide == expected).mean() > 0.98
 
 
 def test_positions_can_be_scipys():

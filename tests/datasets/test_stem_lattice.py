@@ -121,6 +121,33 @@ def test_crystals_fill_the_frame(monkeypatch):
         assert gap.max() <= distance / np.sqrt(2) + 1e-6
 
 
+def test_columns_are_as_bright_as_their_atomic_numbers_say(monkeypatch):
+    monkeypatch.setattr(_stem_lattice, "_CRYSTALS", (("SrTiO3", (0, 0, 1)),))
+    columns = _stem_lattice._crystal((60, 40), 0.02, 5.0, np.random.default_rng(0))
+    expected = np.array([8**1.7, 22**1.7 + 8**1.7, 38**1.7]) / 38**1.7
+    np.testing.assert_allclose(np.unique(columns.weight.round(6)), expected, atol=1e-6)
+
+
+def test_crystals_of_sfin_have_vacancies_and_displaced_columns(monkeypatch):
+    monkeypatch.setattr(_stem_lattice, "_CRYSTALS", (("Al", (0, 0, 1)),))
+    missing, displacement = [], []
+    for seed in range(150):
+        rng, same = np.random.default_rng(seed), np.random.default_rng(seed)
+        columns = _stem_lattice._arrange("sfin", (150, 150), 0.02, 5.0, rng)
+        same.random()  # whether it is a crystal
+        perfect = _stem_lattice._crystal((150, 150), 0.02, 5.0, same)
+        if columns.material == "random":
+            continue
+        missing.append(1 - len(columns.points) / len(perfect.points))
+        _, site = cKDTree(perfect.points).query(columns.points)
+        displacement.append((columns.points - perfect.points[site]).std() / perfect.spacing)
+    # Each crystal draws its own share, evenly up to a tenth, and displacement, up to a twentieth.
+    assert len(missing) > 40
+    for values, most in ((missing, 0.1), (displacement, 0.05)):
+        assert np.mean(values) == pytest.approx(most / 2, abs=5 * most / np.sqrt(12 * len(values)))
+        assert max(values) < 1.4 * most
+
+
 def test_columns_are_as_wide_as_the_probe():
     data = make_stem_lattice(60, (32, 32), random_state=0)
     pixel_nm = data.parameters.pixel_size[data.positions.frame].to_numpy()
@@ -137,7 +164,7 @@ def test_ordered_columns_are_as_far_apart_as_said():
             assert distance[:, 1].min() == pytest.approx(data.parameters.spacing[index], rel=1e-6)
 
 
-def test_sfin_is_half_random_and_has_vacancies():
+def test_sfin_is_half_random_atoms_that_keep_their_distance():
     data = make_stem_lattice(200, (8, 8), style="sfin", random_state=0)
     n_random = (data.parameters.material == "random").sum()
     assert abs(n_random - 100) < 5 * np.sqrt(50)

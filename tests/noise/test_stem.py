@@ -1,5 +1,6 @@
 import pickle
 import tracemalloc
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from stemkit.noise import (
     ShotNoise,
     SlowBackground,
     STEMNoise,
+    functional,
 )
 
 RANDOM = [LineGain, RowJitter, STEMNoise, ShotNoise, SlowBackground]
@@ -169,6 +171,23 @@ def test_with_one_part_left_it_is_that_part(part, parameters):
         part.set_params(random_state=3)
     alone = STEMNoise(**(OFF | parameters), random_state=3).fit_transform(X)
     np.testing.assert_array_equal(alone, part.fit_transform(X).clip(min=0))
+
+
+def test_a_part_has_one_default_wherever_it_is_found():
+    whole = signature(functional.stem_noise).parameters
+    assert {name: p.default for name, p in whole.items() if name in STEMNoise().get_params()} == {
+        name: value for name, value in STEMNoise().get_params().items() if name != "random_state"
+    }
+    for part, function in (
+        (Afterglow(), functional.afterglow),
+        (Flyback(), functional.flyback),
+        (RowJitter(), functional.row_jitter),
+        (SlowBackground(), functional.slow_background),
+        (ShotNoise(), functional.shot_noise),
+    ):
+        for name, parameter in signature(function).parameters.items():
+            if name in part.get_params() and parameter.default is not parameter.empty:
+                assert part.get_params()[name] == parameter.default, (part, name)
 
 
 class Scale(TransformerMixin, BaseEstimator):

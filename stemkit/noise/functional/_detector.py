@@ -10,7 +10,7 @@ from ._recursion import accumulate
 from ._reference import Reference, reference_signal
 
 
-def afterglow(frames: Frames, share: float, decay: float = 2.0) -> Frames:
+def afterglow(frames: Frames, share: float, decay: float = 1.0) -> Frames:
     r"""Let part of each pixel's light come late, and so reach the pixels to its right.
 
     A scintillator gives a share a of its light slowly. What is recorded at pixel j is
@@ -23,7 +23,7 @@ def afterglow(frames: Frames, share: float, decay: float = 2.0) -> Frames:
         Frames whose rows are the fast axis.
     share : float
         Share a of the light that comes late, 0 to 1; 0 for no afterglow.
-    decay : float, default=2.0
+    decay : float, default=1.0
         Pixels after which 1/e of the late light is still to come: the scintillator's decay time
         over the dwell time.
 

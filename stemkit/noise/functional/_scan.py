@@ -30,7 +30,7 @@ _SETTLED = 1e-3  # px; nearer than this to where it should be, the probe has arr
 def row_jitter(
     frames: Frames,
     sigma: float,
-    correlation: float = 0.0,
+    correlation: float = 4.0,
     *,
     generator: Generator | None = None,
 ) -> Frames:
@@ -45,7 +45,7 @@ def row_jitter(
         Frames whose rows are the fast axis.
     sigma : float
         Standard deviation of the displacement, in px; 0 for none.
-    correlation : float, default=0.0
+    correlation : float, default=4.0
         Distance L, in rows, over which displacements resemble each other; 0 if they don't.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of the displacements, of the frames' library and device; a fresh one by default.
