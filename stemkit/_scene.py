@@ -94,10 +94,10 @@ def render_columns(
         for start in range(0, len(members), _CHUNK):
             chunk = members[start : start + _CHUNK]
             columns = points[chunk], scene.amplitude[chunk], scene.sigma[chunk], r
-            if row_shift is None:
-                frame += _draw_separable(shape, *columns)
-            else:
+            if shift.any():
                 frame += _draw_jittered(shape, *columns, shift)
+            else:
+                frame += _draw_separable(shape, *columns)
     return frame.astype(np.float32)
 
 
