@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stemkit.engine import put_weights, read_checkpoint
-from stemkit.networks import SCGN, SFIN, UNet
+from stemkit.networks import SCGN, SFIN, UNet, _frame
 from stemkit.networks._frame import rename_released
 from stemkit.networks.scgn import LAYOUTS
 
@@ -129,3 +129,21 @@ def test_half_precision_stays_near(make):
 def test_bad_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [MAKERS["released"], MAKERS["sfin"]], ids=["released", "sfin"])
+def test_blocks_that_are_run_twice_learn_the_same(make, monkeypatch):
+    found = []
+    for room in (2**40, 0):
+        monkeypatch.setattr(_frame, "_room", lambda device, room=room: room)
+        network = seeded(make).train()
+        runs = []
+        network.blocks[0].register_forward_pre_hook(lambda *_, runs=runs: runs.append(1))
+        network(frames(2, 1, 16, 16)).square().mean().backward()
+        gradients = {f"grad of {n}": p.grad for n, p in network.named_parameters()}
+        found.append(({**gradients, **network.state_dict()}, len(runs)))
+        network.eval()(frames(1, 1, 16, 16))
+    (kept, once), (afresh, twice) = found
+    assert (once, twice) == (1, 2)
+    for name, value in kept.items():
+        torch.testing.assert_close(afresh[name], value, msg=name)
