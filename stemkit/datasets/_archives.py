@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 # Png files hardly shrink when they are packed: what grows far beyond this is no set of images.
@@ -18,6 +18,15 @@ _MOST_GROWTH = 50
 _MOST_BYTES_ANYWAY = 2**30
 _MOST_MEMBERS = 2_000_000
 _BLOCK = 2**20
+# Headers of a tar that go on, as with a long name, and are read into memory as a whole.
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_MOST_HEADER = 2**20
 
 # What the standard library's readers raise for archives that are cut short or damaged.
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
@@ -124,6 +133,13 @@ class _StrictTarInfo(tarfile.TarInfo):
     """Takes for the end of an archive only what marks it, and no damaged or missing header."""
 
     @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictTarInfo:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _LONG_HEADERS and info.size > _MOST_HEADER:
+            raise tarfile.ReadError(f"a header of {info.size} bytes")
+        return info
+
+    @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> _StrictTarInfo:
         try:
             return super().fromtarfile(archive)
@@ -135,14 +151,12 @@ class _StrictTarInfo(tarfile.TarInfo):
 
 def _target(folder: Path, member: _Member, archive: Path) -> Path:
     """Where a member goes to; an error if that is out of the folder on any system."""
-    windows, posix = PureWindowsPath(member.name), PurePosixPath(member.name)
+    path = PurePosixPath(member.name)
     leads_out = (
-        posix.is_absolute()
-        or windows.drive
-        or windows.root
-        or ".." in windows.parts
-        or "\\" in member.name
-        or "\0" in member.name
+        path.is_absolute()
+        # Drives, streams and other separators of Windows, which also drops final dots and spaces.
+        or any(sign in member.name for sign in ":\\\0")
+        or any(not part.strip(" .") for part in path.parts)
     )
     if leads_out or not (member.is_folder or member.is_file):
         why = "leads out of its folder" if leads_out else "is neither a file nor a folder"
@@ -150,7 +164,7 @@ def _target(folder: Path, member: _Member, archive: Path) -> Path:
             f"{archive} holds {member.name!r}, which {why}. Don't trust it; fetch the set from "
             "where its authors point to."
         )
-    return folder.joinpath(*posix.parts)
+    return folder.joinpath(*path.parts)
 
 
 def _write(member: _Member, target: Path) -> None:

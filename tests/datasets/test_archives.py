@@ -104,7 +104,10 @@ def test_a_damaged_archive_is_refused_or_whole(kind, tmp_path, folder):
     assert sorted(p.name for p in folder.parent.iterdir()) == ["target"]
 
 
-BAD_NAMES = ["../evil", "set/../../evil", "/evil", "C:/evil", "C:evil", "..\\evil", "\\\\host\\x"]
+BAD_NAMES = [
+    *("../evil", "set/../../evil", "/evil", "C:/evil", "C:evil", "..\\evil", "\\\\host\\x"),
+    *("//host/evil", "set/.. /evil", ".../evil", "set/0.png:evil"),
+]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -164,6 +167,30 @@ def test_a_bomb_is_refused_before_it_bursts(kind, tmp_path, folder, monkeypatch)
     with pytest.raises(ValueError, match="would unpack to more than 0 MiB"):
         unpack(archive, folder)
     assert sum(len(c) for c in content(folder).values()) < 10_000
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_fills_the_memory_is_refused_before_it_is_read(kind, tmp_path, folder):
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 2**32
+    first = tarfile.TarInfo("0.png").tobuf()
+    (tmp_path / "archive").write_bytes(first + info.tobuf() + bytes(2**20))
+    with pytest.raises(ValueError, match="a header of 4294967296 bytes"):
+        unpack(tmp_path / "archive", folder)
+
+
+def test_long_names_are_no_attack(tmp_path, folder):
+    files = {f"{'a' * 150}/{'b' * 150}.png": b"x"}
+    for format in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        target = folder / str(format)
+        target.mkdir()
+        with tarfile.open(tmp_path / "archive", "w", format=format) as archive:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        unpack(tmp_path / "archive", target)
+        assert content(target) == files
 
 
 def test_a_zip_that_lies_about_a_size_is_refused(tmp_path, folder):
