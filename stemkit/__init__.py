@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     )
     from stemkit.denoise import PINNEDDenoiser, SCGNDenoiser
     from stemkit.drift import DriftDecayModel
+    from stemkit.localize import AtomLocator
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AtomLocator",
     "DriftDecayModel",
     "PINNEDDenoiser",
     "SCGNDenoiser",
@@ -38,6 +40,7 @@ __all__ = [
     "engine",
     "inspection",
     "io",
+    "localize",
     "losses",
     "metrics",
     "networks",
@@ -45,7 +48,12 @@ __all__ = [
 ]
 
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
-_DEFINED_IN = {"DriftDecayModel": "drift", "PINNEDDenoiser": "denoise", "SCGNDenoiser": "denoise"}
+_DEFINED_IN = {
+    "AtomLocator": "localize",
+    "DriftDecayModel": "drift",
+    "PINNEDDenoiser": "denoise",
+    "SCGNDenoiser": "denoise",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,286 @@
+"""AtomLocator: a table of atoms from a stack of frames."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_stack
+from ..metrics import atom_score
+from ._fit import fit_atoms
+from ._peaks import atom_response, find_peaks, guess_sigma, response_noise, white_noise
+from ._windows import Atoms, Float64Array
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+# What stands out of the noise by so many standard deviations is an atom: white noise reaches it a
+# few times in a frame of 256 x 256 px.
+_SIGNIFICANCE = 4.0
+# An atom whose amplitude is less certain than this is none.
+_MIN_CERTAINTY = 2.0
+# Nor is one that is fainter than this share of the others' median: without noise, the least misfit
+# would be an atom.
+_FAINTEST = 0.05
+# What is at least this share of the brightest is looked at first.
+_RELATIVE = 0.4
+# Fits of a frame, each with what the one before left unexplained.
+_ROUNDS = 3
+# Nearer than this to an atom, in units of its sigma, what is left over is misfit and no new atom.
+_NEW = 1.2
+# Frames that the size is learned from, taken evenly from the stack.
+_MAX_FRAMES = 4
+_DEFAULT_SIGMA = 1.5
+
+COLUMNS = [
+    "frame",
+    "y",
+    "x",
+    "amplitude",
+    "sigma",
+    "background",
+    "y_err",
+    "x_err",
+    "amplitude_err",
+    "sigma_err",
+    "background_err",
+]
+
+
+class AtomLocator(BaseEstimator):
+    """Find bright atoms, and fit each with a Gaussian on a local background.
+
+    Maxima of a Laplacian of Gaussian are the candidates. Then all are fitted by least squares
+    weighted with the noise that the frame shows, overlapping neighbours together; what is left over
+    is searched for atoms that a brighter neighbour hid, and all are fitted again.
+
+    Parameters
+    ----------
+    sigma : float, optional
+        Expected standard deviation of an atom, in px. By default ``fit`` learns it.
+    threshold : float, optional
+        Smallest amplitude of an atom, in the frames' unit. By default ``fit`` learns it: 4 times
+        the standard deviation that noise gives the amplitude of an atom of this size, but no
+        less than 5 % of the atoms' median amplitude.
+    n_jobs : int, optional
+        Frames that are worked on at a time, as for joblib: None is 1, -1 all cores.
+
+    Attributes
+    ----------
+    sigma_ : float
+        Expected standard deviation of an atom, in px.
+    threshold_ : float
+        Smallest amplitude of an atom.
+    frame_shape_ : tuple of int
+        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+    n_features_in_ : int
+        W, where ``fit`` has seen a stack (n_lines, W) of one-line frames.
+
+    Notes
+    -----
+    Errors are those of the fit: the noise is taken for independent between pixels, with a variance
+    that grows linearly with the signal and is measured on what the fit leaves. An atom's sigma is
+    believed to lie near ``sigma_``, to 15 % of it, as far as the frame does not tell better. Atoms
+    that are not Gaussian, or nearer to each other than about 2.5 sigma, are fitted less well than
+    the errors say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.localize import AtomLocator
+    >>> y, x = np.indices((32, 32))
+    >>> frame = 50 + 200 * np.exp(-((y - 10.3) ** 2 + (x - 20.6) ** 2) / (2 * 1.5**2))
+    >>> frame += np.random.default_rng(0).normal(0, 5, frame.shape)
+    >>> atoms = AtomLocator().fit([frame]).predict([frame])
+    >>> atoms[["y", "x", "amplitude"]].round(1).to_numpy().tolist()
+    [[10.3, 20.6, 200.7]]
+    """
+
+    def __init__(
+        self,
+        *,
+        sigma: float | None = None,
+        threshold: float | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.sigma = sigma
+        self.threshold = threshold
+        self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Learn from frames how large atoms are, and how bright one must be to be told from noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W)
+            Frames with bright atoms. 2-D is a stack of one-line frames.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        AtomLocator
+            The locator itself.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers, or a parameter is not positive.
+        """
+        for name in ("sigma", "threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < np.inf:
+                raise ValueError(f"{name} must be positive and finite, or None; got {value!r}.")
+        frames, _ = check_stack(X, self, reset=True)
+        chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
+        self._learn(frames[chosen])
+        return self
+
+    def _learn(self, frames: NDArray[np.float32]) -> None:
+        guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE) or _DEFAULT_SIGMA
+        self.sigma_ = float(self.sigma or guess)
+        # Crowded atoms look smaller than they are, until they are fitted. But a film's grains can
+        # draw the fits away.
+        for _ in range(1 if self.sigma is not None else 3):
+            least = _SIGNIFICANCE * _noise_amplitude(frames, self.sigma_)
+            atoms = [_sketch(frame, self.sigma_, least) for frame in frames]
+            sigma = np.concatenate([a.sigma for a in atoms])
+            if len(sigma) == 0:
+                break
+            least = max(least, _FAINTEST * np.median(np.concatenate([a.amplitude for a in atoms])))
+            if self.sigma is None:
+                self.sigma_ = float(np.median(sigma).clip(0.75 * guess, 1.33 * guess))
+        self.threshold_ = float(self.threshold or least)
+
+    def predict(self, X: ArrayLike) -> pd.DataFrame:
+        """Find the atoms of each frame.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W)
+            Frames.
+
+        Returns
+        -------
+        DataFrame
+            One row an atom, in the order of frames: ``frame``, counted from 0; ``y`` and ``x`` in
+            px; ``amplitude`` and ``background`` in the frames' unit; ``sigma`` in px; and the
+            standard errors ``y_err``, ``x_err``, ``amplitude_err``, ``sigma_err`` and
+            ``background_err``. It has no rows where no atom was found.
+        """
+        check_is_fitted(self)
+        frames, _ = check_stack(X, self, reset=False)
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(_locate)(frame, self.sigma_, self.threshold_) for frame in frames
+        )
+        tables = [pd.DataFrame({"frame": i, **asdict(atoms)}) for i, atoms in enumerate(found)]
+        return pd.concat(tables, ignore_index=True)[COLUMNS].astype({"frame": np.int64})
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: pd.DataFrame | ArrayLike,
+        sample_weight: None = None,
+        *,
+        tolerance: float = 2.0,
+    ) -> float:
+        """Return the F1 score of the atoms that are found.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W)
+            Frames.
+        y : DataFrame, or array-like of shape (n_atoms, 2)
+            True positions: columns ``frame``, ``y`` and ``x``; or (y, x), all of one frame.
+        sample_weight : None
+            Not used.
+        tolerance : float, default=2.0
+            Largest distance of a match, in px.
+
+        Returns
+        -------
+        float
+            See :func:`stemkit.metrics.atom_score`.
+        """
+        found = self.predict(X)
+        if not (isinstance(y, pd.DataFrame) and "frame" in y.columns):
+            n_frames = np.shape(X)[0]
+            if n_frames != 1:
+                raise ValueError(
+                    f"X holds {n_frames} frames, but y does not say which each position is of; "
+                    f"pass a DataFrame with columns frame, y and x."
+                )
+            found = found.drop(columns="frame")
+        return float(atom_score(y, found, tolerance=tolerance).f1)
+
+
+def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:
+    """Return the standard deviation that white noise gives the amplitude of an atom."""
+    noise = np.median([white_noise(frame) for frame in frames.astype(float)])
+    return float(noise) * response_noise(sigma)
+
+
+def _center(frame: NDArray[np.float32]) -> tuple[Float64Array, float]:
+    """Return the frame with values near 0, so that squares of large offsets eat no digits."""
+    offset = float(np.median(frame))
+    return frame.astype(float) - offset, offset
+
+
+def _sketch(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
+    """Fit the brightest atoms of a frame, roughly."""
+    pixels, _ = _center(frame)
+    response = atom_response(pixels, sigma)
+    peaks = find_peaks(response, max(threshold, _RELATIVE * np.quantile(response, 0.999)))
+    start = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
+    atoms, _ = fit_atoms(pixels, start, sigma, rough=True)
+    return atoms.take(_trusted(atoms, pixels.shape, threshold))
+
+
+def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
+    """Find and fit the atoms of one frame."""
+    pixels, offset = _center(frame)
+    unexplained, least = pixels, np.full(pixels.shape, threshold)
+    atoms = Atoms.at(np.empty((0, 2)), np.empty(0), sigma)
+    for _ in range(_ROUNDS):
+        response = atom_response(unexplained, sigma)
+        peaks = find_peaks(response, least.min())
+        peaks = peaks[response[tuple(peaks.T)] > least[tuple(peaks.T)]]
+        if len(atoms):
+            known = np.stack([atoms.y, atoms.x], axis=1)
+            peaks = peaks[KDTree(known).query(peaks)[0] > _NEW * sigma]
+        if len(peaks) == 0:
+            break
+        seen = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
+        atoms, variance = fit_atoms(pixels, atoms.join(seen), sigma)
+        atoms = atoms.take(_trusted(atoms, pixels.shape, threshold))
+        unexplained = pixels - atoms.draw(pixels.shape)
+        # Of what is left only the brightest: around an atom that was missed, its neighbours'
+        # misfit looks like more. And where the signal is bright there is more noise.
+        noise = np.sqrt(ndimage.gaussian_filter(variance, sigma)) * response_noise(sigma)
+        brightest = atom_response(unexplained, sigma).max()
+        least = np.maximum(max(threshold, _RELATIVE * brightest), _SIGNIFICANCE * noise)
+    atoms.background += offset
+    return atoms
+
+
+def _trusted(atoms: Atoms, shape: tuple[int, ...], threshold: float) -> NDArray[np.bool_]:
+    height, width = shape
+    inside = (np.abs(atoms.y - (height - 1) / 2) <= height / 2) & (
+        np.abs(atoms.x - (width - 1) / 2) <= width / 2
+    )
+    certain = atoms.amplitude >= _MIN_CERTAINTY * atoms.amplitude_err
+    return inside & certain & (atoms.amplitude >= threshold)

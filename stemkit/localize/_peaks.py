@@ -1,0 +1,100 @@
+"""Where atoms may be: maxima of a filtered frame; and how large and how noisy they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
+from skimage.feature import peak_local_max
+
+Float64Array = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+# The filter's sigma in units of the atoms': a little sharper than what sees a lone atom best, since
+# neighbours at 2.7 sigma would otherwise run into one.
+_FILTER = 0.9
+_PRECISION = 1e-6
+# Between these an atom's sigma is looked for, in px; nor is it more than an eighth of the frame.
+_SIGMA_MIN, _SIGMA_MAX, _N_SIGMAS = 0.8, 10.0, 14
+
+
+def atom_response(frame: Float64Array, sigma: float) -> Float64Array:
+    """Return for each pixel the amplitude of an atom that would lie there alone.
+
+    It is the negative Laplacian of Gaussian, so that the background and its slope do not count.
+    """
+    width = _FILTER * sigma
+    at_center = 2 * sigma**2 / (sigma**2 + width**2) ** 2
+    return -ndimage.gaussian_laplace(frame, width, mode="nearest") / at_center
+
+
+def find_peaks(response: Float64Array, threshold: float) -> IntArray:
+    """Return the pixels (n, 2) of the maxima above a threshold, from top left to bottom right."""
+    peaks = peak_local_max(response, min_distance=1, threshold_abs=threshold, exclude_border=False)
+    # By place and not by height, so that equal heights come in no order of chance.
+    return peaks[np.lexsort(peaks.T[::-1])]
+
+
+def response_noise(sigma: float) -> float:
+    """Return the standard deviation of the response where that of a frame's white noise is 1."""
+    radius = int(np.ceil(4 * _FILTER * sigma)) + 1
+    impulse = np.zeros((2 * radius + 1, 2 * radius + 1))
+    impulse[radius, radius] = 1.0
+    return float(np.sqrt((atom_response(impulse, sigma) ** 2).sum()))
+
+
+def white_noise(frame: Float64Array) -> float:
+    """Return the standard deviation of the finest detail, in which there is little of atoms."""
+    kernel = np.array([1.0, -2.0, 1.0])
+    detail = ndimage.convolve1d(frame, kernel, axis=1)
+    scale = np.sqrt(6.0)
+    if len(frame) > 1:
+        detail, scale = ndimage.convolve1d(detail, kernel, axis=0), 6.0
+    # 0.6745 standard deviations of a normal law is its median distance from 0. Single precision has
+    # some noise at least.
+    least = _PRECISION * float(np.abs(frame).max())
+    return max(float(np.median(np.abs(detail)) / 0.6745 / scale), least)
+
+
+def guess_sigma(frames: NDArray[np.float32], significance: float) -> float | None:
+    """Return how large atoms are, by the scale at which most of what is no noise stands out.
+
+    A Gaussian's scale-normalised Laplacian is largest where the filter is as wide as the Gaussian.
+    None where nothing stands out.
+    """
+    largest = max(min(_SIGMA_MAX, max(frames.shape[1:]) / 8), 1.01 * _SIGMA_MIN)
+    sigmas = np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
+    scales, heights, places = [], [], []
+    for index, frame in enumerate(frames.astype(float)):
+        # Near 0, since the filter, cut off somewhere, does not quite forget a large offset.
+        frame = frame - np.median(frame)
+        noise = white_noise(frame)
+        cube = np.stack([-(s**2) * ndimage.gaussian_laplace(frame, s) for s in sigmas])
+        peaks = peak_local_max(cube, min_distance=1, exclude_border=False)
+        scale, height = sigmas[peaks[:, 0]], cube[tuple(peaks.T)]
+        # White noise of 1 leaves a Laplacian scaled so with this standard deviation.
+        level = noise / (scale * np.sqrt(2 * np.pi))
+        # What is largest at the end of the scale may be larger still: a step, or the film's own.
+        inner = (peaks[:, 0] > 0) & (peaks[:, 0] < len(sigmas) - 1)
+        clear = inner & (height > significance * level)
+        if clear.any():
+            # Without noise all is significant, and most of it faint.
+            clear &= height > 0.02 * height[clear].max()
+        scales.append(scale[clear])
+        heights.append(height[clear])
+        # Frames are laid far apart, as if they were one.
+        places.append(peaks[clear, 1:] + [index * 10 * (frame.shape[0] + _SIGMA_MAX), 0])
+    scale, height = np.concatenate(scales), np.concatenate(heights)
+    if len(scale) == 0:
+        return None
+    # Where smaller ones stand within a large blob, and not much fainter, it is their cluster.
+    place = np.concatenate(places)
+    within = KDTree(place).query_ball_point(place, np.sqrt(2) * scale)
+    alone = [
+        not np.any((scale[others] < 0.7 * scale[i]) & (height[others] > 0.6 * height[i]))
+        for i, others in enumerate(within)
+    ]
+    # The clearest are atoms, rather than grains of the film that they lie on.
+    clearness = height * scale * alone
+    return float(np.median(scale[clearness > 0.5 * np.quantile(clearness, 0.95)]))
