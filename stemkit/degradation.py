@@ -118,6 +118,13 @@ def _value_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) 
     return lambda y, x: ((raw(y, x) - low) / span).clip(0, 1)
 
 
+def row_shifts(n_rows: int, row_jitter: float, rng: np.random.Generator) -> Coordinates | None:
+    """Draw how far to the right each row is recorded, in px; None where rows do not jitter."""
+    if not 0 <= row_jitter < np.inf:
+        raise ValueError(f"row_jitter must be at least 0 px and finite; got {row_jitter}.")
+    return rng.normal(0, row_jitter, n_rows) if row_jitter else None
+
+
 def degrade(
     scene: Scene,
     shape: tuple[int, int],

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from .._motion import Motion
 from .._random import RandomState, check_generator
 from .._scene import Scene, frame_coordinates, render_columns, render_film
-from ..degradation import DamagePattern, damage_pattern, record
+from ..degradation import DamagePattern, damage_pattern, record, row_shifts
 from ._projection import HAADF_EXPONENT, cells_over, project
 from ._structures import named_structure
 
@@ -92,7 +92,7 @@ def make_llzo_series(
     Raises
     ------
     ValueError
-        If there are fewer than two frames, or a length is not positive.
+        If there are fewer than two frames, a length is not positive, or a dose or jitter negative.
 
     References
     ----------
@@ -111,6 +111,8 @@ def make_llzo_series(
     for name, length in (("pixel_size", pixel_size), ("probe_size", probe_size)):
         if not length > 0:
             raise ValueError(f"{name} must be above 0 nm; got {length}.")
+    if not 0 <= frame_dose < np.inf:
+        raise ValueError(f"frame_dose must be at least 0 and finite; got {frame_dose}.")
     rng = check_generator(random_state)
     structure = named_structure("LLZO")
     motions = _motions(n_frames, shape, max_drift, max_rotation, max_shear, rng)
@@ -134,7 +136,7 @@ def make_llzo_series(
         return signal.astype(np.float32)
 
     frames = [
-        record(draw(i, rng.normal(0, row_jitter, shape[0])), dose=dose, random_state=rng)
+        record(draw(i, row_shifts(shape[0], row_jitter, rng)), dose=dose, random_state=rng)
         for i in range(n_frames)
     ]
     at_first_frame = critical_dose(*frame_coordinates(shape))

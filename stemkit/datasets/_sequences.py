@@ -11,7 +11,15 @@ from sklearn.utils import Bunch
 from .._motion import Motion
 from .._random import RandomState, check_generator, check_seed, sample_generator
 from .._scene import Scene, frame_coordinates
-from ..degradation import DamagePattern, Kind, damage_pattern, decay_map, degrade, record
+from ..degradation import (
+    DamagePattern,
+    Kind,
+    damage_pattern,
+    decay_map,
+    degrade,
+    record,
+    row_shifts,
+)
 from ._lattices import Content, make_scene
 
 
@@ -54,7 +62,8 @@ def make_damage_sequence(
     Returns
     -------
     Bunch
-        ``frames`` and ``clean`` (n_frames, H, W), ``decay`` (n_frames, H, W), ``pattern``
+        ``frames`` and ``clean`` (n_frames, H, W), the latter without noise; ``decay``
+        (n_frames, H, W) of the specimen, wherever its rows were recorded; ``pattern``
         (n_frames, H, W): unit damage, so that ``decay = 1 - strength * pattern``; ``strength``
         (n_frames,) and ``scene``.
 
@@ -80,15 +89,10 @@ def make_damage_sequence(
         pattern = fixed or damage_pattern(
             "gaussian", shape, cell=(0.12 + 0.12 * value) * min(shape)
         )
-        signal, left = degrade(
-            scene,
-            shape,
-            damage=pattern,
-            strength=value,
-            row_shift=rng.normal(0, row_jitter, shape[0]) if row_jitter else None,
-        )
+        rows = row_shifts(shape[0], row_jitter, rng)
+        signal, _ = degrade(scene, shape, damage=pattern, strength=value, row_shift=rows)
         clean.append(signal + np.float32(background))
-        decay.append(left)
+        decay.append(decay_map(pattern, value, shape))
         patterns.append(pattern(*grid).astype(np.float32))
     frames = [record(frame, dose=dose, random_state=rng) for frame in clean]
     return Bunch(
@@ -108,6 +112,7 @@ def make_drift_pairs(
     content: Content = "aperiodic",
     max_drift: float = 0.15,
     max_rotation: float = 5.0,
+    max_shear: float = 0.0,
     damage: Kind | None = "perlin",
     max_strength: float = 0.9,
     dose: float | None = 10.0,
@@ -131,6 +136,9 @@ def make_drift_pairs(
         Largest drift along each axis, in shares of the frame's side.
     max_rotation : float, default=5.0
         Largest rotation in degrees, either way.
+    max_shear : float, default=0.0
+        Largest shear and stretch, in px per row, as drift during a slow scan gives; real frames
+        have 0.01 to 0.02.
     damage : {"gaussian", "perlin", "random"} or None, default="perlin"
         Pattern of the damage in the second frame.
     max_strength : float, default=0.9
@@ -163,6 +171,8 @@ def make_drift_pairs(
         raise ValueError(f"n_pairs must be at least 1; got {n_pairs}.")
     if max_drift < 0:
         raise ValueError(f"max_drift must not be negative; got {max_drift}.")
+    if not 0 <= max_shear < 0.5:
+        raise ValueError(f"max_shear must lie between 0 and 0.5 px per row; got {max_shear}.")
     if damage not in (None, *get_args(Kind)):
         raise ValueError(f"damage must be one of {get_args(Kind)} or None; got {damage!r}.")
     seed = check_seed(random_state)
@@ -172,11 +182,13 @@ def make_drift_pairs(
     for index in range(n_pairs):
         rng = sample_generator(seed, index)
         scene = make_scene(shape, content=content, margin=margin, random_state=rng)
-        motion = Motion.from_parameters(
-            shape,
-            drift=rng.uniform(-max_drift, max_drift, 2) * shape,
-            rotation=np.deg2rad(rng.uniform(-max_rotation, max_rotation)),
-        )
+        moved = {
+            "drift": rng.uniform(-max_drift, max_drift, 2) * shape,
+            "rotation": np.deg2rad(rng.uniform(-max_rotation, max_rotation)),
+        }
+        if max_shear:
+            moved["shear"], moved["stretch"] = rng.uniform(-max_shear, max_shear, 2)
+        motion = Motion.from_parameters(shape, **moved)
         pattern = None if damage is None else damage_pattern(damage, shape, random_state=rng)
         samples.append(
             _draw_pair(
@@ -219,8 +231,8 @@ def _draw_pair(
         draw = partial(degrade, scene, shape, motion=where, damage=damage, strength=strength)
         signal, _ = draw()
         clean.append(signal + np.float32(background))
-        if row_jitter:
-            signal, _ = draw(row_shift=rng.normal(0, row_jitter, shape[0]))
+        if (rows := row_shifts(shape[0], row_jitter, rng)) is not None:
+            signal, _ = draw(row_shift=rows)
         recorded.append(record(signal, dose=dose, background=background, random_state=rng))
     if pattern is None:
         decay = np.ones(shape, dtype=np.float32)

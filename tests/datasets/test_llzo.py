@@ -101,6 +101,8 @@ def test_series_depends_on_the_seed_alone():
         {"probe_size": -1.0},
         {"zone_axis": (0, 0, 0)},
         {"zone_axis": (1, 1)},
+        {"frame_dose": -1.0},
+        {"row_jitter": -0.5},
     ],
 )
 def test_bad_arguments_are_named(bad):

@@ -59,6 +59,15 @@ def test_noise_and_jitter_are_drawn_anew_for_each_frame():
     assert (change > 0.02).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_truth_is_that_of_the_specimen_wherever_its_rows_were_recorded(kind):
+    common = {"shape": SHAPE, "random_state": 3}
+    straight = make_damage_sequence(kind, **common)
+    jittered = make_damage_sequence(kind, row_jitter=1.5, **common)
+    np.testing.assert_array_equal(jittered.decay, straight.decay)
+    assert not np.array_equal(jittered.clean, straight.clean)
+
+
 @pytest.mark.parametrize(
     "arguments, what",
     [
@@ -67,6 +76,7 @@ def test_noise_and_jitter_are_drawn_anew_for_each_frame():
         ({"max_strength": 1.1}, "^max_strength must lie .* not above 1"),
         ({"kind": "fog"}, "^kind must be one of"),
         ({"dose": 0}, "^dose must be above 0"),
+        ({"row_jitter": -1}, "^row_jitter must be at least 0"),
     ],
 )
 def test_bad_sequences_are_refused_by_name(arguments, what):
@@ -90,13 +100,24 @@ def test_pairs_have_the_truth_of_their_motion():
     assert (np.abs(np.sign(data.drift).mean(axis=0)) < 0.4).all()
 
 
+def test_pairs_shear_if_asked_to_and_else_are_the_same():
+    common = {"shape": (24, 40), "random_state": 0, "damage": None, **QUIET}
+    sheared = make_drift_pairs(40, max_shear=0.02, **common)
+    linear = np.array([[motion.shear, motion.stretch] for motion in sheared.motion])
+    assert (np.abs(linear) <= 0.02).all()
+    assert (np.abs(linear).max(axis=0) > 0.017).all()
+    np.testing.assert_array_equal(sheared.drift, make_drift_pairs(40, **common).drift)
+
+
+@pytest.mark.parametrize("max_shear", [0.0, 0.01])
 @pytest.mark.parametrize("damage", [None, *KINDS])
-def test_second_frame_drawn_back_is_the_first_faded(damage):
+def test_second_frame_drawn_back_is_the_first_faded(damage, max_shear):
     data = make_drift_pairs(
         6,
         shape=(96, 110),
         content="perfect",
         damage=damage,
+        max_shear=max_shear,
         background=0.2,
         random_state=4,
         **QUIET,
@@ -199,6 +220,8 @@ def test_global_state_is_left_alone():
         ({"content": "glass"}, "^content must be one of"),
         ({"dose": -1}, "^dose must be above 0"),
         ({"max_drift": -0.1}, "^max_drift must not be negative"),
+        ({"max_shear": 0.7}, "^max_shear must lie between"),
+        ({"row_jitter": -1}, "^row_jitter must be at least 0"),
     ],
 )
 def test_bad_pairs_are_refused_by_name(arguments, what):
