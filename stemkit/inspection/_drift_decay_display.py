@@ -83,6 +83,14 @@ class DriftDecayDisplay:
         pixel_size: float | None = None,
     ) -> None:
         self.pair = check_pair(pair)
+        for name, shape in (("motion", motion.shape), ("damage", np.shape(damage))):
+            if shape != self.pair.shape[1:]:
+                raise ValueError(
+                    f"{name} is of frames of shape {shape}, but those of the pair are "
+                    f"{self.pair.shape[1:]}; pass what was estimated from this pair."
+                )
+        if pixel_size is not None and not 0 < pixel_size < np.inf:
+            raise ValueError(f"pixel_size must be a positive number of nm; got {pixel_size!r}.")
         self.motion = motion
         self.damage = damage
         self.confidence = confidence

@@ -160,3 +160,18 @@ def test_constructors_take_what_predict_gives_and_axes_of_the_user(data):
         assert display.figure_ is figure
     with pytest.raises(ValueError, match=r"ax must hold four Axes.* 1"):
         display.plot(axes[0])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"damage": np.zeros((3, 3))}, r"^damage is of frames of shape \(3, 3\)"),
+        ({"motion": Motion((9, 9))}, r"^motion is of frames of shape \(9, 9\)"),
+        ({"pixel_size": 0}, "^pixel_size must be a positive number"),
+        ({"pixel_size": np.nan}, "^pixel_size must be a positive number"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_by_name(changes, message):
+    fitting = {"motion": Motion((8, 6)), "damage": np.zeros((8, 6)), "confidence": 1.0}
+    with pytest.raises(ValueError, match=message):
+        DriftDecayDisplay(np.ones((2, 8, 6)), **fitting | changes)
