@@ -136,7 +136,8 @@ def make_nucleation(
     Notes
     -----
     A Gaussian filter with a sigma of 1.5 px gives 8.16 dB, an SSIM of 0.0235 and an IoU of 0.087
-    against the target (300 frames); the paper's table says 8.26, 0.0207 and 0.094.
+    against the target (300 frames); the paper's table says 8.26, 0.0207 and 0.094. With SciPy's
+    positions it is 8.13 dB, 0.0228 and 0.096 (60 frames, good to 0.03, 0.0004 and 0.007).
 
     The two samplers are different laws. Darts come down evenly, one after the other, until the
     frame is as full as Bridson's algorithm [2]_ leaves it: the density is the same to 1 %, and the

@@ -22,7 +22,7 @@ class ShotNoise(SignalNoise):
     dose : float, default=100.0
         Electrons per pixel or, with a pixel size, per square angstrom.
     pixel_size : float, optional
-        Side of a pixel in angstrom.
+        Side of a pixel in nm, as everywhere in stemkit.
     reference : "mean" or float, default="mean"
         The signal, in the frames' units, that collects the dose. "mean" is each frame's own mean:
         the dose is what the detector counts per pixel on average. For simulated frames in shares of
@@ -35,7 +35,7 @@ class ShotNoise(SignalNoise):
     >>> import numpy as np
     >>> from stemkit.noise import ShotNoise
     >>> flat = np.full((1, 300, 300), 7.0)
-    >>> noisy = ShotNoise(dose=100, pixel_size=0.2, random_state=0).fit_transform(flat)
+    >>> noisy = ShotNoise(dose=100, pixel_size=0.02, random_state=0).fit_transform(flat)
     >>> round(float(noisy.mean()), 1), round(float(noisy.std()), 1)  # 7, and 7 / sqrt(100 * 0.04)
     (7.0, 3.5)
     """

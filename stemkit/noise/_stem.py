@@ -35,7 +35,7 @@ class STEMNoise(SignalNoise):
         Electrons per pixel or, with a pixel size, per square angstrom, at a signal equal to the
         reference. None for no shot noise.
     pixel_size : float, optional
-        Side of a pixel in angstrom.
+        Side of a pixel in nm, as everywhere in stemkit.
     reference : "mean" or float, default="mean"
         The signal, in the frames' units, that dose, background and saturation refer to. "mean"
         is each clean frame's own mean: the dose is what the detector counts per pixel on average,
@@ -80,12 +80,12 @@ class STEMNoise(SignalNoise):
 
     Examples
     --------
-    A low dose, quoted per square angstrom, at 0.2 Å per pixel: 40 electrons per pixel.
+    A low dose, quoted per square angstrom, at 0.02 nm per pixel: 40 electrons per pixel.
 
     >>> import numpy as np
     >>> from stemkit.noise import STEMNoise
     >>> clean = np.full((2, 128, 128), 50.0)
-    >>> simulator = STEMNoise(dose=1000, pixel_size=0.2, random_state=0)
+    >>> simulator = STEMNoise(dose=1000, pixel_size=0.02, random_state=0)
     >>> noisy = simulator.fit_transform(clean)
     >>> noisy.shape, round(float(noisy.mean()) / 50, 1)  # 1 + the background's 0.2
     ((2, 128, 128), 1.2)

@@ -78,7 +78,7 @@ def test_dose_per_area_and_dose_of_a_reference_are_the_same_noise(run):
     clean = np.random.default_rng(0).gamma(2, size=(50, 60)).astype("float32")
     expected = run(shot_noise, clean, 8.0, reference=2.0)
     np.testing.assert_allclose(
-        run(shot_noise, clean, 200.0, pixel_size=0.2, reference=2.0), expected, rtol=1e-6
+        run(shot_noise, clean, 200.0, pixel_size=0.02, reference=2.0), expected, rtol=1e-6
     )
     np.testing.assert_allclose(run(shot_noise, clean, 4.0, reference=1.0), expected, rtol=1e-6)
 
@@ -105,7 +105,7 @@ def test_impossible_doses_are_refused_with_a_way_out(run, dose):
 
 @pytest.mark.parametrize("pixel_size", [0, -0.1, np.nan])
 def test_impossible_pixel_sizes_are_refused(run, pixel_size):
-    with pytest.raises(ValueError, match="pixel_size must be a finite number of angstrom"):
+    with pytest.raises(ValueError, match="pixel_size must be a finite number of nm"):
         run(shot_noise, np.ones((2, 2), dtype="float32"), 1.0, pixel_size=pixel_size)
 
 

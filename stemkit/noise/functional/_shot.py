@@ -31,7 +31,7 @@ def shot_noise(
     dose : float
         Electrons per pixel or, with a pixel size, per square angstrom.
     pixel_size : float, optional
-        Side of a pixel in angstrom.
+        Side of a pixel in nm, as everywhere in stemkit.
     reference : "mean", float or array of shape (..., 1, 1), default="mean"
         The signal, in the frames' units, that collects the dose. "mean" is each frame's own mean:
         the dose is what the detector counts per pixel on average. For simulated frames in shares of
@@ -53,7 +53,7 @@ def shot_noise(
     >>> import numpy as np
     >>> from stemkit.noise.functional import shot_noise
     >>> flat = np.full((100, 100), 7.0)
-    >>> noisy = shot_noise(flat, 4.0, pixel_size=0.5, generator=np.random.default_rng(0))
+    >>> noisy = shot_noise(flat, 4.0, pixel_size=0.05, generator=np.random.default_rng(0))
     >>> np.unique(noisy.round(3))[:4].tolist()  # 4 electrons per Å² are 1 per pixel
     [0.0, 7.0, 14.0, 21.0]
     """
@@ -66,7 +66,7 @@ def shot_noise(
 
 
 def electrons_per_pixel(dose: float, pixel_size: float | None) -> float:
-    """Return a dose in electrons per pixel, whichever it was told in."""
+    """Return a dose in electrons per pixel: as it is, or that of a pixel's square angstroms."""
     if not (isinstance(dose, Real) and 0 < dose < math.inf):
         raise ValueError(
             f"dose must be a finite number of electrons above 0; got {dose!r}. "
@@ -74,5 +74,5 @@ def electrons_per_pixel(dose: float, pixel_size: float | None) -> float:
         )
     if pixel_size is None:
         return dose
-    check_positive(pixel_size, "pixel_size", "angstrom")
-    return dose * pixel_size**2
+    check_positive(pixel_size, "pixel_size", "nm")
+    return dose * (10 * pixel_size) ** 2
