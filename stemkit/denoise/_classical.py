@@ -23,7 +23,7 @@ class GaussianDenoiser(Denoiser):
     --------
     >>> import numpy as np
     >>> from stemkit.denoise import GaussianDenoiser
-    >>> noise = np.random.default_rng(0).normal(size=(3, 64, 64))
+    >>> noise = np.random.default_rng(0).normal(size=(3, 256, 256))
     >>> smooth = GaussianDenoiser(sigma=2).fit(noise).transform(noise)
     >>> round(float(smooth.std() / noise.std()), 2)  # 1 / (2 sqrt(pi) sigma)
     0.14
