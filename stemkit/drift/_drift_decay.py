@@ -312,8 +312,9 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         aligned, overlap = align(second, motion)
         binning = self._bin(first)
         decay = self._decay(first, aligned, overlap, np.ones(1))[0]
-        small = [bin_frame(f, binning) for f in (first, aligned, decay)]
-        return explained_share(*small, bin_frame(overlap.astype(np.float32), binning) == 1)
+        there, seen, left = (bin_frame(f, binning) for f in (first, aligned, decay))
+        inside = bin_frame(overlap.astype(np.float32), binning) == 1
+        return explained_share(there, seen, left, inside)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
