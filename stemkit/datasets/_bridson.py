@@ -1,4 +1,4 @@
-"""Poisson-disk positions by Bridson's algorithm: SciPy's, which the NUC set's authors name."""
+"""Poisson-disk positions by SciPy, after Bridson, whom the paper of the NUC set cites."""
 
 from __future__ import annotations
 

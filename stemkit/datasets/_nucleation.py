@@ -83,8 +83,8 @@ def make_nucleation(
         Least distance between two atoms in px, from 1.5. Presets: 4, high 4, low (4, 6).
     sampler : {"darts", "bridson"}, default="darts"
         How the disorder's Poisson-disk positions are drawn: by dart throwing, in some 10 ms a
-        frame, or by :class:`scipy.stats.qmc.PoissonDisk`, as the NUC set's authors drew theirs,
-        in 1 to 2 s (see Notes).
+        frame, or by Bridson's algorithm, which the paper cites, in
+        :class:`scipy.stats.qmc.PoissonDisk`, in 1 to 2 s (see Notes).
     mask_scale : float, default=100.0
         Distance in px of the knots of the coarsest of the mask's Perlin noises.
     mask_octaves : int, default=6
@@ -143,8 +143,8 @@ def make_nucleation(
     frame is as full as Bridson's algorithm [2]_ leaves it: the density is the same to 1 %, and the
     distances to the nearest neighbour to 0.02 minimal distances. Bridson's looks for room between
     one and two minimal distances from the points it has, so their pair correlation drops at two,
-    where that of darts rises: they differ by up to 20 % there, and by 10 % from 1.6 to 3 minimal
-    distances. In a frame with a grain SciPy's points that come too near to it are left out.
+    where that of darts rises: they differ by up to 20 % there, and by less than 10 % below 1.7
+    and beyond 2.3. In a frame with a grain SciPy's points that come too near to it are left out.
 
     The Perlin noise has the law of ``noise.pnoise2``.
 
