@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         engine,
         inspection,
         io,
+        localize,
         losses,
         metrics,
         networks,
@@ -24,14 +25,24 @@ if TYPE_CHECKING:
     from stemkit.denoise import PINNEDDenoiser, SCGNDenoiser
     from stemkit.drift import DriftDecayModel
     from stemkit.localize import AtomLocator
+    from stemkit.noise import (
+        CompositeDegradationNoise,
+        HRTEMNoise,
+        PoissonGaussianNoise,
+        STEMNoise,
+    )
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AtomLocator",
+    "CompositeDegradationNoise",
     "DriftDecayModel",
+    "HRTEMNoise",
     "PINNEDDenoiser",
+    "PoissonGaussianNoise",
     "SCGNDenoiser",
+    "STEMNoise",
     "__version__",
     "datasets",
     "degradation",
@@ -50,9 +61,13 @@ __all__ = [
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
 _DEFINED_IN = {
     "AtomLocator": "localize",
+    "CompositeDegradationNoise": "noise",
     "DriftDecayModel": "drift",
+    "HRTEMNoise": "noise",
     "PINNEDDenoiser": "denoise",
+    "PoissonGaussianNoise": "noise",
     "SCGNDenoiser": "denoise",
+    "STEMNoise": "noise",
 }
 
 
