@@ -114,7 +114,7 @@ NOISES = {
 )
 def test_errors_are_those_of_the_cramer_rao_bound(noise, amplitude, background):
     rng = np.random.default_rng(2)
-    places, shape = grid(rng, n=24)
+    places, shape = grid(rng, n=20)
     clean = background + draw(shape, places, amplitude)
     variance, law = NOISES[noise]
     if law == "poisson":
@@ -127,18 +127,18 @@ def test_errors_are_those_of_the_cramer_rao_bound(noise, amplitude, background):
     one = variance(background + draw((41, 41), near, amplitude))
     expected = bound(one, amplitude, near)
     rms = np.sqrt((offset**2).mean())
-    # 1152 values scatter by 2 %: what lies 5 of these below 1.3 fails by chance once in a million.
-    assert 0.9 * expected < rms < 1.2 * expected
+    # 800 values of two coordinates scatter by 2.5 %: a fit at the bound fails once in a million.
+    assert 0.88 * expected < rms < 1.2 * expected
     # And the errors that the table gives are these, for each place.
     pull = offset / rows[["y_err", "x_err"]].to_numpy()
-    assert 0.88 < np.sqrt((pull**2).mean()) < 1.12
+    assert 0.85 < np.sqrt((pull**2).mean()) < 1.12
     assert np.abs(offset.mean(axis=0)).max() < 5 * expected / np.sqrt(len(offset))
 
 
 def test_fit_learns_size_and_threshold():
     rng = np.random.default_rng(3)
     for sigma in (1.2, 2.0, 3.5):
-        places, shape = grid(rng, n=8, spacing=9 * sigma, scatter=sigma)
+        places, shape = grid(rng, n=6, spacing=9 * sigma, scatter=sigma)
         clean = 100 + draw(shape, places, 40, sigma)
         frames = clean + rng.normal(0, 5, (3, *shape))
         locator = AtomLocator().fit(frames)

@@ -33,11 +33,13 @@ _MAX_NEIGHBORS = 8
 # by a share: where atoms crowd and noise is strong, their widths are not told by the frame alone.
 _SIGMA_RANGE = (0.5, 2.0)
 _SIGMA_SCATTER = 0.15
-_MAX_SWEEPS = 24
+_MAX_SWEEPS, _SMOOTH_SWEEPS = 24, 4
+# A sweep that makes the sum of squares larger by this factor is taken back.
+_WORSE = 1.05
 _ERRORS = ("amplitude_err", "y_err", "x_err", "sigma_err", "background_err")
 # Sweeps stop once no atom moves by more, in px and in shares of its standard error: first roughly,
 # then in earnest.
-_ROUGH, _CONVERGED = (1e-2, 0.1), (1e-4, 0.02)
+_ROUGH, _CONVERGED = (1e-2, 0.1), (1e-4, 0.03)
 # The variance of no pixel counts as less than this share of the mean: the model is not that good.
 _MIN_VARIANCE = 0.03
 # Nor is noise less than this share of the range of values: single precision has no more.
@@ -112,9 +114,10 @@ def _relax(
     sigma = expected[0]
     near = tuple(np.rint(start).astype(int).T)
     active = np.ones(len(atoms), dtype=bool)
+    residual, smooth = _residual(atoms, frame, sigma)
+    share, cost = 1.0, np.mean(residual**2 / variance)
     for sweep in range(_MAX_SWEEPS):
-        residual, smooth = _residual(atoms, frame, sigma)
-        before = np.stack([atoms.y, atoms.x, atoms.sigma])
+        before = atoms.take(active)
         # All steps are taken from the same state, whatever the order of the atoms.
         solved = []
         for batch in batches:
@@ -123,17 +126,35 @@ def _relax(
                 members = batch.members[on]
                 solved.append((members, *batch.solve(atoms, residual, variance, expected, on)))
         for members, step, error in solved:
-            # Two that pull at each other may swing for ever, unless they take shorter steps.
-            step[:, :4] *= 1.0 if sweep < _MAX_SWEEPS // 3 else 0.5
-            _advance(atoms, members, step, start, sigma)
+            _advance(atoms, members, share * step, start, sigma)
             atoms.background[members] = step[:, 4] + smooth[near][members]
             for name, values in zip(_ERRORS, error.T, strict=True):
                 getattr(atoms, name)[members] = values
-        change = np.abs(np.stack([atoms.y, atoms.x, atoms.sigma]) - before).max(axis=0)
-        moved = change > tolerance[0] + tolerance[1] * np.minimum(atoms.y_err, sigma)
+        after = atoms.take(active)
+        if sweep < _SMOOTH_SWEEPS:
+            left, new_smooth = _residual(atoms, frame, sigma)
+        else:
+            # Few still move, and the background no more.
+            left = residual + before.draw(frame.shape) - after.draw(frame.shape)
+            new_smooth = smooth
+        new_cost = np.mean(left**2 / variance)
+        if new_cost > _WORSE * cost:
+            # Crowded atoms that all step at once may step too far: back, and shorter steps.
+            atoms.put(active, before)
+            share /= 2
+            continue
+        residual, smooth, cost = left, new_smooth, new_cost
+        change = np.zeros(len(atoms))
+        change[active] = np.abs(
+            [after.y - before.y, after.x - before.x, after.sigma - before.sigma]
+        ).max(axis=0)
+        moved = change > share * (tolerance[0] + tolerance[1] * np.minimum(atoms.y_err, sigma))
         active = moved | (moved[neighbors] & (neighbors >= 0)).any(axis=1)
         if not active.any():
             break
+        if sweep == _MAX_SWEEPS // 3:
+            # Two that pull at each other may swing for ever, unless they take shorter steps.
+            share /= 2
 
 
 def _find_neighbors(points: Float64Array, reach: float) -> IntArray:

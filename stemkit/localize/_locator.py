@@ -34,7 +34,7 @@ _FAINTEST = 0.05
 # What is at least this share of the brightest is looked at first.
 _RELATIVE = 0.4
 # Fits of a frame, each with what the one before left unexplained.
-_ROUNDS = 3
+_ROUNDS = 5
 # Nearer than this to an atom, in units of its sigma, what is left over is misfit and no new atom.
 _NEW = 1.2
 # Frames that the size is learned from, taken evenly from the stack.
@@ -265,7 +265,7 @@ def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms
         if len(peaks) == 0:
             break
         seen = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
-        atoms, variance = fit_atoms(pixels, atoms.join(seen), sigma)
+        atoms, variance = fit_atoms(pixels, atoms.join(seen), sigma, rough=True)
         atoms = atoms.take(_trusted(atoms, pixels.shape, threshold))
         unexplained = pixels - atoms.draw(pixels.shape)
         # Of what is left only the brightest: around an atom that was missed, its neighbours'
@@ -273,6 +273,8 @@ def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms
         noise = np.sqrt(ndimage.gaussian_filter(variance, sigma)) * response_noise(sigma)
         brightest = atom_response(unexplained, sigma).max()
         least = np.maximum(max(threshold, _RELATIVE * brightest), _SIGNIFICANCE * noise)
+    atoms, _ = fit_atoms(pixels, atoms, sigma)
+    atoms = atoms.take(_trusted(atoms, pixels.shape, threshold))
     atoms.background += offset
     return atoms
 

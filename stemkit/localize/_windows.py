@@ -53,6 +53,11 @@ class Atoms:
         """Return the chosen ones, by index or mask."""
         return Atoms(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
+    def put(self, chosen: NDArray, other: Atoms) -> None:
+        """Replace the chosen ones."""
+        for f in fields(self):
+            getattr(self, f.name)[chosen] = getattr(other, f.name)
+
     def draw(self, shape: tuple[int, int]) -> Float64Array:
         """Return the frame that these atoms alone make."""
         return render_columns(Scene(self.y, self.x, self.amplitude, self.sigma), shape).astype(
