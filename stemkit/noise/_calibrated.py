@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._validation import n_dims
 from ._base import FrameNoise
 from ._calibration import NoiseCalibration, calibrate
 from ._variance_law import LawFit
@@ -126,7 +127,7 @@ def _sequences(X: Any, groups: ArrayLike | None) -> Iterator[tuple[str, Any]] | 
             (f"X[groups == {label!s}]", stack[labels == label]) for label in labels[np.sort(first)]
         )
     if getattr(X, "ndim", 0) == 4 or (
-        isinstance(X, (list, tuple)) and len(X) and np.ndim(X[0]) == 3
+        isinstance(X, (list, tuple)) and len(X) and n_dims(X[0]) == 3
     ):
         return ((f"X[{index}]", stack) for index, stack in enumerate(X))
     return None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ._sequence import SequenceNoise, dither, measure_sequence
+from ._sequence import ROUNDING, SequenceNoise, dither, measure_sequence
 from ._variance_law import STANDARD_DEVIATION, VARIANCE, LawFit, VariancePoints, fit_law
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ TOLERANCE = 0.01
 _MAX_CORRELATION = 0.02
 # So many at an end narrow the noise by 1 %; whole numbers of little noise leave fewer there.
 _MAX_CLIPPED = 5e-3
+# A law that has no more than this beyond the last value was not cut there.
+_BEYOND = 1e-3
 # How much larger chi-square must be than that of the other law: a likelihood ratio of 20,000.
 _RECOGNISED = 20.0
 
@@ -50,7 +52,7 @@ class NoiseCalibration:
         One row a sequence: `intensity` and pointwise `sigma` (counts), `column_sigma`,
         `column_stderr`, `n_frames`, Kolmogorov-Smirnov p-values `ks_pointwise` and `ks_columns`,
         correlation of pointwise noise between neighbours `corr_y` and `corr_x`, and `clipped`: the
-        share of pixels at the sequence's largest or smallest value.
+        share of pixels at the sequence's largest or smallest value, 0 where the law ends there too.
     points : DataFrame
         One row for pixels of like intensity: `sequence`, `intensity`, `sigma`, `sigma_stderr`
         (counts), `expected` (the fitted law's) and `residual` (in standard errors). A flat field
@@ -66,6 +68,8 @@ class NoiseCalibration:
         standard deviation, as they were tested.
     fit : LawFit
         The fitted line: `slope`, `intercept`, and their `covariance` (2, 2).
+    rounding : float
+        Variance that was taken off for rounding: 1/12 if any sequence is of whole numbers, else 0.
     """
 
     model: str
@@ -79,6 +83,7 @@ class NoiseCalibration:
     pointwise: list[Floats]
     columns: list[Floats]
     fit: LawFit
+    rounding: float
 
     @property
     def holds(self) -> bool:
@@ -107,30 +112,36 @@ def calibrate(
     points = VariancePoints(
         *(
             np.concatenate([getattr(one.points, name) for one in measured])
-            for name in ("intensity", "intensity_stderr", "variance", "dof")
+            for name in ("intensity", "intensity_stderr", "variance", "dof", "spread")
         )
     )
     _require_spread(points, measured)
     fits = {name: fit_law(points, power) for name, power in POWERS.items()}
     fit = fits[model]
+    column, column_stderr, column_p_value = _columns_of_all(measured)
+    p_values, clipped = zip(*(_tested(one, fit, law) for one in measured), strict=True)
     sequences = pd.DataFrame(
         {
             "intensity": [one.intensity for one in measured],
             "sigma": [one.sigma for one in measured],
             "column_sigma": [np.sqrt(max(one.column_variance, 0.0)) for one in measured],
             "column_stderr": [
-                _root_stderr(one.column_variance, one.column_variance_stderr) for one in measured
+                _root_stderr(
+                    one.column_variance,
+                    (max(one.column_variance, 0.0) + one.column_floor)
+                    * np.sqrt(2 / one.column_dof),
+                )
+                for one in measured
             ],
             "n_frames": [one.n_frames for one in measured],
-            "ks_pointwise": [_pointwise_p_value(one, fit, law) for one in measured],
+            "ks_pointwise": p_values,
             "ks_columns": [stats.kstest(one.columns, "norm").pvalue for one in measured],
             "corr_y": [one.correlation[0] for one in measured],
             "corr_x": [one.correlation[1] for one in measured],
-            "clipped": [one.clipped for one in measured],
+            "clipped": clipped,
         },
         index=pd.Index(labels, name="sequence"),
     )
-    column, column_stderr, column_p_value = _columns_of_all(measured)
     preferred = _preferred(fits, model)
     return NoiseCalibration(
         model=model,
@@ -147,6 +158,7 @@ def calibrate(
         pointwise=[one.pointwise for one in measured],
         columns=[one.columns for one in measured],
         fit=fit,
+        rounding=ROUNDING if any(one.whole for one in measured) else 0.0,
     )
 
 
@@ -157,7 +169,7 @@ def _require_spread(points: VariancePoints, measured: list[SequenceNoise]) -> No
         raise ValueError(
             f"X holds one intensity, {points.intensity.mean():.4g} counts within "
             f"{high - low:.2g} counts, which can't tell how noise grows with the signal; pass "
-            f"sequences at several beam intensities, or exposures of a field with structure. "
+            f"sequences at several beam intensities, or exposures of a still field with structure. "
             f"({len(measured)} sequence(s) were given.)"
         )
 
@@ -169,25 +181,44 @@ def _preferred(fits: dict[str, LawFit], model: str) -> str:
     return other if better else model
 
 
-def _pointwise_p_value(
+def _tested(
     one: SequenceNoise, fit: LawFit, law: Callable[[LawFit, Floats], Floats] | None
-) -> float:
-    if law is None:
-        return float(stats.kstest(one.pointwise, "norm").pvalue)
-    # The same pixels several times, so that the drawn sample adds little to the uncertainty.
+) -> tuple[float, float]:
+    """Hold sampled pixels against the law; return the p-value, and the share of clipped pixels."""
+    # Each pixel several times, so that the drawn sample adds little to the uncertainty.
     intensity, sigma = np.tile((one.pointwise_intensity, one.pointwise_sigma), 4)
-    drawn = law(fit, intensity)
-    if one.whole:
-        drawn = np.rint(drawn) + dither(drawn.size)
-    noise = (drawn - intensity) / sigma
-    return float(stats.ks_2samp(one.pointwise, noise / noise.std()).pvalue)
+    if law is None:
+        step = 0.0
+        drawn = intensity + sigma * np.random.default_rng(2).normal(size=sigma.size)
+        p_value = stats.kstest(one.pointwise, "norm").pvalue
+    else:
+        # What is counted comes in steps. Were they not filled, as those of whole numbers are, a
+        # gain that is a little off would make another law of them.
+        step = max(fit.slope, 0.0)
+        drawn = law(fit, intensity)
+        expected = (drawn - intensity + dither(drawn.size) * (step + one.whole)) / sigma
+        noise = one.pointwise + dither(one.pointwise.size) * step / one.pointwise_sigma
+        p_value = stats.ks_2samp(noise / noise.std(), expected / expected.std()).pvalue
+    (low, at_low), (high, at_high) = one.ends
+    edge = max(step, one.whole / 2)
+    clipped = max(
+        at_low if np.mean(drawn < low - edge) > _BEYOND else 0.0,
+        at_high if np.mean(drawn > high + edge) > _BEYOND else 0.0,
+    )
+    return float(p_value), clipped
 
 
 def _columns_of_all(measured: list[SequenceNoise]) -> tuple[float, float, float]:
     """Variance of the column noise, its standard error, and whether all sequences agree."""
-    variance = np.array([one.column_variance for one in measured])
-    stderr = np.array([one.column_variance_stderr for one in measured])
-    mean = float(np.average(variance, weights=stderr**-2))
+    variance, floor, dof = (
+        np.array([getattr(one, f"column_{name}") for one in measured])
+        for name in ("variance", "floor", "dof")
+    )
+    mean = 0.0
+    # Weights come from the mean: sequences that happen to be low must not count more.
+    for _ in range(12):
+        stderr = (max(mean, 0.0) + floor) * np.sqrt(2 / dof)
+        mean = float(np.average(variance, weights=stderr**-2))
     wide = np.hypot(stderr, 2 * TOLERANCE * max(mean, 0.0))
     chi2 = np.sum(((variance - mean) / wide) ** 2)
     p_value = float(stats.chi2.sf(chi2, len(measured) - 1)) if len(measured) > 1 else 1.0

@@ -152,7 +152,7 @@ class HRTEMNoise(CalibratedNoise):
     def _set_measured(self, calibration: NoiseCalibration) -> None:
         fit = calibration.fit
         self.gain_, self.gain_stderr_ = slope_of(fit)
-        self.offset_ = fit.intercept
+        self.offset_ = fit.intercept_at(self.gain_)
         self.offset_stderr_ = float(np.sqrt(fit.covariance[1, 1]))
         self.column_sigma_ = calibration.column_sigma
         self.column_sigma_stderr_ = calibration.column_sigma_stderr

@@ -149,8 +149,14 @@ class PoissonGaussianNoise(CalibratedNoise):
     def _set_measured(self, calibration: NoiseCalibration) -> None:
         fit = calibration.fit
         self.gain_, self.gain_stderr_ = slope_of(fit)
+        if self.gain_ == 0:
+            raise ValueError(
+                "X holds noise that does not grow with the signal, so no electrons are counted; "
+                "take stemkit.noise.HRTEMNoise, or sequences that differ more in intensity."
+            )
         read_variance, read_stderr = self._read_variance(fit)
-        if read_variance < -5 * read_stderr:
+        # Electrons that are counted one by one are whole numbers, but nobody has rounded them.
+        if read_variance + calibration.rounding < -5 * read_stderr:
             warnings.warn(
                 f"Noise vanishes {-read_variance / fit.slope:.4g} counts above the pedestal, so "
                 f"frames lie on a larger one; pass pedestal= as a dark frame has it.",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import Float32Array, check_frames
+from .._validation import Float32Array, check_frames, n_dims
 from ._variance_law import VariancePoints
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,7 @@ _SAMPLED_FRAMES = 20
 # A field whose intensity varies by less than this share of the noise says nothing of how noise
 # grows with it: it counts as one intensity.
 _FLAT = 0.25
-_PIXELS_A_BIN, _MIN_BINS, _MAX_BINS = 1024, 4, 64
+_PIXELS_A_BIN, _MIN_BINS, _MAX_BINS = 256, 4, 64
 # Of whole numbers, from rounding.
 ROUNDING = 1 / 12
 
@@ -36,7 +37,9 @@ class SequenceNoise:
     intensity: float
     sigma: float
     column_variance: float
-    column_variance_stderr: float
+    column_floor: float
+    """What pointwise noise leaves in the mean of a column."""
+    column_dof: int
     points: VariancePoints
     pointwise: Floats
     """Sample of pixels, column noise taken off, in standard deviations."""
@@ -49,8 +52,8 @@ class SequenceNoise:
     """Sample of columns' noise, in standard deviations."""
     correlation: tuple[float, float]
     """Of pointwise noise between neighbours along y and x."""
-    clipped: float
-    """Share of the pixels that sit at the sequence's largest or smallest value."""
+    ends: tuple[tuple[float, float], tuple[float, float]]
+    """The sequence's smallest and largest value, each with the share of the pixels there."""
 
 
 def measure_sequence(stack: Any, name: str) -> SequenceNoise:
@@ -67,6 +70,10 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
     mean /= 2 * len(pairs)
     pattern = _Pattern(mean)
     squares, column_steps = pairs.differences(pattern)
+    if not np.isfinite(squares).all():
+        raise ValueError(
+            f"{name} holds noise whose square is beyond float32; divide all frames by one number."
+        )
     height, width = mean.shape
     variances = [
         _unbiased(square / 2, n) for square, n in zip(squares, pairs.per_half, strict=True)
@@ -75,11 +82,12 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
     rounding = ROUNDING if pairs.whole else 0.0
     if raw <= rounding:
         raise ValueError(
-            f"{name} holds frames without noise, or with less than rounding makes; "
-            f"pass frames as the camera took them, each exposed anew."
+            f"{name} holds frames without noise, or with less than rounding makes; pass frames as "
+            f"the camera took them, each exposed anew, and add up frames of single electrons."
         )
     # Differences of two, so half of their squares; two of the columns' freedoms are taken off.
-    total = float(np.sum(column_steps**2) / (2 * len(pairs) * (width - 2)))
+    dof = len(pairs) * (width - 2)
+    total = float(np.sum(column_steps**2) / (2 * dof))
     column_variance = total - raw / height
     means = [sums / (2 * n) for sums, n in zip(pairs.half_sums, pairs.per_half, strict=True)]
     points = _points(means, variances, pairs.per_half, max(column_variance, 0.0), rounding)
@@ -95,7 +103,8 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
         intensity=float(mean.mean()),
         sigma=float(np.sqrt(raw - rounding)),
         column_variance=column_variance,
-        column_variance_stderr=total * np.sqrt(2 / (len(pairs) * (width - 2))),
+        column_floor=raw / height,
+        column_dof=dof,
         points=points,
         pointwise=pointwise / sigma,
         pointwise_intensity=at,
@@ -103,7 +112,7 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
         whole=pairs.whole,
         columns=columns / np.sqrt(total * (1 - 1 / (2 * len(pairs))) * (1 - 2 / width)),
         correlation=correlation,
-        clipped=pairs.clipped,
+        ends=pairs.ends,
     )
 
 
@@ -140,10 +149,15 @@ class _Pairs:
                 f"{name} holds {self.n_frames} frame(s), but noise is measured from at least "
                 f"{_MIN_FRAMES} exposures of one field; pass more of them."
             )
+        if n_dims(stack[0]) != 2:
+            raise ValueError(
+                f"{name} holds frames of {n_dims(stack[0])} dimension(s), but a sequence has "
+                f"shape (n_frames, H, W); pass a list of such stacks."
+            )
         n_even = (len(self) + 1) // 2
         self.per_half = (n_even, len(self) - n_even)
         self.whole = True
-        extremes = {np.max: _Extreme(), np.min: _Extreme()}
+        low, high = _Extreme(np.min), _Extreme(np.max)
         for index in range(len(self)):
             pair = self[index]
             if index == 0:
@@ -151,10 +165,10 @@ class _Pairs:
             self.half_sums[index % 2] += pair[0]
             self.half_sums[index % 2] += pair[1]
             self.whole = self.whole and bool((pair == np.rint(pair)).all())
-            for find, extreme in extremes.items():
-                extreme.update(pair, float(find(pair)), find)
+            low.update(pair)
+            high.update(pair)
         n_values = 2 * len(self) * self.half_sums[0].size
-        self.clipped = max(extreme.count for extreme in extremes.values()) / n_values
+        self.ends = (low.value, low.count / n_values), (high.value, high.count / n_values)
 
     def __len__(self) -> int:
         return self.n_frames // 2
@@ -177,7 +191,8 @@ class _Pairs:
         for index in range(len(self)):
             first, second = self[index]
             step, columns[index] = pattern.split(second - first)
-            np.square(step, out=step)
+            with np.errstate(over="ignore"):  # measure_sequence refuses what is not finite
+                np.square(step, out=step)
             squares[index % 2] += step
         return squares, columns
 
@@ -217,18 +232,20 @@ def dither(size: int) -> Floats:
 
 
 class _Extreme:
-    """How often the largest or smallest value of a sequence comes, kept frame by frame."""
+    """How often the largest or smallest value of a sequence comes, kept pair by pair."""
 
-    def __init__(self) -> None:
-        self.value: float | None = None
+    def __init__(self, find: Callable[..., Any]) -> None:
+        self.find = find
+        self.value = np.nan
         self.count = 0
 
-    def update(self, frames: Float32Array, value: float, find: Any) -> None:
-        if self.value is not None and find([self.value, value]) != value:
-            return
+    def update(self, pair: Float32Array) -> None:
+        value = float(self.find(pair))
         if value != self.value:
+            if self.find([value, self.value]) == self.value:
+                return
             self.value, self.count = value, 0
-        self.count += int(np.count_nonzero(frames == value))
+        self.count += int(np.count_nonzero(pair == value))
 
 
 def _unbiased(squares: Floats, n_pairs: int) -> Floats:
@@ -260,14 +277,21 @@ def _points(
     for half, n_pairs in enumerate(per_half):
         sorter = means[1 - half].ravel()
         edges = np.quantile(sorter, np.linspace(0, 1, n_bins + 1)[1:-1])
-        bins = np.searchsorted(edges, sorter)
+        # Few frames of whole numbers have ties, which leave bins empty: they are left out.
+        _, bins = np.unique(np.searchsorted(edges, sorter), return_inverse=True)
         count = np.bincount(bins)
-        filled = count > 0  # few frames of whole numbers have ties
-        count = count[filled]
         intensity, variance = (
-            np.bincount(bins, values[half].ravel())[filled] / count for values in (means, variances)
+            np.bincount(bins, values[half].ravel()) / count for values in (means, variances)
         )
         stderr = np.sqrt(variance / count / (2 * n_pairs) + column_variance / width / (2 * n_pairs))
         dof = count * n_pairs * (1 - 1 / height)
-        found.append(np.stack([intensity, stderr, variance - rounding, dof]))
+        spread = np.zeros_like(intensity)
+        if n_bins > 1:
+            # Of the true intensities: what the means vary by, less what noise leaves in them.
+            inside = means[half].ravel() - intensity[bins]
+            spread = np.bincount(bins, inside**2) / count
+            spread -= (variance + column_variance) / (2 * n_pairs)
+        # Pixels that are saturated, dead or in the dark say nothing of noise.
+        noisy = variance > rounding
+        found.append(np.stack([intensity, stderr, variance - rounding, dof, spread])[:, noisy])
     return VariancePoints(*np.concatenate(found, axis=1))

@@ -22,6 +22,8 @@ class VariancePoints:
     intensity_stderr: Floats
     variance: Floats
     dof: Floats
+    spread: Floats
+    """Variance of the intensities that a point brings together."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class LawFit:
     """Standard error of each point's variance, its intensity's uncertainty included."""
     chi2: float
     dof: int
+
+    def intercept_at(self, slope: float) -> float:
+        """Return the most likely intercept where the slope is known."""
+        return self.intercept + self.covariance[0, 1] / self.covariance[0, 0] * (slope - self.slope)
 
     def p_value(self, points: VariancePoints, tolerance: float) -> float:
         """Probability of residuals at least as large, where the law is right.
@@ -61,7 +67,10 @@ def fit_law(points: VariancePoints, power: float) -> LawFit:
     for _ in range(12):
         expected = np.maximum(eta, 1e-3 * np.min(variance) ** power) ** (1 / power)
         slope_of_link = power * expected ** (power - 1)
-        response = expected**power + (variance - expected) * slope_of_link
+        # The mean of a bent law lies above the law of the mean.
+        bend = (1 / power) * (1 / power - 1) / 2 * expected ** (1 - 2 * power) * slope**2
+        excess = bend * points.spread
+        response = expected**power + (variance - excess - expected) * slope_of_link
         stderr = np.hypot(
             np.sqrt(2 / points.dof) * expected, slope / slope_of_link * points.intensity_stderr
         )
@@ -73,8 +82,8 @@ def fit_law(points: VariancePoints, power: float) -> LawFit:
         slope=float(slope),
         intercept=float(intercept),
         covariance=covariance,
-        expected=expected,
+        expected=expected + excess,
         stderr=stderr,
-        chi2=float(np.sum(((variance - expected) / stderr) ** 2)),
+        chi2=float(np.sum(((variance - expected - excess) / stderr) ** 2)),
         dof=len(intensity) - 2,
     )

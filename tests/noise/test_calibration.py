@@ -118,6 +118,70 @@ def test_small_columns_leave_their_pointwise_noise_behind():
     assert none.column_sigma_ < 4.9 * none.column_sigma_stderr_
 
 
+def test_many_short_sequences_agree_on_the_column_sigma():
+    # Were those that happen to be low to count more, it would come out 5 % low.
+    def frames(seed):
+        return vacuum(HRTEMNoise(gain=0, offset=1, column_sigma=2), seed, n_frames=4, side=16)
+
+    fits = [quietly(HRTEMNoise(), frames(seed)) for seed in range(40)]
+    assert_standard_normal(np.array([z_scores(noise, {"column_sigma": 2}) for noise in fits]))
+
+
+def test_places_of_unlike_intensity_may_be_counted_together():
+    # Of so few pixels, each point spans up to 30 counts: the mean of their variances is not the
+    # variance at their mean.
+    y, x = np.mgrid[:40, :40]
+    clean = 130 + 110 * np.cos(2 * np.pi * x / 9) * np.cos(2 * np.pi * y / 8)
+    truth = {"gain": 0.05, "offset": 1.0, "column_sigma": 0.5}
+
+    def frames(seed):
+        return [HRTEMNoise(**truth, random_state=seed).fit_transform(np.tile(clean, (60, 1, 1)))]
+
+    assert_standard_normal(scores_of_many(HRTEMNoise(), truth, 20, frames))
+
+
+def test_noise_that_does_not_grow_is_not_larger_than_it_was():
+    camera = HRTEMNoise(gain=0, offset=5, column_sigma=0)
+    fits = [
+        quietly(HRTEMNoise(), vacuum(camera, seed, n_frames=6, side=24, levels=[80, 100, 120]))
+        for seed in range(30)
+    ]
+    at_100 = np.array([noise.gain_ * 100 + noise.offset_ for noise in fits])
+    stderr = 5 / np.sqrt(2 * 3 * 3 * 24 * 23)
+    assert np.abs(at_100 - 5).max() < 6 * stderr
+    assert {0.0} < {noise.gain_ for noise in fits}  # for some the slope is, by chance, below 0
+
+
+def counted(levels, seed=0, unit=1.0):
+    rng = np.random.default_rng(seed)
+    return [unit * rng.poisson(level, (10, 48, 48)).astype(np.float32) for level in levels]
+
+
+@pytest.mark.parametrize("unit", [1.0, 7.5])
+@pytest.mark.parametrize("levels", [(1, 2, 4, 8), (5, 10, 20, 40), (20, 40, 80, 160)])
+def test_electrons_counted_one_by_one_hold(levels, unit):
+    # Many pixels hold none, the values come in steps, and nobody has rounded them.
+    for seed in range(6):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            noise = PoissonGaussianNoise().fit(counted(levels, seed, unit))
+        assert abs(noise.gain_ - unit) < 4.9 * noise.gain_stderr_
+
+
+def test_counted_electrons_that_are_clipped_do_not_hold():
+    clipped = [np.minimum(frames, 25) for frames in counted((5, 10, 20))]
+    with pytest.warns(UserWarning, match=r"pixels are clipped in .*X\[2\]"):
+        PoissonGaussianNoise().fit(clipped)
+
+
+def test_pixels_without_noise_are_left_out():
+    # Under a beam stop a counting camera gives zeros.
+    frames = [np.where(np.arange(48) < 16, 0, stack) for stack in counted((20, 80))]
+    noise = quietly(PoissonGaussianNoise(), frames)
+    assert abs(noise.gain_ - 1) < 4.9 * noise.gain_stderr_
+    assert (noise.calibration_.points["intensity"] > 10).all()
+
+
 def test_true_models_are_rarely_called_wrong():
     for model, truth in ((HRTEMNoise, HRTEM), (PoissonGaussianNoise, COUNTING)):
         # A level of 0.001 for each: of 15, three are wrong by chance in one of two million runs.
@@ -290,12 +354,21 @@ def noisy(level, n_frames=8, shape=(16, 16)):
         ([noisy(50), np.ones((8, 16, 16))], r"X\[1\] holds frames without noise"),
         ([noisy(50), noisy(np.nan)], r"X\[1\]\[0:2\] contains NaN in frame 0"),
         ([noisy(50), 2 * noisy(20)], "noise that falls as the signal grows"),
+        ([noisy(50), noisy(60) * 1e25], r"X\[1\] holds noise whose square is beyond float32"),
+        ([noisy(50), noisy(60)[0]], r"X\[1\] holds frames of 1 dimension\(s\)"),
+        ([[np.ones((8, 8)), np.ones((9, 8))], noisy(50)], "X holds frames of different shapes"),
         (np.empty((0, 8, 16, 16)), "X holds no sequence"),
     ],
 )
 def test_sequences_that_tell_too_little_are_refused(X, what):
     with pytest.raises(ValueError, match=what):
         quietly(HRTEMNoise(), X)
+
+
+def test_noise_that_does_not_grow_is_that_of_no_counting_camera():
+    frames = [noisy(100), 1.1 * noisy(50)]
+    with pytest.raises(ValueError, match="X holds noise that does not grow with the signal"):
+        PoissonGaussianNoise().fit(frames)
 
 
 @pytest.mark.parametrize("groups", [[0, 1], np.zeros((8, 1)), 3])
