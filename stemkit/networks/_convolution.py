@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 # Below either, the transforms cost more than they save.
-_LEAST_PIXELS = 96 * 96
+_LEAST_PRODUCTS = 8_000_000
 _LEAST_CHANNELS = 24
 
 
@@ -40,7 +40,7 @@ def _winograd_pays(x: Tensor, kernel: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype == kernel.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and x[0, 0].numel() >= _LEAST_PIXELS
+        and x[0, 0].numel() * kernel.shape[0] * kernel.shape[1] >= _LEAST_PRODUCTS
         and min(kernel.shape[:2]) >= _LEAST_CHANNELS
         and _winograd_is_there()
         # NNPACK keeps threads of its own, one a core, whatever torch was told to use
@@ -90,7 +90,7 @@ class _Winograd(torch.autograd.Function):
 def _convolve(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     # one by one: for several images NNPACK has another way, that is slower and needs more memory
     convolved = [
-        torch._nnpack_spatial_convolution(image[None], kernel, bias, [1, 1], [1, 1])
-        for image in x.contiguous()
+        torch._nnpack_spatial_convolution(image.contiguous()[None], kernel, bias, [1, 1], [1, 1])
+        for image in x
     ]
     return convolved[0] if len(convolved) == 1 else torch.cat(convolved)
