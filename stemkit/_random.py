@@ -34,6 +34,15 @@ def check_seed(random_state: RandomState) -> int:
     return int(check_generator(random_state).integers(2**31))
 
 
+def check_resumable(checkpoint_dir: object, random_state: RandomState) -> None:
+    """Refuse checkpoints of a fit that could not be taken up: its seed would be another one."""
+    if checkpoint_dir is not None and random_state is None:
+        raise ValueError(
+            "checkpoint_dir needs a random_state that is the same when fit is called again, "
+            "or it could not go on; pass an int."
+        )
+
+
 def sample_generator(seed: int, index: int, *more: int) -> np.random.Generator:
     """Return the generator of one sample: a pure function of its seed and index.
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._random import RandomState, check_seed
+from .._random import RandomState, check_resumable, check_seed
 from .._validation import Float32Array, check_stack
 from ..engine import (
     Source,
@@ -179,6 +179,7 @@ class SupervisedDenoiser(Denoiser):
         afresh: bool,
     ) -> Self:
         self._check_parameters()
+        check_resumable(checkpoint_dir, self.random_state)
         seed = check_seed(self.random_state)
         make_source = self._source_maker(X, y, seed, reset=afresh)
         if afresh:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .._motion import Motion
-from .._random import RandomState, check_seed
+from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
     Float32Array,
     check_frames,
@@ -183,11 +183,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
             Where ``X`` or a parameter is not what it should be.
         """
         self._check_parameters()
-        if self.checkpoint_dir is not None and self.random_state is None:
-            raise ValueError(
-                "checkpoint_dir needs a random_state that is the same when fit is called again, "
-                "or it could not go on; pass an int."
-            )
+        check_resumable(self.checkpoint_dir, self.random_state)
         frames = np.concatenate(check_pairs(X)) if n_dims(X) == 4 else check_frames(X)
         seed = check_seed(self.random_state)
         self.binning_ = (
