@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._validation import Float32Array
 
 # Finest spacing, in px, of the strongest lattice planes that binning may lead to: well within what
 # the network saw in training, and no coarser than need be, since binning blurs the decay too.
-_LEAST_SPACING = 10.0
+_LEAST_SPACING = 12.0
 # Slower than so many periods in a frame is thickness and vacuum, not structure.
 _SLOWEST = 8
 # How far a lattice's spot stands above the median of its ring, and how faint beside the brightest.
@@ -60,6 +61,11 @@ def bin_frame(frame: Float32Array, binning: int) -> Float32Array:
     height, width = (n // binning for n in frame.shape)
     blocks = frame[: height * binning, : width * binning]
     return blocks.reshape(height, binning, width, binning).mean(axis=(1, 3), dtype=np.float32)
+
+
+def bin_overlap(overlap: NDArray[np.bool_], binning: int) -> Float32Array:
+    """Return 1 where a binned frame holds data in all of a block, and 0 elsewhere."""
+    return (bin_frame(overlap.astype(np.float32), binning) == 1).astype(np.float32)
 
 
 def unbin_map(values: Float32Array, binning: int, shape: tuple[int, int]) -> Float32Array:

@@ -13,7 +13,8 @@ from torch import Tensor
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
 from ..networks.degradation import LEAST_DECAY, T_MAX, DegradationNet
-from ._evidence import evidence_maps, unexplained_decay
+from ._evidence import evidence_maps, refine_decay
+from ._ground import ground_of
 from ._pairs import normalize_pair
 
 # Times at which the network is asked; between them the decay runs straight.
@@ -28,6 +29,7 @@ def decay_between(
     overlap: NDArray[np.bool_],
     times: NDArray[np.float64],
     *,
+    level: Float32Array | None = None,
     units: str = "local",
     device: str = "auto",
     precision: str = "auto",
@@ -44,6 +46,8 @@ def decay_between(
         Where ``aligned`` holds data.
     times : ndarray of shape (n_times,)
         Between 0 and 1.
+    level : ndarray of shape (H, W), float32, optional
+        What wholly damaged places show, where a series tells it better than the two frames do.
     units : {"local", "released"}, default="local"
         How frames are scaled: by local contrast as for our weights, or to 0..1 as for the
         released ones.
@@ -69,11 +73,10 @@ def decay_between(
 
     if module.n_evidence:
         inside = overlap.astype(np.float32)
-        evidence = evidence_maps(first, aligned, inside)
+        ground = ground_of(first, aligned, inside, level)
+        evidence = evidence_maps(first, aligned, inside, ground)
         end = run(_decay_at_end(module), np.stack([*scaled, *evidence]))[0]
-        # Twice, since what a window blurs away of the correction is left over again.
-        for _ in range(2):
-            end = (end + unexplained_decay(first, aligned, end, inside)).clip(LEAST_DECAY, 1)
+        end = refine_decay(first, aligned, end, inside, ground).clip(LEAST_DECAY, 1)
         # At a constant dose rate a share of what is there is lost in every instant.
         maps = np.stack([1 - end ** np.float32(t) for t in times])
     else:

@@ -31,7 +31,7 @@ from .._validation import (
 from ..base import FrameEstimator
 from ..engine import load_weights, read_checkpoint
 from ..networks.degradation import T_MAX, DegradationNet
-from ._binning import bin_frame, choose_binning, unbin_map
+from ._binning import bin_frame, bin_overlap, choose_binning, unbin_map
 from ._decay import decay_between, scale_pair
 from ._evidence import N_EVIDENCE
 from ._explained import align, explained_share, predict_frames
@@ -309,7 +309,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         binning = self._bin(first)
         decay = self._decay(first, aligned, overlap, np.ones(1))[0]
         there, seen, left = (bin_frame(f, binning) for f in (first, aligned, decay))
-        inside = bin_frame(overlap.astype(np.float32), binning) == 1
+        inside = bin_overlap(overlap, binning) == 1
         return explained_share(there, seen, left, inside)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -371,6 +371,7 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         aligned: Float32Array,
         overlap: NDArray[np.bool_],
         times: NDArray[np.float64],
+        level: Float32Array | None = None,
     ) -> Float32Array:
         module, units = self._network()
         binning = self._bin(first)
@@ -378,8 +379,9 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
             module,
             bin_frame(first, binning),
             bin_frame(aligned, binning),
-            bin_frame(overlap.astype(np.float32), binning) == 1,
+            bin_overlap(overlap, binning) == 1,
             times,
+            level=level,
             units=units,
             device=self.device,
             precision=self.precision,

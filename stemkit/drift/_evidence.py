@@ -1,42 +1,60 @@
 """Measured estimates of the decay, between which the network chooses.
 
-Each compares the two aligned frames in windows, in a way that errs differently. How the second
-frame's structure varies together with the first's does not see background, but loses contrast where
-rows are jittered; the power of its structure bears jitter, but takes new structure for old; its
-mean is quietest, but is blind to amorphised matter, whose mean stays. What is narrow is noisy,
-what is wide is blurred.
+All are ratios of sums over windows, sum t I2 / sum t I1: how much of a template t is in either
+frame. The template is the first frame's own structure as its *neighbouring* rows show it: noise
+and jitter of a row are then in one factor alone and average to nothing, without being known. What
+the estimates differ in is their windows, for what is narrow is noisy and what is wide is blurred,
+and whether the frames' local mean has a say. The mean is quiet and closes the gaps between
+columns, but film and amorphised matter stay in it: it counts from the ground up
+(:mod:`stemkit.drift._ground`). Two more compare the power of either frame's structure, which
+bears any misplacement, but takes new structure for old.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .._validation import Float32Array
+from ._ground import LOW_CUT, Ground, beside, ground_of, smooth, template
 
-# Standard deviations of the windows in px, for frames as the network sees them.
-_COVARIANCE_WINDOWS = (3.0, 6.0, 12.0, 24.0)
-_POWER_WINDOW = 8.0
-_MEAN_WINDOW = 8.0
-N_EVIDENCE = len(_COVARIANCE_WINDOWS) + 2
+# Standard deviations of the windows in px, for frames as the network sees them, the widest first.
+_WINDOWS = (24.0, 12.0, 6.0, 3.0, 1.5, 0.7)
+_STRUCTURE_WINDOWS = (12.0, 6.0, 3.0)
+_POWER_WINDOWS = (12.0, 6.0)
+# The first of them that is narrow enough for whatever it can't explain to be no damage.
+_NARROW = 3
+N_EVIDENCE = len(_WINDOWS) + len(_STRUCTURE_WINDOWS) + len(_POWER_WINDOWS) + 1
+# The standard error is told for this window, on a scale of so many decades below 1.
+_ERROR_WINDOW = 6.0
+_DECADES = 3.0
 
-# Standard error that the regression on what is left may have, and the least and widest window.
-_STANDARD_ERROR = 0.03
-_LEFTOVER_WINDOWS = (6.0, 20.0)
+# Where a window's standard error is less it is believed wholly; where it is more, not at all.
+_SURE, _VAGUE = 0.03, 0.06
+# In between, power beyond so much of the noise's is signal, seen over so many windows.
+_DOUBT, _OVER = 0.8, 4.0
 
-# Slower than this is thickness, not structure.
-_LOW_CUT = 16.0
-# Columns are wider than this smoothing, so it takes from noise and little else.
-_SMOOTHING = 1.0
-# Where the first frame has less than this share of its usual structure there is none to compare.
-_FLOOR = 0.1
+# Where a window holds no more than this share of the usual structure, the next wider one counts.
+_LEAN = 0.03
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What windows sum up: the template times the second frame, and times the first."""
+
+    seen: NDArray
+    there: NDArray
 
 
 def evidence_maps(
-    first: Float32Array, second: Float32Array, overlap: Float32Array | None = None
+    first: Float32Array,
+    second: Float32Array,
+    overlap: Float32Array | None = None,
+    ground: Ground | None = None,
 ) -> Float32Array:
-    """Estimate the decay between two aligned frames in several ways.
+    """Estimate the decay between two aligned frames in several ways, and say how surely.
 
     Parameters
     ----------
@@ -44,41 +62,49 @@ def evidence_maps(
         Frames with structure of 6 to 20 px, the second aligned to the first.
     overlap : ndarray of shape (H, W), float32, optional
         1 where the second frame holds data and 0 where not: windows count the former alone.
+    ground : Ground, optional
+        What wholly damaged places show, where a series tells it better than these two frames.
 
     Returns
     -------
-    ndarray of shape (N_EVIDENCE, H, W), float32
-        Estimates in 0..1: from the covariance in four windows, from the power, from the mean.
+    ndarray of shape (N_EVIDENCE + 1, H, W), float32
+        Estimates in 0..1: six windows over all that lies above the ground, three over structure
+        alone, two over its power, and what :func:`refine_decay` makes of an even map. Last the
+        standard error of the first six's third, from 0 for 0.001 or less to 1 for 1.
     """
-    detail = [frame - _smooth(frame, _LOW_CUT) for frame in (first, second)]
-    fine = [_smooth(frame, _SMOOTHING) for frame in detail]
-    noise = _noise_power(first, detail[0])
     inside = np.ones_like(first) if overlap is None else overlap
-    square, product = inside * (fine[0] ** 2 - noise), inside * fine[0] * fine[1]
-    estimates = []
-    for window in _COVARIANCE_WINDOWS:
-        estimates.append(_ratio(_smooth(product, window), _smooth(square, window)))
-    # Shot noise is independent between neighbours: what they share along a row is structure,
-    # wherever the scan has put that row.
-    shared = [_smooth(inside * _neighbour_product(frame, 1), _POWER_WINDOW) for frame in detail]
-    estimates.append(np.sqrt(_ratio(shared[1], shared[0])))
-    dark = min(np.percentile(_smooth(frame, 2.0), 1) for frame in (first, second))
-    broad = [_smooth(inside * (frame - dark), _MEAN_WINDOW) for frame in (first, second)]
-    estimates.append(_ratio(broad[1], broad[0]))
-    return np.stack(estimates).astype(np.float32)
+    if ground is None:
+        ground = ground_of(first, second, overlap)
+    above = _above_ground(first, second, inside, ground)
+    detail = [frame - smooth(frame, LOW_CUT) for frame in (first, second)]
+    shape = template(detail[0])
+    structure = _coarse_to_fine(
+        inside * shape * detail[1], inside * shape * detail[0], _STRUCTURE_WINDOWS
+    )
+    shared = [inside * frame * beside(frame) for frame in detail]
+    power = _coarse_to_fine(shared[1], shared[0], _POWER_WINDOWS)
+    estimates = _coarse_to_fine(above.seen, above.there, _WINDOWS)
+    spread = _spread(above, estimates[_NARROW])
+    joined = _refine(above, np.full_like(first, _overall(above.seen, above.there)))
+    error = np.sqrt(spread / (4 * np.pi)) / _ERROR_WINDOW
+    error = 1 + np.log10(error.clip(10**-_DECADES)) / _DECADES
+    roots = [np.sqrt(ratio.clip(0)) for ratio in power]
+    maps = [*estimates, *structure, *roots, joined, error]
+    return np.stack(maps).clip(0, 1).astype(np.float32)
 
 
-def unexplained_decay(
+def refine_decay(
     first: Float32Array,
     second: Float32Array,
     decay: Float32Array,
     overlap: Float32Array | None = None,
+    ground: Ground | None = None,
 ) -> Float32Array:
-    """Measure what a decay map leaves unexplained of what two aligned frames share.
+    """Add to a decay map what it leaves unexplained of what two aligned frames share.
 
     The estimates err differently, and so does what is made of them; but in a window wide enough to
-    average the noise, structure that the first frame has and the second lacks is a fact. This is
-    that regression's word on the map, to be added to it.
+    average the noise, what the first frame has and the second lacks is a fact. What narrower
+    windows show counts as far as it stands out of the noise.
 
     Parameters
     ----------
@@ -88,77 +114,83 @@ def unexplained_decay(
         The map in question.
     overlap : ndarray of shape (H, W), float32, optional
         As for :func:`evidence_maps`.
+    ground : Ground, optional
+        As for :func:`evidence_maps`.
 
     Returns
     -------
     ndarray of shape (H, W), float32
-        Missing decay; its window is as wide as the noise asks for.
+        May lie a little outside of 0..1.
     """
-    detail = [frame - _smooth(frame, _LOW_CUT) for frame in (first, second)]
-    fine = [_smooth(frame, _SMOOTHING) for frame in detail]
-    noise = [_noise_power(*pair) for pair in zip((first, second), detail, strict=True)]
     inside = np.ones_like(first) if overlap is None else overlap
-    square = [inside * (values**2 - power) for values, power in zip(fine, noise, strict=True)]
-    product = inside * fine[0] * fine[1]
-    power = float(np.mean(square[0]))
-    if power <= 0:
-        return np.zeros_like(first)
-    # Rows that were jittered lie beside each other: the frames then share less than both have, by
-    # a factor that is the same everywhere. A decay that varies within a window lowers what they
-    # share too; that much is expected of the map itself.
-    kept = _shared(product, *square) / _shared(decay * square[0], square[0], decay**2 * square[0])
-    product = product / np.clip(kept, 0.5, 1)
-    # The ratio's variance in a window of standard deviation w is 2 (noise / signal) / w^2, in
-    # units of the smoothing.
-    window = np.sqrt(2 * float(np.mean(noise[0])) / power) * _SMOOTHING / _STANDARD_ERROR
-    window = float(np.clip(window, *_LEFTOVER_WINDOWS))
-    return _leftover(product - decay * square[0], square[0], window)
+    if ground is None:
+        ground = ground_of(first, second, overlap)
+    return _refine(_above_ground(first, second, inside, ground), decay).astype(np.float32)
 
 
-def _shared(product: NDArray, first: NDArray, second: NDArray) -> float:
-    """Correlation within windows of two frames, from their product and their powers."""
-    local = [np.maximum(_smooth(values, _POWER_WINDOW), 0) for values in (product, first, second)]
-    return float(local[0].sum() / max(np.sqrt(local[1] * local[2]).sum(), 1e-30))
-
-
-def _leftover(missing: NDArray, square: NDArray, window: float) -> Float32Array:
-    norm = _smooth(square, window)
-    floor = _FLOOR * float(np.mean(np.maximum(norm, 0)))
-    return (_smooth(missing, window) / np.maximum(norm, floor)).astype(np.float32)
-
-
-def _smooth(values: NDArray, sigma: float) -> NDArray:
-    return ndimage.gaussian_filter(values, sigma, mode="reflect")
-
-
-def _neighbour_product(frame: Float32Array, lag: int) -> Float32Array:
-    """Product of each pixel with the one ``lag`` to its right, mirrored at the border."""
-    return frame * np.pad(frame, ((0, 0), (0, lag)), mode="symmetric")[:, lag:]
-
-
-def _noise_power(first: Float32Array, detail: Float32Array) -> NDArray:
-    """Estimate the noise power, after smoothing, in the first frame's structure.
-
-    White noise is what the variance has beyond the autocovariance continued to lag 0 from lags 1
-    and 2, which for Gaussian columns is a Gaussian; as shot noise does, it goes with the signal.
-    """
-    lags = [float(np.mean(_neighbour_product(detail, lag))) for lag in (1, 2)]
-    variance = float(np.mean(detail**2))
-    if lags[0] <= 0:
-        white = variance
-    else:
-        continued = lags[0] * (lags[0] / max(lags[1], 0.05 * lags[0])) ** (1 / 3)
-        white = max(variance - continued, 0.0)
-    level = np.maximum(_smooth(first, 2.0), 0)
-    mean_level = float(level.mean())
-    share = level / mean_level if mean_level > 0 else np.ones_like(level)
-    # Smoothing of white noise by a Gaussian leaves 1 / (4 pi sigma^2) of its power.
-    return white / (4 * np.pi * _SMOOTHING**2) * share
-
-
-def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
-    """Return the ratio cut to 0..1, and 1, no damage, where there is nothing to compare."""
-    usual = float(np.mean(np.maximum(denominator, 0)))
+def _refine(above: _Sums, decay: NDArray) -> NDArray:
+    usual = _usual(above.there)
     if usual <= 0:
-        return np.ones_like(denominator)
-    return (numerator / np.maximum(denominator, _FLOOR * usual)).clip(0, 1)
+        return decay
+
+    def missing(window: float) -> NDArray:
+        there = smooth(above.there, window).clip(0) + _LEAN * usual
+        return smooth(above.seen - decay * above.there, window) / there
+
+    for window in _WINDOWS:
+        step = missing(window)
+        # White noise is 1.8 times as strong in what a window half as wide adds.
+        finer = (missing(window / 2) - step) ** 2 / 1.8
+        power, noise = (smooth(v, _OVER * window).clip(1e-12) for v in (step**2, finer))
+        trust = (1 - _DOUBT * noise / power).clip(0)
+        trust[noise < _SURE**2] = 1
+        trust[noise > _VAGUE**2] = 0
+        decay = decay + trust * step
+    return decay
+
+
+def _above_ground(
+    first: Float32Array, second: Float32Array, inside: Float32Array, ground: Ground
+) -> _Sums:
+    there = first - ground.level
+    shape = template(there)
+    seen = inside * shape * (second - ground.level - ground.offset)
+    return _Sums(seen, inside * shape * there)
+
+
+def _usual(there: NDArray) -> float:
+    return float(np.mean(np.maximum(there, 0)))
+
+
+def _overall(seen: NDArray, there: NDArray) -> float:
+    usual = _usual(there)
+    return float(np.clip(seen.mean() / max(float(there.mean()), usual), 0, 1)) if usual > 0 else 1.0
+
+
+def _coarse_to_fine(seen: NDArray, there: NDArray, windows: tuple[float, ...]) -> list[NDArray]:
+    """Ratios in ever narrower windows, each leaning on the one before where it holds little."""
+    usual = _usual(there)
+    if usual <= 0:
+        return [np.ones_like(there) for _ in windows]
+    wider: NDArray | float = _overall(seen, there)
+    ratios = []
+    for window in windows:
+        lean = _LEAN * usual
+        held = smooth(there, window)
+        # Noise may leave a narrow window with less than nothing, which is no base for a share.
+        ratio = np.where(held > 0, smooth(seen, window), 0) + lean * wider
+        wider = (ratio / (held.clip(0) + lean)).clip(-0.3, 1.3)
+        ratios.append(wider)
+    return ratios
+
+
+def _spread(above: _Sums, narrow: NDArray) -> NDArray:
+    """Variance that a ratio has in a window, times 4 pi window^2.
+
+    It is told from what even a narrow window can't explain: noise, and rows that lie elsewhere.
+    """
+    usual = _usual(above.there)
+    if usual <= 0:
+        return np.zeros_like(above.there)
+    there = smooth(above.there, _ERROR_WINDOW).clip(_LEAN * usual)
+    return smooth((above.seen - narrow * above.there) ** 2, _ERROR_WINDOW).clip(0) / there**2

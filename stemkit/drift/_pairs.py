@@ -81,8 +81,9 @@ def synthetic_batch(
     Returns
     -------
     first, second, t, evidence, decay, theta : ndarray
-        (n, 1, side, side) twice, (n,) in 0..100, (n, N_EVIDENCE, side, side), (n, 1, side, side)
-        and (n, 3): angle in radians and translation (x, y) in half-widths, second frame to first.
+        (n, 1, side, side) twice, (n,) in 0..100, (n, N_EVIDENCE + 1, side, side),
+        (n, 1, side, side) and (n, 3): angle in radians and translation (x, y) in half-widths,
+        second frame to first.
     """
     samples = [
         _synthetic_pair(rng, side, frames if index % 2 else (), unaligned)

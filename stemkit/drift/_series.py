@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from tqdm.auto import tqdm
 from .._motion import Motion, coverage, warp
 from .._validation import Float32Array, check_frames, moderate
 from ._aligned import AlignedStack
+from ._binning import bin_frame, bin_overlap
 from ._critical_dose import CriticalDose, fit_critical_dose
 from ._explained import align, mean_over_specimen
+from ._ground import common_level, ground_of
 from ._registration import Registration
 from ._state import TRUSTED, LowConfidenceWarning
 from ._table import frame_pairs, motions_from_table, trajectory_table
@@ -43,8 +46,13 @@ class SeriesMixin(TransformerMixin, ABC):
         aligned: Float32Array,
         overlap: NDArray[np.bool_],
         times: NDArray[np.float64],
+        level: Float32Array | None = None,
     ) -> Float32Array:
         """Estimate the decay of an aligned pair at each time."""
+
+    @abstractmethod
+    def _bin(self, frame: Float32Array) -> int:
+        """Choose how many px to bin."""
 
     def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
         """Follow the specimen through a stack.
@@ -130,6 +138,10 @@ class SeriesMixin(TransformerMixin, ABC):
     ) -> Float32Array:
         """Return the decay from the first frame to each.
 
+        Film, background and amorphised matter do not fade. What they show is the same for all
+        frames, so all have a say on it: maps of a series are surer than :meth:`predict` of its
+        pairs.
+
         Parameters
         ----------
         stack : array-like of shape (n_frames, H, W)
@@ -145,10 +157,11 @@ class SeriesMixin(TransformerMixin, ABC):
         frames, _ = moderate(check_frames(stack, name="stack"))
         motions = self._motions(frames, trajectory)
         maps = np.ones_like(frames)
-        order = tqdm(range(1, len(frames)), desc="decay", unit="frame", disable=self.verbose < 1)
-        for index in order:
-            aligned, overlap = align(frames[index], motions[index])
-            maps[index] = self._decay(frames[0], aligned, overlap, np.ones(1))[0]
+        later = list(zip(frames, motions, strict=True))[1:]
+        level = self._common_level(frames[0], (align(*frame) for frame in later))
+        progress = tqdm(later, desc="decay", unit="frame", disable=self.verbose < 1)
+        for index, frame in enumerate(progress, start=1):
+            maps[index] = self._decay(frames[0], *align(*frame), np.ones(1), level)[0]
         return maps
 
     def critical_dose(
@@ -173,6 +186,20 @@ class SeriesMixin(TransformerMixin, ABC):
         frames = check_frames(stack, name="stack", min_frames=3)
         exposure = _check_axis(dose, len(frames), "dose")
         return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
+
+    def _common_level(
+        self, first: Float32Array, aligned: Iterable[tuple[Float32Array, NDArray[np.bool_]]]
+    ) -> Float32Array:
+        """Tell from all frames, aligned to the first, what wholly damaged places show."""
+        binning = self._bin(first)
+        small = bin_frame(first, binning)
+        return common_level(
+            small,
+            (
+                ground_of(small, bin_frame(frame, binning), bin_overlap(overlap, binning))
+                for frame, overlap in aligned
+            ),
+        )
 
     def _motions(self, frames: Float32Array, trajectory: pd.DataFrame | None) -> list[Motion]:
         if trajectory is None:

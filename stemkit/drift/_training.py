@@ -16,7 +16,7 @@ from ._pairs import synthetic_batch
 _SQUARE_WEIGHT = 4.0
 # The motion's error is in radians and half-widths; decay is what the default model asks for.
 _MOTION_WEIGHT = 0.3
-_VALIDATION_BATCHES = 8
+VALIDATION_BATCHES = 8
 
 
 def pair_loss(module: torch.nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def train_network(
         module,
         pair_loss,
         source(0, steps_per_epoch),
-        validation=source(1, _VALIDATION_BATCHES),
+        validation=source(1, VALIDATION_BATCHES),
         max_steps=max_steps,
         lr=lr,
         weight_decay=1e-4,

@@ -18,6 +18,8 @@ T_MAX = 100.0
 _JUDGE_CHANNELS = 32
 # Largest logarithm, either way, of an estimate's weight.
 _MOST_SAY = 5.0
+# Logarithm of the weight of the last estimate, beside 0 for the others, before there is a reason.
+_FAVOUR = 3.0
 # A decay of 0 has no power below 1 but 0: the least one, so that time matters where all is lost.
 LEAST_DECAY = 0.01
 
@@ -65,9 +67,10 @@ class DegradationNet(nn.Module):
     dropout : float, default=0.1
         Share of the motion head's features that is dropped in training.
     n_evidence : int, default=0
-        Number of estimates of the decay that are given with each pair. The decay map is then a
-        mean of these and of the network's own, weighted pixel by pixel by the network: it chooses
-        between measurements and does not have to invent one. 0 is the paper's network.
+        Number of estimates of the decay that are given with each pair, and with them a map of
+        their standard error. The decay map is then a mean of these and of the network's own,
+        weighted pixel by pixel by the network: it chooses between measurements and does not have
+        to invent one. 0 is the paper's network.
 
     Notes
     -----
@@ -111,7 +114,7 @@ class DegradationNet(nn.Module):
         self.dec1 = _double_conv(3 * c1, c1)
         self.out_lambda = nn.Sequential(nn.Conv2d(c1, 1, 3, padding=1), nn.Sigmoid())
         if n_evidence:
-            self.judge = _context_stack(c1 + n_evidence, _JUDGE_CHANNELS, n_evidence + 2)
+            self.judge = _context_stack(c1 + n_evidence + 1, _JUDGE_CHANNELS, n_evidence + 2)
         self.out_theta = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -128,8 +131,11 @@ class DegradationNet(nn.Module):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
         if n_evidence:
-            # All estimates count alike until there is a reason.
+            # All places count alike until there is a reason, and most the last estimate, joined of
+            # the others.
             nn.init.zeros_(self.judge.get_parameter("8.weight"))
+            with torch.no_grad():
+                self.judge.get_parameter("8.bias")[n_evidence - 1] = _FAVOUR
 
     def forward(
         self, x0: Tensor, xT: Tensor, t: Tensor | float, evidence: Tensor | None = None
@@ -142,8 +148,8 @@ class DegradationNet(nn.Module):
             First and second frames, scaled to 0..1.
         t : Tensor of shape (B,) or float
             Time from 0 (first frame) to 100 (second frame).
-        evidence : Tensor of shape (B, n_evidence, H, W), optional
-            Estimates of the decay at the second frame, in 0..1.
+        evidence : Tensor of shape (B, n_evidence + 1, H, W), optional
+            Estimates of the decay at the second frame, in 0..1, and last their standard error.
 
         Returns
         -------
@@ -197,12 +203,13 @@ class DegradationNet(nn.Module):
         height, width = features.size
         if evidence is None:
             return self.out_lambda(x)[..., :height, :width]
+        evidence = F.pad(evidence, (0, -width % 8, 0, -height % 8), mode="replicate")
+        estimates, error = evidence[:, :-1], evidence[:, -1:]
         # At a constant dose rate what is left at the second frame was left by its power before.
-        earlier = evidence.clamp(min=LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
-        earlier = F.pad(earlier, (0, -width % 8, 0, -height % 8), mode="replicate")
+        earlier = estimates.clamp(min=LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
         # Estimates are smooth: a quarter of the resolution is enough to judge them, and lets a few
         # layers see as far as noise has to be averaged.
-        judged = self.judge(F.avg_pool2d(torch.cat([x, earlier], dim=1), 4))
+        judged = self.judge(F.avg_pool2d(torch.cat([x, earlier, error], dim=1), 4))
         judged = F.interpolate(judged, scale_factor=4.0, mode="bilinear", align_corners=False)
         own = torch.sigmoid(self.out_lambda[0](x) + judged[:, -1:])
         # Bounded, or the estimate that is best on average gets all the weight for good.

@@ -196,7 +196,7 @@ def test_fit_is_the_same_for_the_same_seed_and_leaves_global_randomness_alone(
     pair, small_weights, monkeypatch
 ):
     monkeypatch.setattr("stemkit.drift._drift_decay._STEPS_PER_EPOCH", 3)
-    monkeypatch.setattr("stemkit.drift._training._VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("stemkit.drift._training.VALIDATION_BATCHES", 1)
     np.random.seed(3)
     torch.manual_seed(3)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()

@@ -5,10 +5,12 @@ from scipy import ndimage
 from stemkit._scene import render_columns
 from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, decay_map, degrade, record
-from stemkit.drift._evidence import N_EVIDENCE, evidence_maps, unexplained_decay
+from stemkit.drift._evidence import N_EVIDENCE, evidence_maps, refine_decay
 
 SHAPE = (128, 144)
-COVARIANCE, POWER, MEAN = slice(0, 4), 4, 5
+# From the widest window to the narrowest: all above the ground, structure, power; joined; error.
+ABOVE, STRUCTURE, POWER, JOINED, ERROR = slice(0, 6), slice(6, 9), slice(9, 11), 11, 12
+INSIDE = (slice(30, -30), slice(30, -30))
 
 
 def scene(seed=0, spacing=(9, 14)):
@@ -23,120 +25,119 @@ def faded(frame, decay):
     return (frame * decay).astype("float32")
 
 
+def even(y, x):
+    return np.ones(np.broadcast_shapes(np.shape(y), np.shape(x)))
+
+
 @pytest.mark.parametrize("decay", [1.0, 0.7, 0.3, 0.05])
 @pytest.mark.parametrize("seed", range(4))
 def test_even_damage_without_noise_is_read_exactly(seed, decay):
     first = lattice(seed)
     evidence = evidence_maps(first, faded(first, decay))
-    assert evidence.shape == (N_EVIDENCE, *SHAPE)
+    assert evidence.shape == (N_EVIDENCE + 1, *SHAPE)
     assert evidence.dtype == np.float32
-    np.testing.assert_allclose(evidence[COVARIANCE], decay, atol=1e-3)
-    np.testing.assert_allclose(evidence[POWER], decay, atol=1e-3)
-
-
-def test_mean_is_read_exactly_above_a_dark_background():
-    first = lattice()
-    first[:, 100:] = 0  # vacuum says what dark is
-    evidence = evidence_maps(first, faded(first, 0.4))[MEAN]
-    np.testing.assert_allclose(evidence[:, :80], 0.4, atol=1e-3)
+    np.testing.assert_allclose(evidence[:ERROR], decay, atol=2e-3)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0, 1000.7])
 def test_identical_frames_are_undamaged(value):
     constant = np.full((40, 50), value, dtype="float32")
-    np.testing.assert_array_equal(evidence_maps(constant, constant), 1)
+    np.testing.assert_array_equal(evidence_maps(constant, constant)[:ERROR], 1)
     first = lattice() + np.float32(value)
-    np.testing.assert_allclose(evidence_maps(first, first), 1, atol=1e-3)
+    np.testing.assert_allclose(evidence_maps(first, first)[:ERROR], 1, atol=2e-3)
 
 
 def test_what_is_gone_is_gone():
-    np.testing.assert_allclose(evidence_maps(lattice(), np.zeros(SHAPE, "float32")), 0, atol=1e-6)
+    evidence = evidence_maps(lattice(), np.zeros(SHAPE, "float32"))
+    np.testing.assert_allclose(evidence[:ERROR], 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("gain", [1e-9, 1e-3, 1e6])
 def test_gain_does_not_matter(gain):
-    first, second = lattice(), faded(lattice(), 0.5)
+    first = lattice()
+    second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
     expected = evidence_maps(first, second)
     scaled = evidence_maps(*(np.float32(gain) * frame for frame in (first, second)))
-    np.testing.assert_allclose(scaled, expected, atol=1e-5)
+    np.testing.assert_allclose(scaled, expected, atol=1e-3)
 
 
-def test_added_background_deceives_only_the_mean():
-    first, second = lattice(), faded(lattice(), 0.5)
-    expected = evidence_maps(first, second)
-    y, x = np.indices(SHAPE, dtype="float32") / 128
-    slope = evidence_maps(first, second + 0.3 * y + 0.2 * x)
-    # Where a slope meets its mirror image at the border it has a kink, which is structure.
-    slope, expected = (maps[:, 30:-30, 30:-30] for maps in (slope, expected))
-    np.testing.assert_allclose(slope[COVARIANCE], expected[COVARIANCE], atol=0.02)
-    np.testing.assert_allclose(slope[POWER], expected[POWER], atol=0.02)
-    assert np.abs(slope[MEAN] - expected[MEAN]).mean() > 0.1
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("background", [0.0, 0.4])
+def test_neither_film_nor_amorphised_matter_passes_for_signal(background, kept):
+    hole = damage_pattern("gaussian", SHAPE, cell=30)
+    first = lattice(2) + np.float32(background)
+    second, truth = degrade(scene(2), SHAPE, damage=hole, strength=0.9, amorphous=kept)
+    evidence = evidence_maps(first, second + np.float32(background))
+    errors = np.abs(evidence - truth)[(slice(None), *INSIDE)].mean(axis=(1, 2))
+    assert (errors[2:5] < 0.04).all()
+    assert errors[JOINED] < 0.04
+    # A ratio of means takes what stays for signal.
+    means = [ndimage.gaussian_filter(frame, 6) for frame in (first, second + background)]
+    naive = np.abs((means[1] / means[0]) - truth)[INSIDE].mean()
+    if background or kept:
+        assert naive > 3 * errors[JOINED]
 
 
 def test_each_place_is_read_for_itself():
     first = lattice(2)
-    hole = damage_pattern("gaussian", SHAPE, cell=30)
-    truth = decay_map(hole, 0.9, SHAPE)
+    truth = decay_map(damage_pattern("gaussian", SHAPE, cell=30), 0.9, SHAPE)
     evidence = evidence_maps(first, faded(first, truth))
     errors = np.abs(evidence - truth).mean(axis=(1, 2))
-    assert (errors[:3] < 0.04).all()
-    assert errors[POWER] < 0.05
-    # What is wide is blurred.
-    assert errors[3] > 2 * errors[1]
+    # What is wide is blurred; without noise the narrow ones are exact, and are what is joined.
+    assert (np.diff(errors[:3]) < 0).all()
+    assert errors[JOINED] < 0.005
+    assert errors[0] > 5 * errors[5]
 
 
+@pytest.mark.parametrize("jitter", [0.0, 2.0])
 @pytest.mark.parametrize("dose", [5.0, 50.0])
 @pytest.mark.parametrize("decay", [0.7, 0.3])
-def test_shot_noise_does_not_bias(dose, decay):
-    first = lattice(1)
+def test_neither_noise_nor_jitter_biases(dose, decay, jitter):
     rng = np.random.default_rng(7)
-    background = 0.2
-    estimates = np.mean(
-        [
-            evidence_maps(
-                *(
-                    record(f, dose=dose, background=background, random_state=rng)
-                    for f in (first, faded(first, decay))
-                )
+    estimates = []
+    for _ in range(8):
+        pair = [
+            record(
+                faded(lattice(1, row_shift=rng.normal(0, jitter, SHAPE[0])), left),
+                dose=dose,
+                background=0.2,
+                random_state=rng,
             )
-            for _ in range(12)
-        ],
-        axis=0,
-    )
+            for left in (1.0, decay)
+        ]
+        estimates.append(evidence_maps(*pair))
+    estimates = np.mean(estimates, axis=(0, 2, 3))
     # Wide windows: narrow ones are cut at 0 and 1, which bends their mean.
-    assert estimates[2].mean() == pytest.approx(decay, abs=0.03)
-    assert estimates[3].mean() == pytest.approx(decay, abs=0.03)
+    for index in (1, 2, 6, 7):
+        assert estimates[index] == pytest.approx(decay, abs=0.04)
     if dose > 10:
-        assert estimates[POWER].mean() == pytest.approx(decay, abs=0.03)
+        assert estimates[POWER][0] == pytest.approx(decay, abs=0.03)
 
 
-def test_windows_trade_noise_for_blur():
+def test_windows_trade_noise_for_blur_and_the_standard_error_says_how_much():
     first = lattice(1)
-    pair = [record(f, dose=10, random_state=s) for s, f in enumerate((first, faded(first, 0.5)))]
-    spread = evidence_maps(*pair)[COVARIANCE].std(axis=(1, 2))
-    assert (np.diff(spread) < 0).all()
-    assert spread[0] > 3 * spread[3]
+    maps = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        pair = [
+            record(f, dose=10, background=0.1, random_state=rng) for f in (first, faded(first, 0.5))
+        ]
+        maps.append(evidence_maps(*pair))
+    spread = np.std(maps, axis=0)[(slice(None), *INSIDE)].mean(axis=(1, 2))
+    assert (np.diff(spread[ABOVE][:5]) > 0).all()
+    assert (np.diff(spread[STRUCTURE]) > 0).all()
+    told = 10 ** (3 * np.mean(maps, axis=0)[ERROR][INSIDE] - 3)
+    assert 0.8 * spread[2] < told.mean() < 1.25 * spread[2]
 
 
-def test_power_bears_row_jitter_and_covariance_does_not():
-    rng = np.random.default_rng(3)
-    first, second = (lattice(1, row_shift=rng.normal(0, 3, SHAPE[0])) for _ in range(2))
-    evidence = evidence_maps(first, faded(second, 0.6))
-    assert evidence[POWER].mean() == pytest.approx(0.6, abs=0.03)
-    assert evidence[3].mean() < 0.5
-
-
-def test_mean_is_blind_to_amorphised_matter():
-    def even(y, x):
-        return np.ones(np.broadcast_shapes(np.shape(y), np.shape(x)))
-
+def test_joined_estimate_leaves_out_what_is_noise():
     first = lattice(1)
-    second, _ = degrade(scene(1), SHAPE, damage=even, strength=0.7, amorphous=1.0)
-    first[:, :20], second[:, :20] = 0, 0
-    inside = (slice(30, -30), slice(50, -30))
-    evidence = evidence_maps(first, second)[(slice(None), *inside)]
-    assert evidence[MEAN].mean() > 0.95
-    assert evidence[1].mean() == pytest.approx(0.3, abs=0.05)
+    truth = decay_map(damage_pattern("perlin", SHAPE, cell=50, random_state=1), 0.8, SHAPE)
+    rng = np.random.default_rng(0)
+    pair = [record(f, dose=10, random_state=rng) for f in (first, faded(first, truth))]
+    errors = np.abs(evidence_maps(*pair) - truth).mean(axis=(1, 2))
+    assert errors[JOINED] < 1.2 * errors[ABOVE].min()
+    assert errors[JOINED] < 0.2 * errors[5]
 
 
 def test_estimates_stay_between_none_and_all():
@@ -149,28 +150,40 @@ def test_estimates_stay_between_none_and_all():
         assert evidence.max() <= 1
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 5), (31, 32)])
+def test_frames_of_any_size(shape):
+    pair = np.random.default_rng(0).random((2, *shape)).astype("float32")
+    evidence = evidence_maps(*pair)
+    assert evidence.shape == (N_EVIDENCE + 1, *shape)
+    assert np.isfinite(evidence).all()
+    assert np.isfinite(refine_decay(*pair, evidence[0])).all()
+
+
 def test_estimates_follow_a_mirrored_pair():
     first = ndimage.gaussian_filter(np.random.default_rng(1).random(SHAPE), 2).astype("float32")
     second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
     flipped = evidence_maps(first[::-1], second[::-1])[:, ::-1]
-    np.testing.assert_allclose(flipped, evidence_maps(first, second), atol=1e-4)
+    # Blocks that say how sure an offset is do not mirror to the pixel.
+    np.testing.assert_allclose(flipped, evidence_maps(first, second), atol=1e-3)
 
 
+@pytest.mark.parametrize("dose", [None, 20.0])
 @pytest.mark.parametrize("jitter", [0.0, 1.5])
-def test_what_a_map_leaves_unexplained_is_its_error(jitter):
+def test_a_wrong_map_is_put_right(jitter, dose):
     rng = np.random.default_rng(0)
     first, second = (lattice(1, row_shift=rng.normal(0, jitter, SHAPE[0])) for _ in range(2))
-    wrong = np.full_like(first, 0.8)
-    missing = unexplained_decay(first, 0.6 * second, wrong)
+    pair = [record(f, dose=dose, background=0.1, random_state=rng) for f in (first, 0.6 * second)]
     # Rows that lie beside each other share less than they have: not damage.
-    assert abs(missing.mean() + 0.2) < 0.03
-    right = np.full_like(first, 0.6)
-    assert abs(unexplained_decay(first, 0.6 * second, right).mean()) < 0.03
+    for said in (0.8, 0.6, 0.1):
+        refined = refine_decay(*pair, np.full_like(first, said))
+        assert abs(refined.mean() - 0.6) < 0.04
+        assert np.abs(refined - 0.6)[INSIDE].mean() < 0.07
 
 
-def test_nothing_is_left_unexplained_where_there_is_no_structure():
+def test_a_map_is_left_alone_where_there_is_no_structure():
     flat = np.full((40, 40), 3.0, dtype=np.float32)
-    assert not unexplained_decay(flat, flat, np.ones_like(flat)).any()
+    said = np.random.default_rng(0).random((40, 40), dtype=np.float32)
+    np.testing.assert_array_equal(refine_decay(flat, flat, said), said)
 
 
 def test_what_lies_outside_the_overlap_has_no_say():
@@ -183,6 +196,7 @@ def test_what_lies_outside_the_overlap_has_no_say():
     near = (slice(20, -20), slice(85, 99))
 
     def error(*arguments):
-        return abs(evidence_maps(first, elsewhere, *arguments)[2][near].mean() - 0.6)
+        return abs(evidence_maps(first, elsewhere, *arguments)[1][near].mean() - 0.6)
 
-    assert error(overlap) < 0.5 * error()
+    assert error(overlap) < 0.02
+    assert error() > 0.1

@@ -92,14 +92,14 @@ def test_decay_lies_among_the_estimates_where_the_own_one_has_no_say():
         torch.manual_seed(0)
         net = DegradationNet((2, 2, 2), n_evidence=3).eval()
         first, second = torch.rand(2, 2, 1, 21, 34)
-        estimates = torch.rand(2, 3, 21, 34)
+        estimates = torch.rand(2, 4, 21, 34)  # the last is their standard error
     with torch.no_grad():
         # The logarithm of the own estimate's weight; it is bounded, so the others' go up too.
         net.judge[-1].bias[:4] = torch.tensor([1e4, 1e4, 1e4, -1e4])
     _, decay = net(first, second, 100.0, estimates)
     assert decay.shape == (2, 1, 21, 34)
-    assert (decay >= estimates.amin(dim=1, keepdim=True) - 1e-4).all()
-    assert (decay <= estimates.amax(dim=1, keepdim=True) + 1e-4).all()
+    assert (decay >= estimates[:, :3].amin(dim=1, keepdim=True) - 1e-4).all()
+    assert (decay <= estimates[:, :3].amax(dim=1, keepdim=True) + 1e-4).all()
     # What is left earlier is more, by the law of a constant dose rate.
     even = torch.full_like(estimates, 0.25)
     _, halfway = net(first, second, 50.0, even)
