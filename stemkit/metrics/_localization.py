@@ -38,7 +38,7 @@ def atom_score(
     tolerance : float
         Largest distance of a match, in px, or in angstrom with a pixel size.
     pixel_size : float, optional
-        Angstrom per px.
+        Length of a pixel in nm, as data sets and files give it.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def atom_score(
         raise ValueError(f"tolerance must be positive and finite; got {tolerance}.")
     if pixel_size is not None and not 0 < pixel_size < np.inf:
         raise ValueError(f"pixel_size must be positive and finite; got {pixel_size}.")
-    scale = 1.0 if pixel_size is None else pixel_size
+    scale = 1.0 if pixel_size is None else 10 * pixel_size  # nm to angstrom
     true, true_frame = _check_positions(true_positions, "true_positions")
     found, found_frame = _check_positions(found_positions, "found_positions")
     if (true_frame is None) != (found_frame is None):

@@ -121,7 +121,7 @@ def test_frames_are_matched_each_by_itself():
 def test_tolerance_in_angstrom():
     true, found = [[0.0, 0.0], [10.0, 10.0]], [[0.0, 1.0], [10.0, 13.0]]
     in_pixels = atom_score(true, found, tolerance=2)
-    in_angstrom = atom_score(true, found, tolerance=0.4, pixel_size=0.2)
+    in_angstrom = atom_score(true, found, tolerance=0.4, pixel_size=0.02)
     assert in_pixels.f1 == in_angstrom.f1 == 0.5
     assert in_pixels.rms_error == pytest.approx(1)
     assert in_angstrom.rms_error == pytest.approx(0.2)
