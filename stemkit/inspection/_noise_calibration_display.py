@@ -118,11 +118,19 @@ class NoiseCalibrationDisplay:
         table = self.calibration.sequences.iloc[self.sequence]
         where = f"at {table['intensity']:.0f} counts"
         pointwise, columns = self.calibration.pointwise, self.calibration.columns
+        # Few electrons are not normal, nor need they be: it is their own law that was tested.
+        law = "normal" if self.calibration.model == "HRTEMNoise" else "Poisson"
         self._draw_distribution(
-            axes[0], pointwise[self.sequence], f"pointwise noise {where}", table["ks_pointwise"]
+            axes[0],
+            pointwise[self.sequence],
+            f"pointwise noise {where}",
+            f"{law}?\nKS p = {table['ks_pointwise']:.2g}",
         )
         self._draw_distribution(
-            axes[1], columns[self.sequence], f"column noise {where}", table["ks_columns"]
+            axes[1],
+            columns[self.sequence],
+            f"column noise {where}",
+            f"normal?\nKS p = {table['ks_columns']:.2g}",
         )
         axes[0].set_ylabel("density")
         self._draw_law(axes[2])
@@ -130,17 +138,18 @@ class NoiseCalibrationDisplay:
             panel.spines[["top", "right"]].set_visible(False)
         return self
 
-    def _draw_distribution(self, ax: Axes, values: Any, title: str, p_value: float) -> None:
+    def _draw_distribution(self, ax: Axes, values: Any, title: str, test: str) -> None:
         # As wide as the sample can resolve: Scott's rule, which is for normal numbers.
         width = 3.49 * len(values) ** (-1 / 3)
         edges = np.arange(-_HISTOGRAM_EDGE, _HISTOGRAM_EDGE + width, width).tolist()
-        ax.hist(values, edges, density=True, color=_MEASURED_COLOR, alpha=0.45, label="measured")
+        ax.hist(values, edges, density=True, color=_MEASURED_COLOR, alpha=0.45)
         x = np.linspace(-_HISTOGRAM_EDGE, _HISTOGRAM_EDGE, 301)
         normal = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-        ax.plot(x, normal, color=_LAW_COLOR, lw=1.5, label="normal")
+        ax.plot(x, normal, color=_LAW_COLOR, lw=1.5)
+        ax.text(1.35, 0.25, "normal", color=_LAW_COLOR)
         ax.set(xlabel="noise (standard deviations)", yticks=[0, 0.2, 0.4], ylim=(0, 0.46))
         ax.set_title(title, fontsize="medium")
-        ax.text(0.03, 0.96, f"KS p = {p_value:.2g}", transform=ax.transAxes, va="top")
+        ax.text(0.03, 0.96, test, transform=ax.transAxes, va="top")
 
     def _draw_law(self, ax: Axes) -> None:
         points, fit = self.calibration.points, self.calibration.fit

@@ -68,6 +68,17 @@ def test_variances_on_a_line_are_a_root_in_the_figure():
     np.testing.assert_allclose(y, np.sqrt(noise.gain_ * x + noise.read_sigma_**2))
 
 
+@pytest.mark.parametrize("model, law", [(HRTEMNoise, "normal"), (PoissonGaussianNoise, "Poisson")])
+def test_what_was_tested_stands_beside_the_p_value(model, law):
+    noise = calibrated(model)
+    axes = NoiseCalibrationDisplay.from_estimator(noise).ax_
+    table = noise.calibration_.sequences.iloc[0]
+    for ax, tested, name in zip(axes, (law, "normal"), ("pointwise", "columns"), strict=False):
+        assert f"{tested}?\nKS p = {table[f'ks_{name}']:.2g}" in [
+            text.get_text() for text in ax.texts
+        ]
+
+
 def test_a_model_that_does_not_hold_is_said_so():
     rng = np.random.default_rng(0)
     with pytest.warns(UserWarning, match="does not hold"):

@@ -195,5 +195,7 @@ def test_logarithm_of_too_little_is_refused(library):
     convert, _ = library
     with pytest.raises(ValueError, match=r"hold -50 counts.*above -offset / gain = -38.*clip"):
         stabilize_log(convert(np.array([[3.0, -50.0]])), GAIN, OFFSET)
-    with pytest.raises(ValueError, match="gain must be"):
+    with pytest.raises(ValueError, match=r"gain must be above 0 .* divide the frames by offset"):
         stabilize_log(convert(np.ones((2, 2))), 0, OFFSET)
+    with pytest.raises(ValueError, match="gain must be a finite number"):
+        stabilize_log(convert(np.ones((2, 2))), -1, OFFSET)

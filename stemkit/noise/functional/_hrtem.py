@@ -268,6 +268,11 @@ def _columns(frames: Frames, sigma: float, generator: Generator | None) -> Frame
 
 
 def _check_stabilizer(gain: float, offset: float) -> None:
+    if gain == 0:
+        raise ValueError(
+            "gain must be above 0 for a logarithm; with 0 the noise is the same everywhere: divide "
+            "the frames by offset."
+        )
     check_positive(gain, "gain", "counts per count")
     _check_offset(offset)
 
