@@ -180,7 +180,7 @@ def test_interrupted_fit_goes_on(tmp_path):
     assert same_weights(whole, again)
     with pytest.raises(ValueError, match="another fit"):
         scgn(max_epochs=4, checkpoint_dir=tmp_path).fit(X, y)
-    with pytest.raises(ValueError, match="^checkpoint_dir needs a random_state"):
+    with pytest.raises(ValueError, match=r"^checkpoint_dir needs a random_state"):
         scgn(max_epochs=3, checkpoint_dir=tmp_path, random_state=None).fit(X, y)
 
 
