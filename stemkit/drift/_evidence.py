@@ -142,10 +142,10 @@ def _refine(above: _Sums, decay: NDArray) -> NDArray:
         # White noise is 1.8 times as strong in what a window half as wide adds.
         finer = (missing(window / 2) - step) ** 2 / 1.8
         power, noise = (smooth(v, _OVER * window).clip(1e-12) for v in (step**2, finer))
-        trust = (1 - _DOUBT * noise / power).clip(0)
-        trust[noise < _SURE**2] = 1
-        trust[noise > _VAGUE**2] = 0
-        decay = decay + trust * step
+        # Passing over gradually, or the map would show where one rule ends.
+        wholly, at_all = ((1.5 - noise / error**2).clip(0, 1) for error in (_SURE, _VAGUE))
+        trust = at_all * (1 - _DOUBT * noise / power).clip(0)
+        decay = decay + (wholly + (1 - wholly) * trust) * step
     return decay
 
 
