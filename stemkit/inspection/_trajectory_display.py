@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 _ESTIMATE_COLOR = "#1f5f99"
 # Above the estimate and larger, or good estimates hide the truth.
-_TRUTH: dict[str, Any] = {"color": "0.55", "linestyle": "", "marker": "x", "markersize": 10, "zorder": 3}
+_TRUTH: dict[str, Any] = {
+    "color": "0.55",
+    "linestyle": "",
+    "marker": "x",
+    "markersize": 10,
+    "zorder": 3,
+}
 
 
 class TrajectoryDisplay:
