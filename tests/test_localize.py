@@ -13,6 +13,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 from stemkit.localize import AtomLocator
+from stemkit.localize._fit import fit_atoms
+from stemkit.localize._windows import Atoms
 from stemkit.metrics import atom_score
 
 SIGMA = 1.5
@@ -313,3 +315,11 @@ def test_neither_torch_nor_matplotlib_is_needed():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_an_atom_on_the_last_half_pixel_is_fitted_again():
+    # So ends a fit whose atoms start the next one.
+    place = np.array([[10.0, 31.5]])
+    frame = 5 + draw((32, 32), place)
+    fitted, _ = fit_atoms(frame, Atoms.at(place, np.array([80.0]), SIGMA), SIGMA)
+    np.testing.assert_allclose([fitted.y[0], fitted.x[0]], place[0], atol=0.01)

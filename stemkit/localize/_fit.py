@@ -112,7 +112,7 @@ def _relax(
 ) -> None:
     """Move all atoms, and set their backgrounds and errors, until none moves any more."""
     sigma = expected[0]
-    near = tuple(np.rint(start).astype(int).T)
+    near = tuple(np.rint(start).astype(int).clip(0, np.array(frame.shape) - 1).T)
     active = np.ones(len(atoms), dtype=bool)
     residual, smooth = _residual(atoms, frame, sigma)
     share, cost = 1.0, np.mean(residual**2 / variance)
