@@ -193,8 +193,7 @@ def main(
         f"its CNN baseline {PAPER_CNN}.\n"
         "Bound: Cramér-Rao's of the amplitude, the pattern known, and of the map of a hole whose "
         "depth and width alone are unknown; Bayes' of the other maps, the pattern's statistics "
-        "known. The background is told to it, the specimen isn't. At strength 0, the first frame, "
-        "all but the bound and stemkit have an error too.",
+        "known. The background is told to it, the specimen isn't.",
     )
 
 
