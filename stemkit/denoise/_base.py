@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class Denoiser(TransformerMixin, FrameEstimator):
+class Denoiser(TransformerMixin, FrameEstimator, ABC):
     """Base of denoisers: a subclass says in ``_denoise`` what becomes of a stack.
 
     Scorers of scikit-learn call ``predict`` and pipelines ``transform``; for a denoiser they are
@@ -114,9 +115,9 @@ class Denoiser(TransformerMixin, FrameEstimator):
     def _check_parameters(self) -> None:
         """Raise ValueError where a parameter is not what it may be."""
 
+    @abstractmethod
     def _denoise(self, frames: Float32Array) -> Float32Array:
         """Denoise frames (n, H, W)."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it denoises")
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()

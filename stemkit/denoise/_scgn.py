@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from .._random import RandomState
 from ..networks.scgn import SCGN, BandWeighting, Layout
@@ -103,7 +104,7 @@ class SCGNDenoiser(ReleasedDenoiser):
         "position_embedding",
         "layout",
     )
-    _released_parameters = {"layout": "released"}  # noqa: RUF012
+    _released_parameters: ClassVar[Mapping[str, Any]] = {"layout": "released"}
 
     def __init__(
         self,

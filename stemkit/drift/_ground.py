@@ -86,7 +86,7 @@ def ground_of(
         return Ground(level, 0.0, nothing, nothing)
     there = there.clip(0.1 * usual)
     left = (smooth(inside * shape * detail[1], _WINDOW) / there).clip(-0.2, 1.2)
-    noise = [noise_of(frame) for frame in (first, second)]
+    noise = [noise_of(*pair) for pair in zip((first, second), detail, strict=True)]
     area = 4 * np.pi * _WINDOW**2
     variance = smooth(
         inside * shape**2 * (noise[1] + left.clip(0, 1) ** 2 * noise[0]), _WINDOW / np.sqrt(2)
@@ -210,13 +210,12 @@ def _transfer(side: int, sigma: float, dtype: str) -> NDArray:
     return np.exp(-0.5 * (np.pi * sigma * np.arange(side) / side) ** 2).astype(dtype)
 
 
-def noise_of(frame: Float32Array) -> Float32Array:
-    """Estimate the variance of white noise at each place, (H, W).
+def noise_of(frame: Float32Array, detail: Float32Array) -> Float32Array:
+    """Estimate the variance of white noise at each place, (H, W), from a frame and its detail.
 
     White noise is what the variance has beyond the autocovariance continued to lag 0 from lags 1
     and 2, which for Gaussian columns is a Gaussian; as shot noise does, it goes with the signal.
     """
-    detail = frame - smooth(frame, LOW_CUT)
     lags = [float(np.mean(detail * beside(detail, lag))) for lag in (0, 1, 2)]
     if lags[1] <= 0:
         white = lags[0]

@@ -24,7 +24,7 @@ def make_fabric(device: str | int | torch.device, precision: str) -> Fabric:
         return Fabric(
             accelerator=picked.type,
             devices=1 if picked.type == "cpu" else [picked.index],
-            precision=pick_precision(precision, picked),  # type: ignore[arg-type]
+            precision=pick_precision(precision, picked),  # type: ignore[arg-type]  # one of its names
         )
     finally:
         logger.setLevel(level)

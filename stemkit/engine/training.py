@@ -279,7 +279,11 @@ class _Trainer:
             norm = self.fabric.clip_gradients(
                 self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
             )
-            self._refuse_not_finite("gradient", float(norm), step)  # type: ignore[arg-type]
+            self._refuse_not_finite(
+                "gradient",
+                float(norm),  # type: ignore[arg-type]  # None only where values are clipped
+                step,
+            )
         self.optimizer.step()
         return means
 
@@ -307,6 +311,7 @@ class _Trainer:
     def _over_processes(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Take means over the processes, so that all of them see, and stop at, the same."""
         means = self.fabric.all_reduce({name: value.detach() for name, value in losses.items()})
+        # Fabric gives back what it is given, a dict here, and says that it may be a tensor.
         return {name: float(mean) for name, mean in means.items()}  # type: ignore[union-attr]
 
     def _refuse_not_finite(self, what: str, value: float, step: int) -> None:

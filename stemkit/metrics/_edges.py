@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._image import Float64Array, Reduction, _check_stacks, _reduce
+from ._stacks import Float64Array, Reduction, check_stacks, cosine, reduce_frames
 
 
 def epi(
@@ -59,7 +59,7 @@ def epi(
     >>> round(epi(true, 1 - 0.5 * true), 6)
     0.5
     """
-    true, pred = _check_stacks(y_true, y_pred, data_range=1.0, quantize=False)
+    true, pred = check_stacks(y_true, y_pred)
 
     def one(a: Float64Array, b: Float64Array) -> float:
         in_truth, found = (float(np.abs(_gradient(frame)).sum()) for frame in (a, b))
@@ -67,7 +67,7 @@ def epi(
             return found / in_truth
         return np.inf if found else 1.0
 
-    return _reduce(one, true, pred, sample_weight, reduction)
+    return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
 def gradient_correlation(
@@ -112,16 +112,12 @@ def gradient_correlation(
     >>> round(gradient_correlation(true, 0.5 * true + 3), 6)
     1.0
     """
-    true, pred = _check_stacks(y_true, y_pred, data_range=1.0, quantize=False)
+    true, pred = check_stacks(y_true, y_pred)
 
     def one(a: Float64Array, b: Float64Array) -> float:
-        first, second = _gradient(a), _gradient(b)
-        lengths = np.linalg.norm(first) * np.linalg.norm(second)
-        if lengths:
-            return float(first @ second / lengths)
-        return float(not first.any() and not second.any())
+        return cosine(_gradient(a), _gradient(b))
 
-    return _reduce(one, true, pred, sample_weight, reduction)
+    return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
 def _gradient(frame: Float64Array) -> Float64Array:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeAlias
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from skimage.metrics import structural_similarity
 
-from .._validation import check_frames
-
-Reduction: TypeAlias = Literal["mean", "none"]
-Float64Array: TypeAlias = NDArray[np.float64]
+from ._stacks import Float64Array, Reduction, check_stacks, reduce_frames
 
 # The papers' frames are 0..255.
 _DATA_RANGE = 255.0
@@ -72,13 +66,14 @@ def psnr(
     >>> round(psnr(true, true + [[[5.0]], [[10.0]]]), 2)
     31.14
     """
-    true, pred = _check_stacks(y_true, y_pred, data_range=data_range, quantize=quantize)
+    true, pred = check_stacks(y_true, y_pred)
+    pred = _as_taken(pred, data_range=data_range, quantize=quantize)
 
     def one(a: Float64Array, b: Float64Array) -> float:
         with np.errstate(divide="ignore"):
             return float(10 * np.log10(data_range**2 / np.mean((a - b) ** 2)))
 
-    return _reduce(one, true, pred, sample_weight, reduction)
+    return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
 def ssim(
@@ -139,7 +134,8 @@ def ssim(
     >>> round(ssim(true, true), 3), round(ssim(true, 255 - true), 3)
     (1.0, -0.968)
     """
-    true, pred = _check_stacks(y_true, y_pred, data_range=data_range, quantize=quantize)
+    true, pred = check_stacks(y_true, y_pred)
+    pred = _as_taken(pred, data_range=data_range, quantize=quantize)
     if min(true.shape[1:]) < _WINDOW:
         raise ValueError(
             f"y_true has frames of shape {true.shape[1:]}, but SSIM has a window of "
@@ -158,7 +154,7 @@ def ssim(
             )
         )
 
-    return _reduce(one, true, pred, sample_weight, reduction)
+    return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
 def atom_iou(
@@ -212,25 +208,21 @@ def atom_iou(
     >>> round(atom_iou(true, pred), 3)
     0.333
     """
-    true, pred = _check_stacks(y_true, y_pred, data_range=data_range, quantize=quantize)
+    true, pred = check_stacks(y_true, y_pred)
+    pred = _as_taken(pred, data_range=data_range, quantize=quantize)
 
     def one(a: Float64Array, b: Float64Array) -> float:
         in_a, in_b = a > data_range / 2, b > data_range / 2
         union = np.count_nonzero(in_a | in_b)
         return np.count_nonzero(in_a & in_b) / union if union else 1.0
 
-    return _reduce(one, true, pred, sample_weight, reduction)
+    return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
-def _check_stacks(
-    y_true: ArrayLike, y_pred: ArrayLike, *, data_range: float, quantize: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    true = check_frames(y_true, name="y_true")
-    pred = check_frames(y_pred, name="y_pred")
-    if true.shape != pred.shape:
-        raise ValueError(
-            f"y_pred has shape {pred.shape}, but y_true has {true.shape}; pass one frame for each."
-        )
+def _as_taken(
+    pred: NDArray[np.float32], *, data_range: float, quantize: bool
+) -> NDArray[np.float32]:
+    """Return what a camera's file would hold of frames, if that is what is to be judged."""
     if not 0 < data_range < np.inf:
         raise ValueError(f"data_range must be positive and finite; got {data_range}.")
     if quantize:
@@ -240,32 +232,4 @@ def _check_stacks(
                 f"{data_range:g}; scale the frames to 0..255 or pass quantize=False."
             )
         pred = np.floor(np.clip(pred, 0, data_range))
-    return true, pred
-
-
-def _reduce(
-    metric: Callable[[Float64Array, Float64Array], float],
-    true: NDArray[np.float32],
-    pred: NDArray[np.float32],
-    sample_weight: ArrayLike | None,
-    reduction: Reduction,
-) -> float | Float64Array:
-    if reduction not in ("mean", "none"):
-        raise ValueError(f"reduction must be 'mean' or 'none'; got {reduction!r}.")
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    if weight is not None:
-        if reduction == "none":
-            raise ValueError("sample_weight has no use with reduction='none'; leave one out.")
-        if weight.shape != (len(true),):
-            raise ValueError(
-                f"sample_weight has shape {weight.shape}, but there are {len(true)} frames; "
-                f"pass one weight a frame."
-            )
-        if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-            raise ValueError(
-                "sample_weight must be finite, not negative, and positive for some frame."
-            )
-    values = np.array(
-        [metric(a.astype(float), b.astype(float)) for a, b in zip(true, pred, strict=True)]
-    )
-    return values if reduction == "none" else float(np.average(values, weights=weight))
+    return pred

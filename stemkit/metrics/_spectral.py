@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from ._image import Float64Array, Reduction, _check_stacks, _reduce
+from ._stacks import Float64Array, Reduction, check_stacks, cosine, reduce_frames
 
 
 def spectrum_cosine(
@@ -74,16 +74,12 @@ def spectrum_cosine(
     """
     if radial:
         return fourier_ring_correlation(y_true, y_pred)
-    true, pred = _check_stacks(y_true, y_pred, data_range=1.0, quantize=False)
+    true, pred = check_stacks(y_true, y_pred)
 
     def one(a: Float64Array, b: Float64Array) -> float:
-        first, second = (_magnitudes(frame, remove_mean) for frame in (a, b))
-        lengths = np.linalg.norm(first) * np.linalg.norm(second)
-        if lengths:
-            return float((first * second).sum() / lengths)
-        return float(not first.any() and not second.any())
+        return cosine(*(_magnitudes(frame, remove_mean).ravel() for frame in (a, b)))
 
-    return _reduce(one, true, pred, sample_weight, reduction)
+    return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
 fsc = spectrum_cosine
@@ -142,7 +138,7 @@ def fourier_ring_correlation(
     >>> len(table), round(float(table.frequency.max()), 1), bool(table.correlation.min() > 0.999)
     (32, 25.0, True)
     """
-    true, pred = _check_stacks(y_true, y_pred, data_range=1.0, quantize=False)
+    true, pred = check_stacks(y_true, y_pred)
     unit = 1.0 if pixel_size is None else pixel_size
     if not 0 < unit < np.inf:
         raise ValueError(f"pixel_size must be positive and finite; got {pixel_size}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class FrameNoise(TransformerMixin, BaseEstimator):
+class FrameNoise(TransformerMixin, BaseEstimator, ABC):
     """Base of transformers that make noisy frames of clean ones.
 
     A subclass stores its parameters, ``random_state`` among them, says in ``_check_parameters``
@@ -96,9 +97,9 @@ class FrameNoise(TransformerMixin, BaseEstimator):
     def _check_signal(self, frames: Float32Array) -> None:
         """Raise ValueError where clean frames hold what can't be degraded."""
 
+    @abstractmethod
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         """Degrade float32 frames (..., H, W), array or tensor, without writing into them."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it degrades frames")
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()

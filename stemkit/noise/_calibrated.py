@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -71,13 +72,13 @@ class CalibratedNoise(FrameNoise):
         self._warn(calibration)
         return self
 
+    @abstractmethod
     def _set_given(self) -> None:
         """Set the fitted attributes to the constructor's parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _set_measured(self, calibration: NoiseCalibration) -> None:
         """Set the fitted attributes to what was measured."""
-        raise NotImplementedError
 
     def _warn(self, calibration: NoiseCalibration) -> None:
         if calibration.preferred != calibration.model:

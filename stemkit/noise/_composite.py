@@ -11,6 +11,7 @@ from .._random import RandomState
 from . import functional
 from ._arrays import Frames, Generator, check_draws, namespace, on_device_of, uniform
 from ._base import FrameNoise
+from ._part import PureNoise
 
 Speckle = Literal["variance", "std"]
 
@@ -32,11 +33,8 @@ LEVELS = {
 }
 """Table 1 of the paper."""
 
-# One pixel is enough for the pure functions to look at their parameters.
-_PIXEL = np.ones((1, 1), dtype=np.float32)
 
-
-class GaussianNoise(FrameNoise):
+class GaussianNoise(PureNoise):
     """Add normal noise that is equally strong everywhere.
 
     Parameters
@@ -59,14 +57,11 @@ class GaussianNoise(FrameNoise):
         self.sigma = sigma
         self.random_state = random_state
 
-    def _check_parameters(self) -> None:
-        self._degrade(_PIXEL, np.random.default_rng(0))
-
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         return functional.gaussian_noise(frames, self.sigma, generator=generator)
 
 
-class StaticNoise(FrameNoise):
+class StaticNoise(PureNoise):
     """Replace a share of the pixels by uniform random values.
 
     Parameters
@@ -100,16 +95,13 @@ class StaticNoise(FrameNoise):
         self.high = high
         self.random_state = random_state
 
-    def _check_parameters(self) -> None:
-        self._degrade(_PIXEL, np.random.default_rng(0))
-
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         return functional.static_noise(
             frames, self.share, low=self.low, high=self.high, generator=generator
         )
 
 
-class SpeckleNoise(FrameNoise):
+class SpeckleNoise(PureNoise):
     """Multiply each pixel by 1 + n, with n normal.
 
     Parameters
@@ -133,9 +125,6 @@ class SpeckleNoise(FrameNoise):
     def __init__(self, *, variance: float = 0.2, random_state: RandomState = None) -> None:
         self.variance = variance
         self.random_state = random_state
-
-    def _check_parameters(self) -> None:
-        self._degrade(_PIXEL, np.random.default_rng(0))
 
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         return functional.speckle_noise(frames, self.variance, generator=generator)

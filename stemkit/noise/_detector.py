@@ -7,10 +7,10 @@ from typing import Literal
 from .._random import RandomState
 from . import functional
 from ._arrays import Frames, Generator
-from ._part import ScanNoise, SignalNoise
+from ._part import PureNoise, SignalNoise
 
 
-class Afterglow(ScanNoise):
+class Afterglow(PureNoise):
     r"""Let part of each pixel's light come late, and so reach the pixels to its right.
 
     A scintillator gives a share a of its light slowly. What is recorded at pixel j is
@@ -44,7 +44,7 @@ class Afterglow(ScanNoise):
         return functional.afterglow(frames, self.share, self.decay)
 
 
-class LineGain(ScanNoise):
+class LineGain(PureNoise):
     """Multiply each row with a gain of its own, of mean 1.
 
     The gains are log-normal and independent: as an unsteady emission or amplifier makes them, and

@@ -1,4 +1,4 @@
-"""What the simulators of a scanning microscope share."""
+"""What simulators share that are no more than a pure function with its parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class ScanNoise(FrameNoise):
+class PureNoise(FrameNoise):
     """Base of simulators whose pure function refuses what its parameters may not be."""
 
     def _check_parameters(self) -> None:
@@ -22,7 +22,7 @@ class ScanNoise(FrameNoise):
         self._degrade(np.ones((1, 1), dtype=np.float32), np.random.default_rng(0))
 
 
-class SignalNoise(ScanNoise):
+class SignalNoise(PureNoise):
     """Base of those simulators to which a signal is something that can't be negative."""
 
     def _check_signal(self, frames: Float32Array) -> None:

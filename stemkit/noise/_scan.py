@@ -5,10 +5,10 @@ from __future__ import annotations
 from .._random import RandomState
 from . import functional
 from ._arrays import Frames, Generator
-from ._part import ScanNoise
+from ._part import PureNoise
 
 
-class RowJitter(ScanNoise):
+class RowJitter(PureNoise):
     r"""Displace each row along the fast axis, as an unsteady probe does.
 
     The displacements are Gaussian, in fractions of a pixel, and correlated from row to row as an
@@ -48,7 +48,7 @@ class RowJitter(ScanNoise):
         return functional.row_jitter(frames, self.sigma, self.correlation, generator=generator)
 
 
-class Flyback(ScanNoise):
+class Flyback(PureNoise):
     r"""Distort the start of each row, where the probe has not yet settled after flying back.
 
     The probe comes from the right-hand end of the row before. At pixel j of the new row it is
