@@ -63,7 +63,10 @@ def throw_darts(
         lie in it, from 0.
     """
     xp, device = namespace(height), device_of(height)
-    rows, columns = (math.ceil(float(side.max()) / _CELL) + 2 * _RIM for side in (height, width))
+    # One cell more than the field has: rounding can take a dart at its very end to the next cell.
+    rows, columns = (
+        math.ceil(float(side.max()) / _CELL) + 2 * _RIM + 1 for side in (height, width)
+    )
     board = _Board(len(height), rows, columns, device)
     live = board.spots_inside(height, width)
     if fixed is not None:

@@ -125,3 +125,18 @@ def test_tensors_have_the_law_of_arrays():
 
     for ours, theirs in zip(law(False), law(True), strict=True):
         assert ks_2samp(ours, theirs).pvalue > 1e-6
+
+
+class AtTheEnd(np.random.Generator):
+    """Throws every dart as far down and right in its spot as it can come."""
+
+    def random(self, size=None, dtype=np.float64, out=None):
+        return np.full(size, np.nextafter(dtype(1), dtype(0)), dtype)
+
+
+@pytest.mark.parametrize("cells", [20.9, 28.9, 29, 45.95])
+def test_darts_that_rounding_takes_beyond_the_last_cell_are_taken(cells):
+    side = np.array([cells * np.sqrt(0.5)], dtype=np.float32)
+    _, y, x = throw_darts(side, side, AtTheEnd(np.random.PCG64(0)))
+    assert max(y.max(), x.max()) < side[0] + 0.25
+    assert cKDTree(np.stack((y, x), 1)).query_pairs(1 - 1e-6) == set()
