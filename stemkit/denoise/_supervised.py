@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -45,11 +46,13 @@ class SupervisedDenoiser(Denoiser):
     """Base of denoisers whose network learns from pairs of frames.
 
     A subclass names its network and which of its own parameters the network takes, and adds those
-    to the parameters here, which :class:`SCGNDenoiser` describes.
+    to the parameters here, which :class:`SCGNDenoiser` describes. Where stemkit ships weights for
+    it, it names them too.
     """
 
     _network: ClassVar[Callable[..., nn.Module]]
     _network_takes: ClassVar[tuple[str, ...]]
+    _default_weights: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -250,7 +253,7 @@ class SupervisedDenoiser(Denoiser):
     def _start(self, seed: int, source: Source) -> None:
         """Make the network, and the scaling from a first batch, or take both from a file."""
         if self.weights is not None:
-            self._load(self.weights)
+            self._load()
             return
         self.network_parameters_ = self._own_network_parameters()
         with torch.random.fork_rng():
@@ -260,17 +263,45 @@ class SupervisedDenoiser(Denoiser):
         self.input_scaling_ = tuple(Scaling.of(inputs))
         self.target_scaling_ = tuple(self._scaling_of_targets(targets))
 
-    def _load(self, name: str | os.PathLike[str]) -> None:
+    def _load(self) -> None:
+        """Take network and scaling from the weights that are asked for."""
+        assert self.weights is not None  # or nobody would ask
+        name = self.weights
+        if name == "default":
+            if self._default_weights is None:
+                raise ValueError(
+                    f"stemkit ships no weights for {type(self).__name__}: set weights to the path "
+                    "of a file that save_weights wrote, or to None and call fit."
+                )
+            name = self._default_weights
         card = load_card(name)
         missing = {"parameters", "input_scaling", "target_scaling"} - card.keys()
         if missing:
             raise ValueError(
                 f"The card of {name} lacks {sorted(missing)}: use weights that save_weights wrote."
             )
+        self._refuse_another_network(card["parameters"], name)
         self.network_parameters_ = card["parameters"]
         self.input_scaling_ = tuple(card["input_scaling"])
         self.target_scaling_ = tuple(card["target_scaling"])
         self.module_ = self._build_module(load_weights(name), str(name))
+
+    def _refuse_another_network(
+        self, parameters: Mapping[str, Any], name: str | os.PathLike[str]
+    ) -> None:
+        """Raise where a network was asked for that is not the one of the weights.
+
+        What was left at its default was not asked for.
+        """
+        defaults = inspect.signature(type(self)).parameters
+        for key in self._network_takes:
+            asked = getattr(self, key)
+            if asked not in (defaults[key].default, parameters.get(key, asked)):
+                raise ValueError(
+                    f"{key}={asked!r} is not that of weights={str(name)!r}, whose network has "
+                    f"{key}={parameters[key]!r}: leave {key} out, or set weights=None to train a "
+                    "network of your own."
+                )
 
     def _build_module(self, weights: Mapping[str, Tensor], origin: str = "weights") -> nn.Module:
         with torch.random.fork_rng():
@@ -290,8 +321,7 @@ class SupervisedDenoiser(Denoiser):
 
     def _ready_network(self) -> nn.Module:
         if not hasattr(self, "module_"):
-            assert self.weights is not None  # or it would not count as fitted
-            self._load(self.weights)
+            self._load()
         return self.module_
 
     def _denoise(self, frames: Float32Array) -> Float32Array:

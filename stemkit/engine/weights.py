@@ -91,7 +91,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     name : str or path
-        One of `list_weights`, or the path of a file.
+        One of `list_weights`, hyphens for underscores if you like, or the path of a file.
 
     Raises
     ------
@@ -223,8 +223,9 @@ def _shipped_folder() -> Traversable:
 
 
 def _find(name: str | os.PathLike[str], suffix: str) -> Traversable:
-    if str(name) in list_weights():
-        return _shipped_folder().joinpath(f"{name}{suffix}")
+    shipped = str(name).replace("-", "_")
+    if shipped in list_weights():
+        return _shipped_folder().joinpath(f"{shipped}{suffix}")
     # A file is read under the name that was given, never one that merely looks like it.
     file = Path(name if suffix == ".safetensors" else f"{os.path.splitext(name)[0]}{suffix}")
     if not file.is_file():

@@ -157,6 +157,25 @@ def test_weights_of_a_file(fitted, tmp_path):
         type(fitted)(weights=path).transform(X)
 
 
+def test_default_weights(fitted, tmp_path, monkeypatch):
+    X, y = random_pairs()
+    cls = type(fitted)
+    monkeypatch.setattr(cls, "_default_weights", None)
+    with pytest.raises(ValueError, match=f"ships no weights for {cls.__name__}"):
+        cls(weights="default").transform(X)
+    fitted.save_weights(tmp_path / "shipped.safetensors")
+    monkeypatch.setattr(cls, "_default_weights", tmp_path / "shipped.safetensors")
+    shipped = cls(weights="default", device="cpu")
+    np.testing.assert_array_equal(shipped.transform(X), fitted.transform(X))
+    # parameters that say what the weights say do no harm, others are not passed over
+    same = cls(weights="default", n_channels=4, device="cpu", max_epochs=1, lr=1e-9).fit(X, y)
+    assert same.network_parameters_ == fitted.network_parameters_
+    other = cls(weights="default", n_channels=6, device="cpu")
+    for call in (other.transform, lambda frames: other.fit(frames, y)):
+        with pytest.raises(ValueError, match=r"n_channels=6 is not that of weights=.*shipped"):
+            call(X)
+
+
 def test_partial_fit_goes_on():
     X, y = random_pairs()
     model = scgn(max_epochs=2).fit(X, y)
