@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         metrics,
         networks,
         noise,
+        utils,
     )
     from stemkit.denoise import PINNEDDenoiser, SCGNDenoiser
     from stemkit.drift import DriftDecayModel
@@ -56,6 +57,7 @@ __all__ = [
     "metrics",
     "networks",
     "noise",
+    "utils",
 ]
 
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
