@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format docs benchmark clean
+.PHONY: help demo test lint format docs site benchmark clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ format: .venv/.installed-dev  ## let ruff put style right
 
 docs: .venv/.installed-docs  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+site: docs .venv/.installed-site  ## build the documentation and look at it with a browser
+	tests/site/install_chromium.sh
+	$(BIN)/python -m pytest tests/site
 
 benchmark: .venv/.installed-benchmarks  ## run every benchmark and print its table
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -17,7 +17,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas can be read without a network, too
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
@@ -43,4 +43,10 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "stemkit"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_logo = html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's desktop is
+html_theme_options = {
+    "logo": {"text": "stemkit"},
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
