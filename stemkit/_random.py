@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 RandomState: TypeAlias = int | np.integer | np.random.Generator | np.random.RandomState | None
 
@@ -50,3 +54,19 @@ def sample_generator(seed: int, index: int, *more: int) -> np.random.Generator:
     no other index, nor that of the seed itself.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *more)))
+
+
+def frame_generators(
+    frames: NDArray[np.float32], random_state: RandomState
+) -> Iterator[np.random.Generator]:
+    """Give each frame of a stack a generator of its own: one of the seed, and of the frame alone.
+
+    A frame's draws are the same in whatever order or subset it comes. Frames that are repeated get
+    different ones.
+    """
+    seed = check_seed(random_state)
+    seen: Counter[int] = Counter()
+    for frame in frames:
+        checksum = int.from_bytes(hashlib.blake2b(frame, digest_size=8).digest(), "little")
+        yield sample_generator(seed, checksum, seen[checksum])
+        seen[checksum] += 1

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._random import RandomState, check_seed, sample_generator
+from .._random import RandomState, frame_generators
 from .._validation import Float32Array, check_stack
 from ._arrays import Frames, Generator, as_frames
 
@@ -107,15 +104,3 @@ class FrameNoise(TransformerMixin, BaseEstimator, ABC):
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.non_deterministic = self.random_state is None
         return tags
-
-
-def frame_generators(
-    frames: Float32Array, random_state: RandomState
-) -> Iterator[np.random.Generator]:
-    """Give each frame of a stack the generator that belongs to it."""
-    seed = check_seed(random_state)
-    seen: Counter[int] = Counter()
-    for frame in frames:
-        checksum = int.from_bytes(hashlib.blake2b(frame, digest_size=8).digest(), "little")
-        yield sample_generator(seed, checksum, seen[checksum])
-        seen[checksum] += 1
