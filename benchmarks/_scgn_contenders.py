@@ -1,0 +1,142 @@
+"""Who is compared on which frames in the benchmark of SCGN, and with how much of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils import Bunch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stemkit._validation import Float32Array
+from stemkit.datasets import NucleationStream, make_nucleation, make_stem_lattice
+from stemkit.denoise import (
+    GaussianDenoiser,
+    IDFDenoiser,
+    LoGRenderDenoiser,
+    SCGNDenoiser,
+    SFINDenoiser,
+    UNetDenoiser,
+)
+from stemkit.denoise._base import Denoiser
+from stemkit.denoise._supervised import SupervisedDenoiser
+
+# No training draws from it, since trainings count their seeds from 0.
+TEST_SEED = 20_000
+
+
+class Budget(NamedTuple):
+    """How much a machine can do."""
+
+    n_blocks: int
+    n_channels: int
+    side: int
+    """Of training frames, in px."""
+    batch_size: int
+    steps: int
+    lr: float
+    minutes: float
+    """After which a run stops itself, to be gone on with."""
+
+
+BUDGETS = {
+    "cpu": Budget(4, 32, 64, 8, 3_500, 2e-3, np.inf),
+    "gpu": Budget(8, 64, 256, 6, 16_700, 1e-3, 9.0),
+}
+
+
+class Data(NamedTuple):
+    """Fresh frames to train on, and frames to test with."""
+
+    make: Callable[..., Bunch]
+    options: dict[str, Any]
+
+    def stream(self, batch_size: int, side: int, device: str) -> Callable[..., Any]:
+        """Give what makes a batch (noisy, target) from a generator."""
+        if self.make is make_nucleation:
+            stream = NucleationStream(batch_size, (side, side), device=device, **self.options)
+            return stream.make_batch
+
+        def make_batch(generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+            seed = int(generator.integers(2**31))
+            data = self.make(batch_size, (side, side), random_state=seed, **self.options)
+            return torch.from_numpy(data.noisy), torch.from_numpy(data.target)
+
+        return make_batch
+
+    def test(self, n_frames: int) -> Bunch:
+        """Make frames of 256 x 256 px that nothing was trained on."""
+        return self.make(n_frames, random_state=TEST_SEED, **self.options)
+
+
+DATA = {
+    "NUC": Data(make_nucleation, {}),
+    "NUC, high contrast": Data(make_nucleation, {"contrast": "high"}),
+    "TEMImageNet-like": Data(make_stem_lattice, {"style": "temimagenet"}),
+    "SFIN-like": Data(make_stem_lattice, {"style": "sfin"}),
+}
+
+
+class EmptyFrame(Denoiser):
+    """Says that there is nothing: what a number of dB is worth where most of a frame is black."""
+
+    def _denoise(self, frames: Float32Array) -> Float32Array:
+        return np.zeros_like(frames)
+
+
+# What needs no training, and the settings that it is tried with.
+CLASSICAL: dict[str, tuple[Denoiser, Any]] = {
+    "Gaussian": (GaussianDenoiser(), {"sigma": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]}),
+    "LoG and render": (
+        LoGRenderDenoiser(),
+        [
+            {"sigma": [1.15], "threshold": [3.0, 3.5, 4.0]},
+            *(
+                {"sigma": [size], "dot_sigma": [size], "peak": [100.0, 150.0, 200.0, 250.0]}
+                for size in (1.5, 2.0, 3.0, 4.0, 6.0)
+            ),
+        ],
+    ),
+    "empty frame": (EmptyFrame(), {}),
+}
+
+# The rows of the paper's Table 3.
+ABLATION: dict[str, dict[str, Any]] = {
+    "V1": {"deviation_weighting": False, "band_weighting": None, "position_embedding": False},
+    "V2": {"deviation_weighting": False},
+    "V3": {"band_weighting": None, "position_embedding": False},
+    "V4": {"band_weighting": "channel", "position_embedding": False},
+    "V5": {"position_embedding": False},
+}
+NETWORKS = ["AtomSegNet", "SFIN", "IDF", "SCGN", *ABLATION]
+
+
+def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
+    """Make an estimator that is not fitted; SFIN and SCGN have the budget's size."""
+    size = {"n_blocks": budget.n_blocks, "n_channels": budget.n_channels}
+    if name == "AtomSegNet":
+        return UNetDenoiser(n_channels=budget.n_channels, **settings)
+    if name == "IDF":
+        return IDFDenoiser(**settings)
+    if name == "SFIN":
+        return SFINDenoiser(**size, **settings)
+    if name == "SCGN":
+        return AveragedSCGN(**size, **settings)
+    return SCGNDenoiser(**size, **ABLATION[name], **settings)
+
+
+class AveragedSCGN(SCGNDenoiser):
+    """SCGN with a moving average of its weights beside them, over the last tenth of its steps."""
+
+    def _criterion(self) -> Callable[..., Any]:
+        loss = super()._criterion()
+        mean = get_ema_multi_avg_fn(1 - 10 / (self.max_epochs * self.steps_per_epoch))
+        self.averaged_ = AveragedModel(self.module_, multi_avg_fn=mean, use_buffers=True)
+
+        def measure(output: torch.Tensor, target: torch.Tensor) -> Any:
+            self.averaged_.update_parameters(self.module_)
+            return loss(output, target)
+
+        return measure

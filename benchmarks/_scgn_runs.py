@@ -1,0 +1,174 @@
+"""One training of the benchmark of SCGN, from its checkpoint on, and what its network scores."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from _scgn_contenders import CLASSICAL, DATA, TEST_SEED, Budget, make_network
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.feature import peak_local_max
+from sklearn.base import clone
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils import Bunch
+
+from stemkit.datasets._nucleation_law import TARGET_SIGMA
+from stemkit.denoise._classical import _refine
+from stemkit.denoise._supervised import SupervisedDenoiser
+from stemkit.metrics import atom_iou, atom_score, psnr, ssim
+
+EPOCH = 50
+
+
+class Run(NamedTuple):
+    """A training of the table."""
+
+    network: str
+    data: str
+    steps: int
+    seed: int
+
+    def file(self, results: Path) -> Path:
+        """Say where its scores are kept."""
+        name = f"{self.data}-{self.network}-{self.steps}-{self.seed}"
+        return results / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+
+
+class OutOfTimeError(Exception):
+    """The run has to stop; its checkpoint stays."""
+
+
+def train(run: Run, budget: Budget, results: Path, n_frames: int, device: str) -> bool:
+    """Train, score and keep the scores; False where time was up before that."""
+    deadline = time.monotonic() + 60 * budget.minutes
+    make_batch = DATA[run.data].stream(budget.batch_size, budget.side, device)
+
+    batches = itertools.count()
+
+    def in_time(generator: np.random.Generator) -> Any:
+        if time.monotonic() > deadline:
+            raise OutOfTimeError
+        next(batches)
+        return make_batch(generator)
+
+    model = make_network(
+        run.network,
+        budget,
+        lr=budget.lr,
+        max_epochs=run.steps // EPOCH,
+        steps_per_epoch=EPOCH,
+        batch_size=budget.batch_size,
+        checkpoint_dir=run.file(results).with_suffix(""),
+        device=device,
+        random_state=run.seed,
+        verbose=1,
+    )
+    try:
+        taken = seconds(lambda: model.fit(in_time))
+    except OutOfTimeError:
+        return False
+    model.verbose = 0
+    test = DATA[run.data].test(n_frames)
+    found = {"": evaluate(model.transform, test)}
+    if run.network == "SCGN":
+        found["mean of 8 views"] = evaluate(lambda frames: eight_views(model, frames), test)
+    if run.network == "SCGN" and model.averaged_.n_averaged:  # not where fit only resumed its end
+        model.module_ = model.averaged_.module.eval()
+        found["mean of weights"] = evaluate(model.transform, test)
+    keep(
+        run,
+        results,
+        found,
+        parameters=sum(p.numel() for p in model.module_.parameters()),
+        lr=budget.lr,
+        loss=float(model.history_["train_loss"].iloc[-1]),
+        **{"s a step": taken / next(batches)},
+    )
+    return True
+
+
+def score_classical(run: Run, results: Path, n_frames: int) -> None:
+    """Score what needs no training, with the settings that do best on frames of its own."""
+    data = DATA[run.data]
+    model, settings = CLASSICAL[run.network]
+    few = data.make(4, random_state=TEST_SEED + 1, **data.options)
+
+    def quality(parameters: dict[str, float]) -> float:
+        denoiser = clone(model).set_params(**parameters).fit(few.noisy)
+        return psnr(few.target, denoiser.transform(few.noisy))
+
+    best = max(ParameterGrid(settings), key=quality)
+    test = data.test(n_frames)
+    denoiser = clone(model).set_params(**best).fit(test.noisy)
+    keep(run, results, {"": evaluate(denoiser.transform, test)}, settings=best)
+
+
+def keep(run: Run, results: Path, scores: dict[str, dict[str, float]], **more: Any) -> None:
+    """Write the scores of a run and of its variants."""
+    content = {**run._asdict(), "scores": scores, **more}
+    run.file(results).write_text(json.dumps(content, indent=1))
+
+
+def eight_views(model: SupervisedDenoiser, frames: NDArray) -> NDArray:
+    """Denoise frames turned and turned over in all eight ways; take the mean, turned back."""
+    total = np.zeros(frames.shape)
+    for turns in range(4):
+        turned = np.rot90(frames, turns, (1, 2))
+        for view in (turned, turned[:, ::-1]):
+            denoised = model.transform(view)
+            back = denoised if view is turned else denoised[:, ::-1]
+            total += np.rot90(back, -turns, (1, 2))
+    return total / 8
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Take the time of a call: the CPU's, which others on the machine don't add to, or a GPU's."""
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    start = clock()
+    call()
+    return clock() - start
+
+
+def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, float]:
+    """Score a denoiser of stacks."""
+    denoised = denoise(test.noisy)
+    return {
+        "PSNR, dB": psnr(test.target, denoised),
+        "SSIM": ssim(test.target, denoised),
+        "IoU": atom_iou(test.target, denoised),
+        "F1": f1(test, denoised),
+        "s a frame": seconds(lambda: denoise(test.noisy[:2])) / 2,
+    }
+
+
+def f1(test: Bunch, denoised: NDArray, *, tolerance: float = 1.0) -> float:
+    """F1 of the peaks of a Laplacian of Gaussian, told how large atoms are.
+
+    A peak counts that is a quarter as strong as what the denoiser, too, shows of a true atom.
+    """
+    dots = test.target is not test.clean
+    found = []
+    for index, frame in enumerate(denoised):
+        atoms = test.positions[test.positions["frame"] == index]
+        sigma = TARGET_SIGMA if dots else float(atoms["sigma"].median())
+        places = atoms[["y", "x"]].to_numpy().round().astype(int)
+        response = -ndimage.gaussian_laplace(frame.astype(float), sigma)
+        strength = np.median(response[tuple(places.clip(0, frame.shape[0] - 1).T)])
+        peaks = peak_local_max(
+            response,
+            min_distance=max(1, round(sigma)),
+            threshold_abs=max(strength / 4, 0),
+            exclude_border=False,
+        )
+        at = [peaks[:, axis] + _refine(response, peaks, axis) for axis in (0, 1)]
+        found.append(pd.DataFrame({"frame": index, "y": at[0], "x": at[1]}))
+    table = pd.concat(found, ignore_index=True)
+    return atom_score(test.positions, table, tolerance=tolerance).f1

@@ -1,0 +1,97 @@
+"""SCGN beside those it is compared with: the tables 1, 2 and 3 of its paper, on our frames.
+
+    python benchmarks/scgn.py --budget cpu
+
+All networks of a column see the same fresh frames, as many steps, on the same schedule. Every
+training is kept in a folder of its own, so that a run that was stopped goes on where it was, and a
+table can be made piece by piece:
+
+    python benchmarks/scgn.py --only SCGN --only SFIN --data NUC --seeds 0
+    python benchmarks/scgn.py --table
+
+The row that a paper's table calls HINT cites IDF, iterative dynamic filtering; IDF is what is here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Annotated
+
+import _report
+import pandas as pd
+import torch
+import typer
+from _scgn_contenders import BUDGETS, CLASSICAL, DATA, NETWORKS
+from _scgn_runs import EPOCH, Run, score_classical, train
+
+RESULTS = Path(__file__).parent / "results" / "scgn"
+
+
+def table_of(files: list[Path]) -> pd.DataFrame:
+    """Mean and spread over seeds of what was run."""
+    rows = []
+    for file in files:
+        kept = json.loads(file.read_text())
+        for variant, scores in kept["scores"].items():
+            name = f"{kept['network']}, {variant}" if variant else kept["network"]
+            about = {"data": kept["data"], "steps": kept["steps"], "network": name}
+            sizes = {name: kept.get(name) for name in ("parameters", "s a step")}
+            rows.append({**about, **scores, **sizes, "seed": kept["seed"]})
+    groups = pd.DataFrame(rows).groupby(["data", "steps", "network"])
+    found = groups.mean().drop(columns="seed")
+    found.insert(0, "seeds", groups["seed"].count())
+    found.insert(2, "+- dB", groups["PSNR, dB"].std())
+    return found
+
+
+def names_of(runs: list[Run]) -> str:
+    """Say in short which runs are meant."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        seeds.setdefault((run.network, run.data), []).append(str(run.seed))
+    return "; ".join(f"{n} on {d} ({', '.join(s)})" for (n, d), s in seeds.items()) or "nothing"
+
+
+def main(
+    budget: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    only: Annotated[list[str], typer.Option(help="Networks to train.")] = NETWORKS,
+    data: Annotated[list[str], typer.Option(help="Kinds of frames.")] = list(DATA),  # noqa: B006
+    seeds: Annotated[list[int], typer.Option(help="Seeds of the trainings.")] = [0, 1, 2],  # noqa: B006
+    steps: Annotated[int, typer.Option(help="Steps of a training; 0 is the budget's.")] = 0,
+    frames: Annotated[int, typer.Option(help="Frames of 256 x 256 px to test with.")] = 8,
+    results: Annotated[Path, typer.Option(help="Where trainings and scores are kept.")] = RESULTS,
+    device: str = "auto",
+    threads: Annotated[int, typer.Option(help="Of the CPU; 0 leaves that to PyTorch.")] = 0,
+    table: Annotated[bool, typer.Option("--table", help="Train nothing, print only.")] = False,
+) -> None:
+    """Train what is not trained yet, seed by seed, and print what there is."""
+    if threads:
+        torch.set_num_threads(threads)
+    sizes = BUDGETS[budget]
+    folder = results / budget
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, kind in itertools.product(CLASSICAL, data):
+        if not (run := Run(name, kind, 0, 0)).file(folder).exists():
+            score_classical(run, folder, frames)
+    n_steps = (steps or sizes.steps) // EPOCH * EPOCH
+    runs = [Run(name, kind, n_steps, seed) for seed in seeds for kind in data for name in only]
+    for run in runs:
+        if not (table or run.file(folder).exists()):
+            print(f"{run.network}, {run.data}, seed {run.seed}", flush=True)
+            if not train(run, sizes, folder, frames, device):
+                print("Time is up: call the same again to go on.")
+                break
+    missing = [
+        f"{r.network} on {r.data}, seed {r.seed}" for r in runs if not r.file(folder).exists()
+    ]
+    _report.print_table(
+        f"Denoisers on fresh frames, budget {budget}",
+        table_of(sorted(folder.glob("*.json"))).round(4),
+        notes=f"Not run with {n_steps} steps: {names_of(missing)}.",
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
