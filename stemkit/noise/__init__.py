@@ -8,6 +8,7 @@ from ._hrtem import HRTEMNoise
 from ._poisson_gaussian import PoissonGaussianNoise
 from ._scan import Flyback, RowJitter
 from ._signal import ShotNoise, SlowBackground
+from ._split import split_exposure
 from ._stem import STEMNoise
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "SpeckleNoise",
     "StaticNoise",
     "functional",
+    "split_exposure",
 ]
