@@ -1,10 +1,11 @@
 """Least-squares fit of overlapping Gaussians on a background, for all atoms of a frame at once.
 
-Every atom is fitted in a window of its own, together with the neighbours that overlap it and a
-constant background, to what the other atoms leave of the frame. Only the atom's own step is then
-taken, of all atoms at the same time, and the frame that they leave is drawn anew, until nothing
-moves: the method of Gauss and Newton with a restricted additive Schwarz preconditioner. Windows
-with equally many neighbours are one batch of small dense matrices: nothing loops over atoms.
+First, from afar: every atom is fitted in a window of its own, together with the neighbours that
+overlap it and a constant background, to what the other atoms leave of the frame. Only the atom's
+own step is then taken, of all atoms at the same time, and the frame that they leave is drawn anew,
+until little moves: a restricted additive Schwarz method. Windows with equally many neighbours are
+one batch of small dense matrices: nothing loops over atoms. Then, from near, all atoms are fitted
+together, which settles what neighbours hand on to each other.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import KDTree
 
+from ._joint import joint_step, smooth
 from ._peaks import white_noise
 from ._windows import Atoms, WindowBatch
 
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+Solved = tuple[IntArray, Float64Array, Float64Array]
 
 # In units of the expected sigma: half the side of a window, how near a neighbour is that is fitted
-# together, how far an atom may move from where it was seen, and over what the background is smooth.
+# together, and how far an atom may move from where it was seen.
 _WINDOW = 3.0
 _NEIGHBOR = 3.5
 _MOVE = 1.0
-_BACKGROUND = 8.0
 _MAX_NEIGHBORS = 8
 # An atom's sigma lies within these shares of the expected one, and is believed to scatter around it
 # by a share: where atoms crowd and noise is strong, their widths are not told by the frame alone.
@@ -37,9 +38,13 @@ _MAX_SWEEPS, _SMOOTH_SWEEPS = 24, 4
 # A sweep that makes the sum of squares larger by this factor is taken back.
 _WORSE = 1.05
 _ERRORS = ("amplitude_err", "y_err", "x_err", "sigma_err", "background_err")
-# Sweeps stop once no atom moves by more, in px and in shares of its standard error: first roughly,
-# then in earnest.
-_ROUGH, _CONVERGED = (1e-2, 0.1), (1e-4, 0.03)
+# Sweeps stop once no atom moves by more, in px and in shares of its standard error.
+_ROUGH = 1e-2, 0.1
+# Joint steps stop once they lessen the sum of squares by less than this share: that is how much it
+# changes where each parameter moves by a tenth of its standard error.
+_MAX_STEPS, _SETTLED = 10, 1e-3
+# A step that makes it larger was too long.
+_SHARES = 1.0, 0.5, 0.2
 # The variance of no pixel counts as less than this share of the mean: the model is not that good.
 _MIN_VARIANCE = 0.03
 # Nor is noise less than this share of the range of values: single precision has no more.
@@ -48,26 +53,22 @@ _MIN_NOISE = 1e-6
 _CHUNK = 64
 
 
-def fit_atoms(
-    frame: Float64Array, seen: Atoms, sigma: float, *, rough: bool = False
-) -> tuple[Atoms, Float64Array]:
-    """Fit a Gaussian to each of the places where atoms were seen.
+def sketch_atoms(frame: Float64Array, seen: Atoms, sigma: float) -> tuple[Atoms, Float64Array]:
+    """Fit Gaussians from afar: to a tenth of their standard errors, and without weights.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W)
         The frame.
     seen : Atoms
-        Where and how bright they are, roughly, each within the frame.
+        Where and how bright they are, roughly.
     sigma : float
         Expected standard deviation of an atom, in px.
-    rough : bool, default=False
-        Whether to stop at a tenth of the standard error, and without weights.
 
     Returns
     -------
     Atoms
-        In the order of ``seen``, with the standard errors that follow from the variance.
+        In the order of ``seen``, with standard errors.
     ndarray of shape (H, W)
         The variance of each pixel that the fit leaves: it may grow linearly with the signal.
     """
@@ -75,29 +76,72 @@ def fit_atoms(
     variance = np.full(frame.shape, white_noise(frame) ** 2)
     if len(atoms) == 0:
         return atoms, variance
+    start, neighbors, batches = _windows(atoms, sigma, frame.shape)
+    _relax(atoms, frame, variance, start, batches, neighbors, sigma)
+    residual, _ = _residual(atoms, frame, sigma)
+    return atoms, _fit_variance(residual, frame - residual)
+
+
+def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
+    """Fit Gaussians from near, all together, weighted with the noise that they leave.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W)
+        The frame.
+    atoms : Atoms
+        As `sketch_atoms` leaves them.
+    sigma : float
+        Expected standard deviation of an atom, in px.
+
+    Returns
+    -------
+    Atoms
+        In the same order, with the standard errors that follow from the variance.
+    """
+    if len(atoms) == 0:
+        return atoms
+    start, _, batches = _windows(atoms, sigma, frame.shape)
+    everyone = np.arange(len(atoms))
+    residual, background = _residual(atoms, frame, sigma)
+    for _ in range(_MAX_STEPS):
+        variance = _fit_variance(residual, frame - residual)
+        cost = np.mean(residual**2 / variance)
+        step = joint_step(atoms, residual, variance, sigma, _SIGMA_SCATTER * sigma)
+        for share in _SHARES:
+            moved = atoms.take(everyone)
+            _advance(moved, everyone, share * step, start, sigma)
+            left, new_background = _residual(moved, frame, sigma)
+            new_cost = np.mean(left**2 / variance)
+            if new_cost < cost:
+                atoms, residual, background = moved, left, new_background
+                break
+        if new_cost > (1 - _SETTLED) * cost:
+            break
+    variance = _fit_variance(residual, frame - residual)
+    solved = _solve(batches, atoms, residual, variance, sigma, np.ones(len(atoms), dtype=bool))
+    _note(atoms, solved, background)
+    return atoms
+
+
+def _windows(
+    atoms: Atoms, sigma: float, shape: tuple[int, ...]
+) -> tuple[Float64Array, IntArray, list[WindowBatch]]:
+    """Return where atoms start, who their neighbours are, and the windows around them."""
     start = np.stack([atoms.y, atoms.x], axis=1)
     neighbors = _find_neighbors(start, _NEIGHBOR * sigma)
+    radius = int(np.ceil(_WINDOW * sigma))
     batches = [
-        WindowBatch(start, members, neighbors, int(np.ceil(_WINDOW * sigma)), frame.shape)
-        for members in _split(neighbors)
+        WindowBatch(start, members, neighbors, radius, shape) for members in _split(neighbors)
     ]
-    # Weights come from the noise that a first, unweighted fit leaves; the last round gives the
-    # standard errors the noise of the fit that they belong to.
-    expected = (sigma, _SIGMA_SCATTER * sigma)
-    for tolerance in (_ROUGH,) if rough else (_ROUGH, _CONVERGED, _CONVERGED):
-        _relax(atoms, frame, variance, start, batches, neighbors, expected, tolerance)
-        residual, _ = _residual(atoms, frame, sigma)
-        variance = _fit_variance(residual, frame - residual)
-    return atoms, variance
+    return start, neighbors, batches
 
 
 def _residual(atoms: Atoms, frame: Float64Array, sigma: float) -> tuple[Float64Array, Float64Array]:
     """Return what atoms and a smooth background leave of the frame, and that background."""
     residual = frame - atoms.draw(frame.shape)
-    # Twice a box is nearly a Gaussian, and takes no longer where it is wide.
-    side = 2 * int(_BACKGROUND * sigma) + 1
-    smooth = ndimage.uniform_filter(ndimage.uniform_filter(residual, side), side)
-    return residual - smooth, smooth
+    background = smooth(residual, sigma)
+    return residual - background, background
 
 
 def _relax(
@@ -107,54 +151,75 @@ def _relax(
     start: Float64Array,
     batches: list[WindowBatch],
     neighbors: IntArray,
-    expected: tuple[float, float],
-    tolerance: tuple[float, float],
+    sigma: float,
 ) -> None:
     """Move all atoms, and set their backgrounds and errors, until none moves any more."""
-    sigma = expected[0]
-    near = tuple(np.rint(start).astype(int).clip(0, np.array(frame.shape) - 1).T)
     active = np.ones(len(atoms), dtype=bool)
-    residual, smooth = _residual(atoms, frame, sigma)
+    residual, background = _residual(atoms, frame, sigma)
     share, cost = 1.0, np.mean(residual**2 / variance)
     for sweep in range(_MAX_SWEEPS):
         before = atoms.take(active)
         # All steps are taken from the same state, whatever the order of the atoms.
-        solved = []
-        for batch in batches:
-            on = np.flatnonzero(active[batch.members])
-            if on.size:
-                members = batch.members[on]
-                solved.append((members, *batch.solve(atoms, residual, variance, expected, on)))
-        for members, step, error in solved:
+        solved = _solve(batches, atoms, residual, variance, sigma, active)
+        _note(atoms, solved, background)
+        for members, step, _ in solved:
             _advance(atoms, members, share * step, start, sigma)
-            atoms.background[members] = step[:, 4] + smooth[near][members]
-            for name, values in zip(_ERRORS, error.T, strict=True):
-                getattr(atoms, name)[members] = values
         after = atoms.take(active)
         if sweep < _SMOOTH_SWEEPS:
-            left, new_smooth = _residual(atoms, frame, sigma)
+            left, new_background = _residual(atoms, frame, sigma)
         else:
             # Few still move, and the background no more.
             left = residual + before.draw(frame.shape) - after.draw(frame.shape)
-            new_smooth = smooth
+            new_background = background
         new_cost = np.mean(left**2 / variance)
         if new_cost > _WORSE * cost:
             # Crowded atoms that all step at once may step too far: back, and shorter steps.
             atoms.put(active, before)
             share /= 2
             continue
-        residual, smooth, cost = left, new_smooth, new_cost
+        residual, background, cost = left, new_background, new_cost
         change = np.zeros(len(atoms))
         change[active] = np.abs(
             [after.y - before.y, after.x - before.x, after.sigma - before.sigma]
         ).max(axis=0)
-        moved = change > share * (tolerance[0] + tolerance[1] * np.minimum(atoms.y_err, sigma))
+        moved = change > share * (_ROUGH[0] + _ROUGH[1] * np.minimum(atoms.y_err, sigma))
         active = moved | (moved[neighbors] & (neighbors >= 0)).any(axis=1)
         if not active.any():
             break
         if sweep == _MAX_SWEEPS // 3:
             # Two that pull at each other may swing for ever, unless they take shorter steps.
             share /= 2
+
+
+def _solve(
+    batches: list[WindowBatch],
+    atoms: Atoms,
+    residual: Float64Array,
+    variance: Float64Array,
+    sigma: float,
+    active: NDArray[np.bool_],
+) -> list[Solved]:
+    """Return members, steps and errors of the windows whose atoms are active."""
+    expected = (sigma, _SIGMA_SCATTER * sigma)
+    solved = []
+    for batch in batches:
+        on = np.flatnonzero(active[batch.members])
+        if on.size:
+            step, error = batch.solve(atoms, residual, variance, expected, on)
+            solved.append((batch.members[on], step, error))
+    return solved
+
+
+def _note(atoms: Atoms, solved: list[Solved], background: Float64Array) -> None:
+    """Set the atoms' backgrounds and standard errors."""
+    for members, step, error in solved:
+        near = [
+            np.rint(at[members]).astype(int).clip(0, length - 1)
+            for at, length in zip((atoms.y, atoms.x), background.shape, strict=True)
+        ]
+        atoms.background[members] = step[:, 4] + background[tuple(near)]
+        for name, values in zip(_ERRORS, error.T, strict=True):
+            getattr(atoms, name)[members] = values
 
 
 def _find_neighbors(points: Float64Array, reach: float) -> IntArray:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_stack
 from ..metrics import atom_score
-from ._fit import fit_atoms
+from ._fit import fit_atoms, sketch_atoms
 from ._peaks import atom_response, find_peaks, guess_sigma, response_noise, white_noise
 from ._windows import Atoms, Float64Array
 
@@ -128,7 +128,7 @@ class AtomLocator(BaseEstimator):
         ----------
         X : array-like of shape (n_frames, H, W)
             Frames with bright atoms. 2-D is a stack of one-line frames.
-        y : None
+        y : None, optional
             Not used.
 
         Returns
@@ -181,6 +181,11 @@ class AtomLocator(BaseEstimator):
             px; ``amplitude`` and ``background`` in the frames' unit; ``sigma`` in px; and the
             standard errors ``y_err``, ``x_err``, ``amplitude_err``, ``sigma_err`` and
             ``background_err``. It has no rows where no atom was found.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers.
         """
         check_is_fitted(self)
         frames, _ = check_stack(X, self, reset=False)
@@ -206,7 +211,7 @@ class AtomLocator(BaseEstimator):
             Frames.
         y : DataFrame, or array-like of shape (n_atoms, 2)
             True positions: columns ``frame``, ``y`` and ``x``; or (y, x), all of one frame.
-        sample_weight : None
+        sample_weight : None, optional
             Not used.
         tolerance : float, default=2.0
             Largest distance of a match, in px.
@@ -215,6 +220,12 @@ class AtomLocator(BaseEstimator):
         -------
         float
             See :func:`stemkit.metrics.atom_score`.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers, or ``y`` doesn't say which frame a place
+            is of.
         """
         found = self.predict(X)
         if not (isinstance(y, pd.DataFrame) and "frame" in y.columns):
@@ -246,43 +257,63 @@ def _sketch(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms
     response = atom_response(pixels, sigma)
     peaks = find_peaks(response, max(threshold, _RELATIVE * np.quantile(response, 0.999)))
     start = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
-    atoms, _ = fit_atoms(pixels, start, sigma, rough=True)
-    return atoms.take(_trusted(atoms, pixels.shape, threshold))
+    atoms, _ = sketch_atoms(pixels, start, sigma)
+    return atoms.take(_trusted(atoms, threshold) & _inside(atoms, pixels.shape))
 
 
 def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
     """Find and fit the atoms of one frame."""
     pixels, offset = _center(frame)
-    unexplained, least = pixels, np.full(pixels.shape, threshold)
+    unexplained, noise = pixels, np.zeros(pixels.shape)
     atoms = Atoms.at(np.empty((0, 2)), np.empty(0), sigma)
     for _ in range(_ROUNDS):
         response = atom_response(unexplained, sigma)
-        peaks = find_peaks(response, least.min())
-        peaks = peaks[response[tuple(peaks.T)] > least[tuple(peaks.T)]]
+        peaks = find_peaks(response, threshold)
+        height = response[tuple(peaks.T)]
+        # Where the signal is bright there is more noise.
+        new = height > _SIGNIFICANCE * noise[tuple(peaks.T)]
         if len(atoms):
             known = np.stack([atoms.y, atoms.x], axis=1)
-            peaks = peaks[KDTree(known).query(peaks)[0] > _NEW * sigma]
-        if len(peaks) == 0:
+            new &= KDTree(known).query(peaks)[0] > _NEW * sigma
+            # Of what is left only the brightest: around an atom that was missed, its neighbours'
+            # misfit looks like more.
+            new &= height >= _RELATIVE * height[new].max(initial=0.0)
+        if not new.any():
             break
-        seen = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
-        atoms, variance = fit_atoms(pixels, atoms.join(seen), sigma, rough=True)
-        atoms = atoms.take(_trusted(atoms, pixels.shape, threshold))
+        seen = Atoms.at(peaks[new], height[new], sigma)
+        atoms, variance = sketch_atoms(pixels, atoms.join(seen), sigma)
+        atoms = atoms.take(_trusted(atoms, threshold))
         unexplained = pixels - atoms.draw(pixels.shape)
-        # Of what is left only the brightest: around an atom that was missed, its neighbours'
-        # misfit looks like more. And where the signal is bright there is more noise.
         noise = np.sqrt(ndimage.gaussian_filter(variance, sigma)) * response_noise(sigma)
-        brightest = atom_response(unexplained, sigma).max()
-        least = np.maximum(max(threshold, _RELATIVE * brightest), _SIGNIFICANCE * noise)
-    atoms, _ = fit_atoms(pixels, atoms, sigma)
-    atoms = atoms.take(_trusted(atoms, pixels.shape, threshold))
+    for _ in range(_ROUNDS):
+        atoms = fit_atoms(pixels, atoms, sigma)
+        real = _trusted(atoms, threshold) & ~_doubled(atoms, sigma)
+        atoms = atoms.take(real)
+        if real.all():
+            break
+    # Till here one just beyond the border was kept, as its light is in the frame.
+    atoms = atoms.take(_inside(atoms, pixels.shape))
     atoms.background += offset
     return atoms
 
 
-def _trusted(atoms: Atoms, shape: tuple[int, ...], threshold: float) -> NDArray[np.bool_]:
+def _trusted(atoms: Atoms, threshold: float) -> NDArray[np.bool_]:
+    certain = atoms.amplitude >= _MIN_CERTAINTY * atoms.amplitude_err
+    return certain & (atoms.amplitude >= threshold)
+
+
+def _doubled(atoms: Atoms, sigma: float) -> NDArray[np.bool_]:
+    """Return which atoms have run into a brighter one, whose misfit they had been."""
+    pairs = KDTree(np.stack([atoms.y, atoms.x], axis=1)).query_pairs(
+        _NEW * sigma, output_type="ndarray"
+    )
+    fainter = np.zeros(len(atoms), dtype=bool)
+    fainter[pairs[np.arange(len(pairs)), np.argmin(atoms.amplitude[pairs], axis=1)]] = True
+    return fainter
+
+
+def _inside(atoms: Atoms, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     height, width = shape
-    inside = (np.abs(atoms.y - (height - 1) / 2) <= height / 2) & (
+    return (np.abs(atoms.y - (height - 1) / 2) <= height / 2) & (
         np.abs(atoms.x - (width - 1) / 2) <= width / 2
     )
-    certain = atoms.amplitude >= _MIN_CERTAINTY * atoms.amplitude_err
-    return inside & certain & (atoms.amplitude >= threshold)
