@@ -1,6 +1,7 @@
 """Synthetic frames with known truth, and loaders of public sets."""
 
 from ._crystal import make_crystal_images
+from ._crystal_stream import CrystalStream
 from ._fetch import fetch_nuc, fetch_sfin, fetch_temimagenet
 from ._lattices import make_scene
 from ._llzo import make_llzo_series
@@ -11,6 +12,7 @@ from ._sequences import make_damage_sequence, make_drift_pairs
 from ._stem_lattice import make_stem_lattice
 
 __all__ = [
+    "CrystalStream",
     "NucleationStream",
     "fetch_nuc",
     "fetch_sfin",

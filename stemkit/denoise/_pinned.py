@@ -32,6 +32,9 @@ class PINNEDDenoiser(SupervisedDenoiser):
         Blocks of the encoder.
     slope : float, default=0.01
         Slope of the leaky ReLU below zero.
+    n_evidence : int, default=0
+        Versions of each frame's periodic part that the network is given beside it; 0 is the
+        paper's network.
     lambda_tv : float, default=0.01
         Weight of the total variation; 0 leaves the term out, as for the others.
     lambda_sf : float, default=0.1
@@ -116,7 +119,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
     """
 
     _network = PINNED
-    _network_takes = ("n_channels", "n_blocks", "slope")
+    _network_takes = ("n_channels", "n_blocks", "slope", "n_evidence")
 
     def __init__(
         self,
@@ -124,6 +127,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         n_channels: int = 32,
         n_blocks: int = 3,
         slope: float = 0.01,
+        n_evidence: int = 0,
         lambda_tv: float = 1e-2,
         lambda_sf: float = 0.1,
         lambda_b: float = 0.1,
@@ -162,6 +166,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         self.n_channels = n_channels
         self.n_blocks = n_blocks
         self.slope = slope
+        self.n_evidence = n_evidence
         self.lambda_tv = lambda_tv
         self.lambda_sf = lambda_sf
         self.lambda_b = lambda_b

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ._padding import mirror_to_multiple
+from ._periodic import periodic_part
+
+# Side in px of the squares over which a frame is compared with what repeats in it.
+_MATCH_SIDE = 33
+_WIDTH = 16
 
 
 class PINNED(nn.Module):
@@ -22,6 +29,9 @@ class PINNED(nn.Module):
         Blocks of the encoder, and as many of the decoder.
     slope : float, default=0.01
         Slope of the leaky ReLU below zero.
+    n_evidence : int, default=0
+        Versions of the frame's periodic part that the network is given beside the frame, see the
+        notes; 0 is the paper's network.
 
     Notes
     -----
@@ -39,6 +49,22 @@ class PINNED(nn.Module):
     - The end is linear: the paper's loss keeps intensities in range, and a sigmoid would flatten
       the brightest columns.
 
+    A pixel that noise has replaced can be known from its like in all other cells of the lattice,
+    of which the network sees but a few, whereas a spectrum holds them all. With ``n_evidence`` it
+    is not left alone with what is near:
+
+    - The lattice is looked for in the spectrum of the whole frame (or of the tile, where there are
+      several), and the frame is projected on its harmonics. No weight is learnt for that. Where a
+      spectrum shows none, there is no evidence.
+    - Noise with far outliers buries what a limiter would save. So the frame goes through curves
+      first, learnt functions of a pixel's value alone, and the evidence is what repeats in each.
+    - Where a crystal ends or bends its periodic part is wrong. So the network is also told how well
+      frame and evidence agree in squares of 33 px.
+    - How much contrast was lost shows in the distribution of a frame's values. From its moments the
+      gain and the offset are told that are due on the whole.
+    - What comes out is the evidence, each version multiplied by a map of how far to trust it, and
+      what the network has to add. Both are drawn in full resolution, past the latent one.
+
     Frames whose sides are no multiples of ``2**n_blocks`` are mirrored at the bottom and the right,
     and cropped in the end.
 
@@ -55,17 +81,25 @@ class PINNED(nn.Module):
     torch.Size([2, 1, 21, 30])
     """
 
-    def __init__(self, n_channels: int = 32, n_blocks: int = 3, slope: float = 0.01) -> None:
-        for name, value in (("n_channels", n_channels), ("n_blocks", n_blocks)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}.")
+    def __init__(
+        self, n_channels: int = 32, n_blocks: int = 3, slope: float = 0.01, n_evidence: int = 0
+    ) -> None:
+        for name, value, least in (
+            ("n_channels", n_channels, 1),
+            ("n_blocks", n_blocks, 1),
+            ("n_evidence", n_evidence, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value}.")
         if not 0 <= slope < 1:
             raise ValueError(f"slope must be at least 0 and below 1; got {slope}.")
         super().__init__()
         widths = [n_channels * 2**level for level in range(n_blocks)]
         self.multiple = 2**n_blocks
+        self.evidence = Evidence(n_evidence, slope) if n_evidence else None
+        n_inputs = 1 if self.evidence is None else self.evidence.n_channels
         encoder: list[nn.Module] = []
-        for n_in, n in zip([1, *widths], widths, strict=False):
+        for n_in, n in zip([n_inputs, *widths], widths, strict=False):
             encoder += [
                 nn.Conv2d(n_in, n, 3, padding=1),
                 nn.Conv2d(n, n, 3, padding=1),
@@ -82,16 +116,100 @@ class PINNED(nn.Module):
             nn.Sequential(*(part for layer in layers for part in (layer, nn.LeakyReLU(slope))))
             for layers in (encoder, decoder)
         )
-        self.tail = nn.Conv2d(widths[0], 1, 3, padding=1)
         # PyTorch's default shrinks what passes a layer, and nothing here scales it up again.
         for layer in (*encoder, *decoder):
             _start_at_unit_gain(layer, slope)
+        if self.evidence is None:
+            self.tail: nn.Module = nn.Conv2d(widths[0], 1, 3, padding=1)
+        else:
+            last = nn.Conv2d(widths[0], 1 + n_evidence, 3, padding=1)
+            # At the start the evidence passes as it is.
+            _start_at_zero(last)
+            self.tail = nn.Sequential(
+                nn.Conv2d(widths[0] + n_inputs, widths[0], 3, padding=1),
+                nn.LeakyReLU(slope),
+                nn.Conv2d(widths[0], widths[0], 3, padding=1),
+                nn.LeakyReLU(slope),
+                last,
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise frames (B, 1, H, W) of any size."""
         height, width = x.shape[2:]
-        latent = self.encoder(mirror_to_multiple(x, self.multiple))
-        return self.tail(self.decoder(latent))[..., :height, :width]
+        seen = mirror_to_multiple(x if self.evidence is None else self.evidence(x), self.multiple)
+        drawn = self.decoder(self.encoder(seen))
+        if self.evidence is None:
+            return self.tail(drawn)[..., :height, :width]
+        n = self.evidence.n_versions
+        periodic, expected = seen[:, 1 : 1 + n], seen[:, 2 + n :]
+        added, trust = (self.tail(torch.cat([drawn, seen], 1)) + expected).tensor_split([1], 1)
+        return (added + (trust * periodic).sum(1, keepdim=True))[..., :height, :width]
+
+
+class Evidence(nn.Module):
+    """Put beside frames (B, 1, H, W) what the whole of each says: (B, n_channels, H, W).
+
+    The channels are the frame; its periodic part in each version; how well the first of these
+    agrees with the frame round about; and, the same at each pixel, what the distribution of the
+    frame's values lets expect of brightness and of each version's gain.
+    """
+
+    def __init__(self, n_versions: int, slope: float) -> None:
+        super().__init__()
+        self.n_versions = n_versions
+        self.n_channels = 2 * n_versions + 3
+        self.curves = nn.Sequential(nn.Conv2d(1, _WIDTH, 1), nn.LeakyReLU(slope))
+        self.mix = nn.Conv2d(_WIDTH, n_versions, 1)
+        # The curves start as straight lines.
+        _start_at_zero(self.mix)
+        last = nn.Linear(2 * _WIDTH, 1 + n_versions)
+        self.expect = nn.Sequential(
+            nn.Linear(_WIDTH + 2, 2 * _WIDTH),
+            nn.LeakyReLU(slope),
+            nn.Linear(2 * _WIDTH, 2 * _WIDTH),
+            nn.LeakyReLU(slope),
+            last,
+        )
+        # A share of each version: together the frame's own contrast.
+        nn.init.constant_(last.bias[1:], 1 / n_versions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the frames and what is known of them."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            curves = self.curves(x)
+            versions = x + self.mix(curves)
+            pairs = zip(versions, x[:, 0], strict=True)
+            periodic = torch.stack([periodic_part(of, guide) for of, guide in pairs])
+            spread, mean = torch.std_mean(x, (1, 2, 3), correction=0)
+            moments = torch.cat([curves.mean((2, 3)), mean[:, None], spread[:, None]], 1)
+            expected = self.expect(moments)[..., None, None].expand(-1, -1, *x.shape[2:])
+        agrees = _agreement(x - mean[:, None, None, None], periodic[:, :1].detach())
+        return torch.cat([x, periodic, agrees, expected], 1)
+
+
+def _agreement(frames: Tensor, periodic: Tensor) -> Tensor:
+    """Regress frames on their periodic part in squares about each pixel: 1 where it is all there.
+
+    In vacuum, and where the part is next to nothing, it is 0.
+    """
+    product, square = (_smooth(periodic * other) for other in (frames, periodic))
+    power = square.mean((2, 3), keepdim=True)
+    return (product / (square + 0.1 * power + 1e-12)).clamp(-1, 3)
+
+
+def _smooth(values: Tensor) -> Tensor:
+    """Take means over squares about each pixel, smaller ones at the borders."""
+    for axis in (2, 3):
+        side = [1, 1]
+        side[axis - 2] = _MATCH_SIDE
+        values = F.avg_pool2d(values, side, 1, [n // 2 for n in side], count_include_pad=False)
+    return values
+
+
+def _start_at_zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _start_at_unit_gain(layer: nn.Module, slope: float) -> None:

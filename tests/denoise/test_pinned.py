@@ -34,7 +34,12 @@ def test_network_is_the_papers(model):
     assert isinstance(model.module_, PINNED)
     other = PINNEDDenoiser(**TINY).set_params(n_blocks=1, slope=0.2)
     other.fit(np.ones((1, 8, 8)), np.ones((1, 8, 8)))
-    assert other.network_parameters_ == {"n_channels": 4, "n_blocks": 1, "slope": 0.2}
+    assert other.network_parameters_ == {
+        "n_channels": 4,
+        "n_blocks": 1,
+        "slope": 0.2,
+        "n_evidence": 0,
+    }
 
 
 def test_loss_is_taken_on_intensities_from_0_to_1(clean, noisy, model):

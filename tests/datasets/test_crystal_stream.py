@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from stemkit.datasets import CrystalStream
+from stemkit.noise import CompositeDegradationNoise, GaussianNoise
+
+NOISE = CompositeDegradationNoise(level=[1, 5])
+
+
+def stream(**options):
+    return CrystalStream(NOISE, **{"batch_size": 2, "shape": (48, 40), "random_state": 0} | options)
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    one, other = stream(), stream()
+    later = one.batch(5)
+    for batch, again in zip((one.batch(0), later), (other.batch(0), other.batch(5)), strict=True):
+        for frames, same in zip(batch, again, strict=True):
+            np.testing.assert_array_equal(frames, same)
+    assert not np.array_equal(one.batch(0)[1], one.batch(1)[1])
+    assert not np.array_equal(one.batch(0)[1], stream(random_state=1).batch(0)[1])
+    first = next(iter(one))
+    np.testing.assert_array_equal(first[0], one.batch(0)[0])
+
+
+def test_a_smaller_batch_holds_the_first_frames_of_a_larger_one():
+    small, large = stream(batch_size=1).batch(3), stream(batch_size=3).batch(3)
+    for few, many in zip(small, large, strict=True):
+        np.testing.assert_array_equal(few[0], many[0])
+
+
+def test_frames_are_clean_ones_and_the_noise_on_them():
+    noise = GaussianNoise(sigma=3.0)
+    noisy, clean = CrystalStream(noise, batch_size=12, shape=(64, 64), random_state=0).batch(0)
+    assert noisy.shape == clean.shape == (12, 64, 64)
+    assert noisy.dtype == clean.dtype == np.float32
+    np.testing.assert_allclose(clean.max((1, 2)), 255, rtol=1e-5)
+    assert clean.min() >= 0
+    added = noisy - clean
+    assert abs(added.std() - 3) < 0.1
+    assert abs(added.mean()) < 0.1
+    # None of the crystals is like another.
+    assert np.abs(np.corrcoef(clean.reshape(12, -1)) - np.eye(12)).max() < 0.9
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"made_up": 0, "materials": ["graphene"]},
+        {"made_up": 0, "materials": ["Si"], "zone_axes": [(1, 1, 0)]},
+        {"made_up": 1, "materials": [], "zone_axes": []},
+    ],
+)
+def test_what_crystals_are_drawn_from(options):
+    noisy, clean = stream(**options).batch(0)
+    assert np.isfinite(noisy).all()
+    assert clean.std() > 1
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"made_up": 1.5}, "made_up must lie between 0 and 1"),
+        ({"materials": []}, "materials and zone_axes must not be empty"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"shape": (3,)}, "shape must be"),
+    ],
+)
+def test_bad_parameters_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        stream(**options)
+    with pytest.raises(ValueError, match="noise must be one of"):
+        CrystalStream("HRTEM")
+
+
+def test_materials_are_checked_when_drawn():
+    with pytest.raises(ValueError, match="'unobtainium' is neither a CIF file"):
+        stream(materials=["unobtainium"], made_up=0).batch(0)
