@@ -75,9 +75,10 @@ class CheckpointFolder:
 
     def _refuse_other_fit(self, path: Path, found: Mapping[str, Any]) -> None:
         for key, ours in self.configuration.items():
-            if not _same(found.get(key), ours):
+            # What an earlier version didn't keep can't be compared.
+            if key in found and not _same(found[key], ours):
                 raise ValueError(
-                    f"{path} is of another fit: its {key} is {found.get(key)}, here it is {ours}. "
+                    f"{path} is of another fit: its {key} is {found[key]}, here it is {ours}. "
                     "Use another checkpoint_dir, or remove this one."
                 )
 

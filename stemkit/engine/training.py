@@ -24,14 +24,24 @@ Loss = Callable[[nn.Module, Batch], Tensor | Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit leaves behind beside the module's weights."""
+    """What a fit leaves behind beside the module's weights.
+
+    Attributes
+    ----------
+    history : DataFrame
+        One row an epoch: epoch, step, lr, seconds, train_loss, val_loss and each named loss.
+    n_steps : int
+        Steps that were made.
+    n_epochs : int
+        Epochs that were begun.
+    best_epoch : int or None
+        The epoch, from 0, whose weights the module has; None without validation.
+    """
 
     history: pd.DataFrame
-    """One row an epoch: epoch, step, lr, seconds, train_loss, val_loss and each named loss."""
     n_steps: int
     n_epochs: int
     best_epoch: int | None
-    """The epoch, from 0, whose weights the module has; None without validation."""
 
 
 def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) -> float:
@@ -45,6 +55,10 @@ def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) ->
         The highest rate, reached at the end of the warm-up.
     max_steps, warmup_steps : int
         Steps in all, and steps of the rise.
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -106,8 +120,9 @@ def fit_module(
     patience : int, optional
         Stop after so many epochs without a lower validation loss. Needs `validation`.
     checkpoint_dir : path, optional
-        Where to keep checkpoints. If it holds one of the same fit, that is continued: on the CPU
-        the weights at the end are those of an unbroken fit, bit for bit.
+        Where to keep checkpoints. If it holds one of the same fit, with the same data, parameters
+        and weights at the start, that is continued: on the CPU the weights at the end are those of
+        an unbroken fit, bit for bit.
     checkpoint_every : int, default=500
         Steps from checkpoint to checkpoint; there is one at the end in any case.
     device, precision : default="auto"
@@ -172,6 +187,7 @@ def fit_module(
     if checkpoint_dir is not None:
         configuration |= {
             "module": _describe_module(module),
+            "starting weights": _describe_weights(module),
             "data": _describe_data(source),
             "validation data": None if validation is None else _describe_data(validation),
         }
@@ -338,6 +354,18 @@ def _describe_module(module: nn.Module) -> str:
     """Tell modules apart by the names and shapes of their weights."""
     layout = [f"{key}{tuple(value.shape)}" for key, value in module.state_dict().items()]
     return f"{type(module).__name__} {zlib.crc32(' '.join(layout).encode()):08x}"
+
+
+def _describe_weights(module: nn.Module) -> list[float]:
+    """Tell weights apart by their projections on two waves.
+
+    Means would hardly change where many weights do, and a checksum does where a machine rounds.
+    """
+    values = torch.cat(
+        [value.detach().cpu().double().ravel() for value in module.state_dict().values()]
+    )
+    place = torch.arange(1, len(values) + 1, dtype=values.dtype)
+    return [float(values @ place.cos()), float(values @ place.sin())]
 
 
 def _describe_data(source: Source) -> list[float]:

@@ -77,11 +77,16 @@ def squared_error(module, batch):
     return (module(batch[0]) - batch[1]).square().mean()
 
 
+def linear(weight=1.0, bias=0.0):
+    module = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(module.weight, weight)
+    torch.nn.init.constant_(module.bias, bias)
+    return module
+
+
 def fit(folder, *, source=None, module=None, **changes):
     if module is None:
-        module = torch.nn.Linear(1, 1)
-        torch.nn.init.ones_(module.weight)
-        torch.nn.init.zeros_(module.bias)
+        module = linear()
     settings = {"max_steps": 12, "checkpoint_every": 2, "checkpoint_dir": folder, "device": "cpu"}
     result = fit_module(module, squared_error, source or Samples(), **settings | changes)
     return module, result
@@ -178,12 +183,26 @@ def test_two_damaged_checkpoints_are_an_error(tmp_path, write):
         ({"random_state": 1}, "random_state"),
         ({"source": Samples(shift=0.01)}, "data"),
         ({"module": torch.nn.Sequential(torch.nn.Linear(1, 1))}, "module"),
+        ({"module": linear(weight=1.001)}, "starting weights"),
+        ({"module": linear(weight=-1.0)}, "starting weights"),
+        ({"module": linear(weight=0.0, bias=1.0)}, "starting weights"),
     ],
 )
 def test_checkpoint_of_another_fit_is_refused(tmp_path, changes, named):
     fit(tmp_path)
     with pytest.raises(ValueError, match=f"is of another fit: its {named}"):
         fit(tmp_path, **changes)
+
+
+def test_checkpoint_without_starting_weights_is_continued(tmp_path):
+    # As an earlier version wrote it.
+    expected, _ = fit(tmp_path)
+    for name in SLOTS:
+        found = torch.load(tmp_path / name, weights_only=True)
+        del found["configuration"]["starting weights"]
+        torch.save(found, tmp_path / name)
+    module, _ = fit(tmp_path, module=linear(weight=7.0))
+    assert torch.equal(weights_of(module), weights_of(expected))
 
 
 def test_full_disk_leaves_the_checkpoints_before(tmp_path, monkeypatch):
