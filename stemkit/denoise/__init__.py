@@ -1,18 +1,22 @@
 """Denoisers of frames: transformers that learn from pairs, and classical ones beside them."""
 
+from ._blind_spot import BlindSpotDenoiser
 from ._classical import GaussianDenoiser, LoGRenderDenoiser
 from ._idf import IDFDenoiser
 from ._pinned import PINNEDDenoiser
 from ._scgn import SCGNDenoiser
 from ._sfin import SFINDenoiser
+from ._split import SplitPairs
 from ._unet import UNetDenoiser
 
 __all__ = [
+    "BlindSpotDenoiser",
     "GaussianDenoiser",
     "IDFDenoiser",
     "LoGRenderDenoiser",
     "PINNEDDenoiser",
     "SCGNDenoiser",
     "SFINDenoiser",
+    "SplitPairs",
     "UNetDenoiser",
 ]

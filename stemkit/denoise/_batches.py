@@ -127,11 +127,13 @@ class ScaledSource:
         self.steps_per_epoch = source.steps_per_epoch
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give inputs and targets of a step, (n, 1, h, w) each."""
-        return tuple(
-            ((values[: self.most] - offset) / scale)[:, None]
-            for values, (offset, scale) in zip(self.source.batch(step), self.scalings, strict=True)
-        )
+        """Give inputs and targets of a step, (n, 1, h, w) each, then what else there is."""
+        inputs, targets, *more = self.source.batch(step)
+        scaled = [
+            (values - offset) / scale
+            for values, (offset, scale) in zip((inputs, targets), self.scalings, strict=True)
+        ]
+        return tuple(values[: self.most, None] for values in (*scaled, *more))
 
 
 def stream_of(X: Any) -> MakeBatch | None:

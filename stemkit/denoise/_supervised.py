@@ -201,7 +201,7 @@ class SupervisedDenoiser(Denoiser):
             )
             return fit_module(
                 self.module_,
-                lambda module, batch: loss(module(batch[0]), batch[1]),
+                lambda module, batch: loss(module(batch[0]), *batch[1:]),
                 source,
                 max_steps=n_epochs * source.steps_per_epoch,
                 lr=self.lr,
@@ -259,7 +259,7 @@ class SupervisedDenoiser(Denoiser):
         with torch.random.fork_rng():
             torch.default_generator.manual_seed(seed)
             self.module_ = self._network(**self.network_parameters_)
-        inputs, targets = source.batch(0)
+        inputs, targets = source.batch(0)[:2]
         self.input_scaling_ = tuple(Scaling.of(inputs))
         self.target_scaling_ = tuple(self._scaling_of_targets(targets))
 
@@ -309,8 +309,11 @@ class SupervisedDenoiser(Denoiser):
         put_weights(module, weights, origin)
         return module.eval()
 
-    def _criterion(self) -> Callable[[Tensor, Tensor], Tensor | Mapping[str, Tensor]]:
-        """Return what is to be made small, of scaled outputs and targets (n, 1, h, w)."""
+    def _criterion(self) -> Callable[..., Tensor | Mapping[str, Tensor]]:
+        """Return what is to be made small, of scaled outputs and targets (n, 1, h, w).
+
+        What a source gives beside inputs and targets comes after them.
+        """
         return _LOSSES[self.loss]
 
     def _scaling_of_targets(self, targets: Tensor) -> Scaling:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from .._random import frame_generators
-from .._validation import Float32Array, check_frames, n_dims
+from .._validation import Float32Array, check_frames, check_weights, n_dims
 from ._stacks import Float64Array
 
 Structure = Literal["pixel", "row", "column"]
@@ -164,7 +164,7 @@ class BlindSpotScorer:
             change = denoised - denoise(np.where(hidden, filled, noisy).astype(np.float32))
             penalties.append((change * own * hidden).sum((1, 2)) / hidden.sum((1, 2)))
         error = ((denoised - noisy) ** 2).mean((1, 2)) + 2 * np.mean(penalties, axis=0)
-        return -float(np.average(error, weights=sample_weight))
+        return -float(np.average(error, weights=check_weights(sample_weight, len(error))))
 
 
 blind_spot_scorer = BlindSpotScorer()

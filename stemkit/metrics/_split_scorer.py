@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._random import frame_generators
-from .._validation import check_frames, n_dims
+from .._validation import check_frames, check_weights, n_dims
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ class SplitScorer:
                 )
         denoised = np.asarray(estimator.predict(first[:, 0] if lines else first), dtype=float)
         error = ((denoised.reshape(first.shape) - second) ** 2).mean((1, 2))
-        return -float(np.average(error, weights=sample_weight))
+        return -float(np.average(error, weights=check_weights(sample_weight, len(error))))
 
 
 split_scorer = SplitScorer()

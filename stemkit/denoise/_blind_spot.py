@@ -1,0 +1,308 @@
+"""A denoiser that learns from noisy frames alone, by guessing pixels that it is not shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .._random import RandomState, sample_generator
+from .._validation import Float32Array
+from ..engine import Source
+from ..metrics import BlindSpotScorer
+from ..networks import PINNED, SCGN, SFIN, UNet
+from ._supervised import SupervisedDenoiser
+
+Structure = Literal["pixel", "row", "column"]
+
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "pinned": PINNED,
+    "scgn": SCGN,
+    "sfin": SFIN,
+    "unet": UNet,
+}
+_LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
+# Of so many pixels along an axis one is hidden.
+_PERIOD = 4
+# What is put in a hidden pixel's place comes from so near.
+_REACH = 2
+
+
+class BlindSpotDenoiser(SupervisedDenoiser):
+    """Learn to denoise from noisy frames alone, with any network.
+
+    Some pixels of each frame are replaced by neighbours of theirs, and the network is asked what
+    they were. Where noise is independent between pixels it can't tell the noise of a pixel that it
+    does not see: what it learns to give is the specimen [1]_.
+
+    Parameters
+    ----------
+    network : {"unet", "scgn", "sfin", "pinned"} or callable, default="unet"
+        The network, or what makes one: a class or function of your own that returns a
+        ``torch.nn.Module`` from (n, 1, H, W) to the same shape, for any H and W.
+    network_parameters : dict, optional
+        What the network is made with, as ``{"n_channels": 16}``; its defaults otherwise.
+    structure : {"pixel", "row", "column"}, default="pixel"
+        What is hidden: single pixels; or whole rows or columns, where the pixels of one share
+        noise [2]_: columns for the column noise of a camera, rows for the jitter, the gain or the
+        afterglow of scanned lines. The network then has nothing but the other lines to go by, and
+        needs specimens that are wider than two px.
+    loss : {"l1", "l2"}, default="l2"
+        Mean square error makes the network give the mean of what a pixel may be; the absolute one,
+        the median, which is darker at low doses.
+    max_epochs : int, default=100
+        Passes over the training frames.
+    steps_per_epoch : int, default=100
+        Batches of an epoch where X is a stream; otherwise each frame is in an epoch once.
+    batch_size : int, default=6
+        Frames of a step. It is halved, with a warning, where a GPU has too little memory.
+    tile_size : int, default=256
+        What the network sees at once, in px, see :class:`SCGNDenoiser`.
+    lr : float, default=1e-3
+        Highest learning rate, of a linear rise and half a cosine down.
+    flip : bool, default=True
+        Turn frames upside down and left side right at random while training.
+    weights, checkpoint_dir, device, precision, random_state, verbose : optional
+        See :class:`SCGNDenoiser`. Weights have to be of the network that is given.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The network.
+    history_, n_epochs_, input_scaling_, target_scaling_
+        As of :class:`SCGNDenoiser`. The loss does not go to 0: it holds the noise's variance.
+
+    See Also
+    --------
+    SplitPairs : Learns from two exposures, or from one that the camera's law lets be split.
+    stemkit.metrics.blind_spot_scorer : Judges a denoiser without truth.
+
+    Notes
+    -----
+    Noise that neighbours share is learned as if it were specimen: with "pixel", column noise stays
+    in the frames. One pixel in 16 is hidden, or one line in four, each replaced from within 2 px.
+
+    The network learns these frames: a denoiser for other specimens or doses is fitted anew. It
+    takes no clean frame and so no simulator; to train with one see :class:`SCGNDenoiser`.
+
+    References
+    ----------
+    .. [1] Krull, Buchholz and Jug, "Noise2Void - learning denoising from single noisy images",
+       CVPR 2019.
+    .. [2] Broaddus, Krull, Weigert, Schmidt and Myers, "Removing structured noise with
+       self-supervised blind-spot networks", ISBI 2020.
+
+    Examples
+    --------
+    >>> from stemkit.datasets import make_nucleation
+    >>> from stemkit.denoise import BlindSpotDenoiser
+    >>> frames = make_nucleation(4, shape=(32, 32), random_state=0).noisy
+    >>> model = BlindSpotDenoiser(
+    ...     network_parameters={"n_channels": 4}, structure="column", max_epochs=2, random_state=0
+    ... )
+    >>> model.fit(frames).transform(frames).shape
+    (4, 32, 32)
+    """
+
+    _network_takes = ()
+
+    def __init__(
+        self,
+        *,
+        network: str | Callable[..., nn.Module] = "unet",
+        network_parameters: Mapping[str, Any] | None = None,
+        structure: Structure = "pixel",
+        loss: Literal["l1", "l2"] = "l2",
+        max_epochs: int = 100,
+        steps_per_epoch: int = 100,
+        batch_size: int = 6,
+        tile_size: int = 256,
+        lr: float = 1e-3,
+        flip: bool = True,
+        weights: str | os.PathLike[str] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            max_epochs=max_epochs,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=batch_size,
+            tile_size=tile_size,
+            lr=lr,
+            flip=flip,
+            weights=weights,
+            checkpoint_dir=checkpoint_dir,
+            device=device,
+            precision=precision,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.network = network
+        self.network_parameters = network_parameters
+        self.structure = structure
+
+    def fit(self, X: Any, y: object = None) -> Self:
+        """Learn from noisy frames.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
+            Noisy frames; 2-D is a stack of one-line frames. Of a stream's pairs only the noisy
+            frames are used.
+        y : object
+            Not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where X or a parameter is not what it should be.
+        """
+        return super().fit(X)
+
+    def partial_fit(self, X: Any, y: object = None) -> Self:
+        """Learn for one epoch more, from where the network is: to fine-tune on other frames.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
+            As for :meth:`fit`.
+        y : object
+            Not used.
+
+        Returns
+        -------
+        self
+        """
+        return super().partial_fit(X)
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Mean peak signal-to-noise ratio in dB, or without truth the blind-spot score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames.
+        y : array-like of the shape of X, optional
+            The truth, if it is known.
+        sample_weight : array-like of shape (n_frames,), optional
+            How much each frame counts.
+
+        Returns
+        -------
+        float
+            Greater is better. Without y it is what :class:`stemkit.metrics.BlindSpotScorer` gives
+            for this ``structure``, on another scale.
+        """
+        if y is not None:
+            return super().score(X, y, sample_weight)
+        scorer = BlindSpotScorer(structure=self.structure)
+        return scorer(self, X, sample_weight=sample_weight)
+
+    @property
+    def _network(self) -> Callable[..., nn.Module]:  # type: ignore[override]
+        return self.network if callable(self.network) else _NETWORKS[self.network]
+
+    def _own_network_parameters(self) -> dict[str, Any]:
+        return dict(self.network_parameters or {})
+
+    def _check_target(self, y: ArrayLike | None, frames: Float32Array) -> Float32Array:
+        return frames if y is None else super()._check_target(y, frames)
+
+    def _source_maker(
+        self, X: Any, y: ArrayLike | None, seed: int, *, reset: bool
+    ) -> Callable[[int], Source]:
+        make_source = super()._source_maker(X, None, seed, reset=reset)
+        return lambda batch_size: _HidingSource(make_source(batch_size), self.structure, seed)
+
+    def _criterion(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        loss = _LOSSES[self.loss]
+        return lambda outputs, frames, hidden: loss(outputs[hidden], frames[hidden])
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if not callable(self.network) and self.network not in _NETWORKS:
+            raise ValueError(
+                f"network must be one of {sorted(_NETWORKS)}, or a class or function that makes a "
+                f"torch.nn.Module; got {self.network!r}."
+            )
+        if self.structure not in get_args(Structure):
+            raise ValueError(
+                f"structure must be one of {get_args(Structure)}; got {self.structure!r}."
+            )
+
+
+class _HidingSource:
+    """Batches of another source with pixels replaced, the frames as they were, and which pixels."""
+
+    def __init__(self, source: Source, structure: Structure, random_state: int) -> None:
+        self.source = source
+        self.structure = structure
+        self.random_state = random_state
+        self.steps_per_epoch = source.steps_per_epoch
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        frames = self.source.batch(step)[0]
+        rng = sample_generator(self.random_state, step, 2)
+        filled, hidden = hide(frames, self.structure, rng)
+        return filled, frames, hidden
+
+
+def hide(
+    frames: Tensor, structure: Structure, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Replace some pixels of frames (n, h, w) by neighbours, and say which.
+
+    A neighbour has noise as strong as the pixel's, so that the network can't tell which are
+    replaced: a smooth value would be found out, and only there be denoised.
+    """
+    n, height, width = frames.shape
+    # Along a hidden row or column all pixels are hidden, and all are taken from another one.
+    by_row, by_column = structure != "column", structure != "row"
+    near = range(-_REACH, _REACH + 1)
+    steps = np.array(
+        [
+            (down, right)
+            for down in (near if by_row else (0,))
+            for right in (near if by_column else (0,))
+            if down % height or right % width
+        ]
+    )
+    if not len(steps):
+        raise ValueError(
+            f"X has frames of {height} x {width} px (n_features={width}), in which a {structure} "
+            f"has no neighbour to learn from; pass larger frames."
+        )
+    size = (n, height if by_row else 1, width if by_column else 1)
+    down, right = np.moveaxis(steps[generator.integers(len(steps), size=size)], -1, 0)
+    places = (
+        np.arange(n)[:, None, None],
+        (np.arange(height)[:, None] + down) % height,
+        (np.arange(width) + right) % width,
+    )
+    neighbours = frames[tuple(torch.from_numpy(place).to(frames.device) for place in places)]
+    rows = _one_in_four(n, height, generator) if by_row else np.ones((n, height), dtype=bool)
+    columns = _one_in_four(n, width, generator) if by_column else np.ones((n, width), dtype=bool)
+    hidden = torch.from_numpy(rows[:, :, None] & columns[:, None, :]).to(frames.device)
+    return torch.where(hidden, neighbours, frames), hidden
+
+
+def _one_in_four(n: int, length: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose every fourth of so many places, from a random one on, n times."""
+    period = min(_PERIOD, length)
+    return (np.arange(length) - generator.integers(period, size=(n, 1))) % period == 0

@@ -1,0 +1,186 @@
+"""Noise2Noise: what two exposures of one field agree on is the specimen."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from torch import Tensor
+
+from .._validation import Float32Array, check_stack
+from ..metrics import SplitScorer
+from ..noise import split_exposure
+from ._base import Denoiser, check_target
+from ._batches import PairSource
+from ._blind_spot import BlindSpotDenoiser
+from ._supervised import SupervisedDenoiser
+from ._unet import UNetDenoiser
+
+
+class SplitPairs(Denoiser):
+    """Teach a denoiser with two noisy exposures of each field, and no clean one.
+
+    Asked for the one exposure when it sees the other, a network can only tell what the two have in
+    common: the specimen [1]_. Where there is only one exposure, and the camera's law of noise is
+    known, every batch splits it in two afresh.
+
+    Parameters
+    ----------
+    denoiser : estimator, optional
+        What is taught: one that learns from pairs, as :class:`SCGNDenoiser`. With ``loss="l2"`` it
+        learns the mean, with "l1" the median, which is darker at low doses. By default a
+        :class:`UNetDenoiser` with ``loss="l2"``.
+    noise : HRTEMNoise or PoissonGaussianNoise, optional
+        The camera's noise, calibrated or with its parameters, to split single exposures; see
+        :func:`stemkit.noise.split_exposure`. Wrap one that is calibrated in
+        `sklearn.frozen.FrozenEstimator`, or a grid search forgets what it has measured.
+    fraction : float, default=0.5
+        Share of the dose of a split exposure that the denoiser sees; the rest is what it is asked
+        for.
+
+    Attributes
+    ----------
+    denoiser_ : estimator
+        A copy of ``denoiser``, taught; its ``history_`` says how.
+    frame_shape_ : tuple of int
+        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+
+    See Also
+    --------
+    BlindSpotDenoiser : Needs one exposure and no law of noise.
+    stemkit.metrics.split_scorer : Judges a denoiser by two exposures.
+
+    Notes
+    -----
+    What the exposures share, such as a detector's fixed pattern, is learned as if it were specimen.
+    Between them nothing may move or be damaged: align them first (see
+    :class:`stemkit.DriftDecayModel`), and crop what only one of them shows.
+
+    References
+    ----------
+    .. [1] Lehtinen et al., "Noise2Noise: learning image restoration without clean data", ICML 2018.
+
+    Examples
+    --------
+    >>> from stemkit.datasets import make_nucleation
+    >>> from stemkit.denoise import SplitPairs, UNetDenoiser
+    >>> from stemkit.noise import HRTEMNoise
+    >>> clean = make_nucleation(4, shape=(32, 32), random_state=0).clean
+    >>> first, second = (HRTEMNoise(random_state=i).fit_transform(clean) for i in (0, 1))
+    >>> unet = UNetDenoiser(n_channels=4, loss="l2", max_epochs=2, random_state=0)
+    >>> SplitPairs(denoiser=unet).fit(first, second).transform(first).shape
+    (4, 32, 32)
+
+    From one exposure:
+
+    >>> unet.set_params(steps_per_epoch=2)
+    UNetDenoiser(...)
+    >>> SplitPairs(denoiser=unet, noise=HRTEMNoise()).fit(first).transform(first).shape
+    (4, 32, 32)
+    """
+
+    def __init__(self, *, denoiser: Any = None, noise: Any = None, fraction: float = 0.5) -> None:
+        self.denoiser = denoiser
+        self.noise = noise
+        self.fraction = fraction
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn from two exposures of each field, or from one of each and ``noise``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames; 2-D is a stack of one-line frames.
+        y : array-like of the shape of X, optional
+            Another exposure of each field. Each is learned from the other. Without y the frames
+            are split, in ``steps_per_epoch`` batches an epoch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where X, y or a parameter is not what it should be.
+        """
+        denoiser = UNetDenoiser(loss="l2") if self.denoiser is None else clone(self.denoiser)
+        # who hides pixels, or learns nothing, has no use for a second exposure
+        if not isinstance(denoiser, SupervisedDenoiser) or isinstance(denoiser, BlindSpotDenoiser):
+            raise ValueError(
+                f"denoiser must be one that learns from pairs, as UNetDenoiser(loss='l2'); got "
+                f"{denoiser!r}."
+            )
+        first, _ = check_stack(X, self, reset=True)
+        if y is not None:
+            second = check_target(y, first)
+            denoiser.fit(np.concatenate([first, second]), np.concatenate([second, first]))
+        elif self.noise is not None:
+            denoiser.fit(_SplitStream(first, self.noise, self.fraction, denoiser))
+        else:
+            raise ValueError(
+                "y is missing, and so is noise: pass another exposure of each field as y, or the "
+                "camera's law, as HRTEMNoise() calibrated, as noise."
+            )
+        self.denoiser_ = denoiser
+        return self
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Score what is made of one exposure by the other, as `split_scorer` does.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames.
+        y : array-like of the shape of X, optional
+            Another exposure of each field. Without it frames are split, as far as ``noise`` is
+            known.
+        sample_weight : array-like of shape (n_frames,), optional
+            How much each frame counts.
+
+        Returns
+        -------
+        float
+            Minus the mean square error to the other exposure, in the frames' unit squared.
+        """
+        frames, _ = check_stack(X, self, reset=False)
+        second = None if y is None else check_target(y, frames)
+        scorer = SplitScorer(noise=self.noise if y is None else None, fraction=self.fraction)
+        return scorer(self.denoiser_, frames, second, sample_weight=sample_weight)
+
+    def _denoise(self, frames: Float32Array) -> Float32Array:
+        return self.denoiser_.transform(frames)
+
+
+class _SplitStream:
+    """Squares of frames, split in two afresh for every batch."""
+
+    def __init__(
+        self, frames: Float32Array, noise: Any, fraction: float, denoiser: SupervisedDenoiser
+    ) -> None:
+        self.frames = frames
+        self.noise = noise
+        self.fraction = fraction
+        self.denoiser = denoiser
+
+    def make_batch(self, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        source = PairSource(
+            self.frames,
+            self.frames,
+            batch_size=self.denoiser.batch_size,
+            side=self.denoiser.tile_size,
+            flip=self.denoiser.flip,
+            degrade=None,
+            device=torch.device("cpu"),
+            random_state=int(generator.integers(2**31)),
+        )
+        noisy = source.batch(0)[0].numpy()
+        first, second = split_exposure(
+            noisy, self.noise, fraction=self.fraction, generator=generator
+        )
+        return torch.from_numpy(first), torch.from_numpy(second)
