@@ -90,7 +90,8 @@ def train(run: Run, budget: Budget, results: Path, n_frames: int, device: str) -
         parameters=sum(p.numel() for p in model.module_.parameters()),
         lr=budget.lr,
         loss=float(model.history_["train_loss"].iloc[-1]),
-        **{"s a step": taken / next(batches)},
+        # of a fit that was stopped and resumed the time is not known
+        **{"s a step": taken / n if (n := next(batches)) >= run.steps else None},
     )
     return True
 

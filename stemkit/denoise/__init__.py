@@ -7,6 +7,7 @@ from ._pinned import PINNEDDenoiser
 from ._scgn import SCGNDenoiser
 from ._sfin import SFINDenoiser
 from ._split import SplitPairs
+from ._udvd import UDVDDenoiser
 from ._unet import UNetDenoiser
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "SCGNDenoiser",
     "SFINDenoiser",
     "SplitPairs",
+    "UDVDDenoiser",
     "UNetDenoiser",
 ]

@@ -38,7 +38,8 @@ class PairSource:
 
     Parameters
     ----------
-    inputs, targets : ndarray of shape (n_frames, H, W)
+    inputs : ndarray of shape (n_frames, ..., H, W)
+    targets : ndarray of shape (n_frames, H, W)
     batch_size : int
     side : int
         Longest side in px of what is cut out. An epoch has as many as fit side by side.
@@ -68,42 +69,45 @@ class PairSource:
         self.degrade = degrade
         self.device = device
         self.random_state = random_state
-        self.size = tuple(min(side, n) for n in inputs.shape[1:])
-        per_frame = math.prod(n // s for n, s in zip(inputs.shape[1:], self.size, strict=True))
+        self.size = tuple(min(side, n) for n in targets.shape[1:])
+        per_frame = math.prod(n // s for n, s in zip(targets.shape[1:], self.size, strict=True))
         self.n_samples = len(inputs) * per_frame
         self.steps_per_epoch = math.ceil(self.n_samples / batch_size)
         if self.n_samples * math.prod(self.size) == 1:
             raise ValueError("X is a single pixel, from which nothing can be learned.")
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give inputs and targets of a step, (n, h, w) each."""
+        """Give inputs (n, ..., h, w) and targets (n, h, w) of a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = sample_generator(self.random_state, epoch).permutation(self.n_samples)
         # of even size: batch normalisation can't do with a last batch of next to nothing
         rows = np.array_split(order, self.steps_per_epoch)[position]
         rng = sample_generator(self.random_state, step, 1)
-        pairs = np.stack([self._cut(row % len(self.inputs), rng) for row in rows], 1)
-        inputs, targets = torch.from_numpy(pairs).to(self.device)
+        pairs = [self._cut(row % len(self.inputs), rng) for row in rows]
+        inputs, targets = (
+            torch.from_numpy(np.stack(values)).to(self.device)
+            for values in zip(*pairs, strict=True)
+        )
         if self.degrade is not None:
             on_device = torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
             inputs = self.degrade(inputs, generator=on_device)
         return inputs, targets
 
-    def _cut(self, index: int, rng: np.random.Generator) -> Float32Array:
+    def _cut(self, index: int, rng: np.random.Generator) -> list[Float32Array]:
         top, left = (
-            rng.integers(n - s + 1) for n, s in zip(self.inputs.shape[1:], self.size, strict=True)
+            rng.integers(n - s + 1) for n, s in zip(self.targets.shape[1:], self.size, strict=True)
         )
         height, width = self.size
-        place = (index, slice(top, top + height), slice(left, left + width))
-        pair = np.stack([self.inputs[place], self.targets[place]])
-        for axis in (1, 2):
+        place = (index, ..., slice(top, top + height), slice(left, left + width))
+        pair = [self.inputs[place], self.targets[place]]
+        for axis in (-2, -1):
             if self.flip and rng.random() < 0.5:
-                pair = np.flip(pair, axis)
+                pair = [np.flip(values, axis) for values in pair]
         return pair
 
 
 class ScaledSource:
-    """Batches of another source, standardised and with an axis of one channel.
+    """Batches of another source, standardised and with an axis of channels.
 
     Parameters
     ----------
@@ -127,13 +131,17 @@ class ScaledSource:
         self.steps_per_epoch = source.steps_per_epoch
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give inputs and targets of a step, (n, 1, h, w) each, then what else there is."""
+        """Give inputs and targets of a step, (n, channels, h, w) each, then what else there is."""
         inputs, targets, *more = self.source.batch(step)
         scaled = [
             (values - offset) / scale
             for values, (offset, scale) in zip((inputs, targets), self.scalings, strict=True)
         ]
-        return tuple(values[: self.most, None] for values in (*scaled, *more))
+        return tuple(_with_channels(values[: self.most]) for values in (*scaled, *more))
+
+
+def _with_channels(values: Tensor) -> Tensor:
+    return values if values.ndim == 4 else values[:, None]
 
 
 def stream_of(X: Any) -> MakeBatch | None:

@@ -117,12 +117,19 @@ class SupervisedDenoiser(Denoiser):
 
         Parameters
         ----------
-        X, y
+        X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
+            As for :meth:`fit`.
+        y : array-like of the shape of X, optional
             As for :meth:`fit`.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`fit`.
         """
         return self._learn(X, y, 1, None, afresh=not hasattr(self, "module_"))
 
@@ -145,9 +152,14 @@ class SupervisedDenoiser(Denoiser):
         float
             The peak is the range of the target, and nothing is cut to whole numbers;
             :func:`stemkit.metrics.psnr` gives the papers' number.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
         """
         check_is_fitted(self)
-        frames, _ = self._check_stack(X)
+        frames, _ = check_stack(X, self, reset=False)
         target = self._check_target(y, frames)
         if self.noise is not None:
             frames = fitted_noise(self.noise, frames).transform(frames)
@@ -224,7 +236,7 @@ class SupervisedDenoiser(Denoiser):
         if make_batch is not None:
             source = source_of_stream(make_batch, self.steps_per_epoch, seed)
             return lambda batch_size: source
-        frames, _ = check_stack(X, self, reset=True) if reset else self._check_stack(X)
+        frames, _ = check_stack(X, self, reset=reset)
         target = self._check_target(y, frames)
         noise = None if self.noise is None else fitted_noise(self.noise, frames)
 
@@ -275,10 +287,15 @@ class SupervisedDenoiser(Denoiser):
                 )
             name = self._default_weights
         card = load_card(name)
-        missing = {"parameters", "input_scaling", "target_scaling"} - card.keys()
+        missing = {"network", "parameters", "input_scaling", "target_scaling"} - card.keys()
         if missing:
             raise ValueError(
                 f"The card of {name} lacks {sorted(missing)}: use weights that save_weights wrote."
+            )
+        if isinstance(self._network, type) and card["network"] != self._network.__name__:
+            raise ValueError(
+                f"The weights {name} are for {card['network']}, but {type(self).__name__} has the "
+                f"network {self._network.__name__}: use the denoiser that wrote them."
             )
         self._refuse_another_network(card["parameters"], name)
         self.network_parameters_ = card["parameters"]
@@ -336,7 +353,7 @@ class SupervisedDenoiser(Denoiser):
         def denoise(batch_size: int) -> Float32Array:
             return run_tiled(
                 module,
-                (frames[:, np.newaxis] - np.float32(offset)) / np.float32(scale),
+                self._as_inputs((frames - np.float32(offset)) / np.float32(scale)),
                 tile=_even_tile(frames.shape[1:], self.tile_size, overlap),
                 overlap=overlap,
                 batch_size=batch_size,
@@ -347,6 +364,10 @@ class SupervisedDenoiser(Denoiser):
 
         denoised = halve_until_it_fits(denoise, _at_once(pick_device(self.device)))[:, 0]
         return denoised * np.float32(target_scale) + np.float32(target_offset)
+
+    def _as_inputs(self, frames: Float32Array) -> Float32Array:
+        """Give what the network sees of frames (n, H, W): (n, channels, H, W)."""
+        return frames[:, np.newaxis]
 
     def _check_parameters(self) -> None:
         if self.loss not in _LOSSES:

@@ -6,6 +6,7 @@ from stemkit.networks.idf import IDF
 from stemkit.networks.pinned import PINNED
 from stemkit.networks.scgn import SCGN
 from stemkit.networks.sfin import SFIN
+from stemkit.networks.udvd import UDVD
 from stemkit.networks.unet import UNet
 
-__all__ = ["IDF", "PINNED", "SCGN", "SFIN", "DegradationNet", "UNet", "rename_released"]
+__all__ = ["IDF", "PINNED", "SCGN", "SFIN", "UDVD", "DegradationNet", "UNet", "rename_released"]

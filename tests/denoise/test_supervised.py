@@ -345,6 +345,16 @@ def test_checkpoints_of_other_networks(shared_fixtures, file, message):
         SCGNDenoiser.from_checkpoint(shared_fixtures / file)
 
 
+def test_weights_of_another_network_or_cut_short(model, tmp_path):
+    path = tmp_path / "w.safetensors"
+    model.save_weights(path)
+    with pytest.raises(ValueError, match="are for SCGN, but UNetDenoiser has the network UNet"):
+        UNetDenoiser(weights=path).transform(PAIR[0])
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="damaged"):
+        SCGNDenoiser(weights=path).transform(PAIR[0])
+
+
 class Malice:
     def __reduce__(self):
         return os.mkdir, ("malice",)

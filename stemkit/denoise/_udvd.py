@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._random import RandomState
+from .._validation import Float32Array, check_stack
+from ..engine import Source, pick_device
+from ..networks.udvd import N_FRAMES, UDVD
+from ._base import Denoiser
+from ._batches import PairSource
+from ._supervised import SupervisedDenoiser
+
+
+class UDVDDenoiser(SupervisedDenoiser):
+    """Denoise a series of frames by itself, without truth: unsupervised deep video denoising.
+
+    **The order of frames matters**: they have to come as they were taken, one after the other,
+    since each is denoised with the two before and the two after it. What becomes of a frame
+    therefore depends on its neighbours.
+
+    Parameters
+    ----------
+    n_channels : int, default=48
+        Channels of the network.
+    loss : {"l1", "l2"}, default="l2"
+        "l2" leads to the mean of what a pixel could be, "l1" to the median, which counts of few
+        electrons have lower.
+    max_epochs, batch_size, tile_size, lr, flip : optional
+        How to train, see :class:`SCGNDenoiser`.
+    weights, checkpoint_dir, device, precision, random_state, verbose : optional
+        See :class:`SCGNDenoiser`.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The network, a :class:`stemkit.networks.UDVD`, whose notes say how it differs from the
+        authors'.
+    history_, n_epochs_, input_scaling_, target_scaling_
+        As of :class:`SCGNDenoiser`. The loss is the distance to noisy frames: that of a perfect
+        denoiser is the noise.
+
+    Notes
+    -----
+    It learns the noisy frame from the pixels around each pixel and so can't learn noise that
+    differs from pixel to pixel. It does learn what neighbouring pixels share: a row's jitter, a
+    column's gain, a scintillator's blur. It counts on frames that show much the same; where atoms
+    jump between frames they come out blurred.
+
+    The first and the last frame stand in for those beyond them. Training is ours: flips, and a
+    rate that rises and falls; batches, crops and rate are as the authors' for electron microscopy.
+
+    References
+    ----------
+    D. Y. Sheth et al., "Unsupervised Deep Video Denoising", ICCV 2021,
+    https://arxiv.org/abs/2011.15045.
+
+    Examples
+    --------
+    >>> from stemkit.datasets import make_nucleation_sequence
+    >>> from stemkit.denoise import UDVDDenoiser
+    >>> film = make_nucleation_sequence(6, shape=(32, 32), random_state=0)
+    >>> model = UDVDDenoiser(n_channels=4, max_epochs=2, random_state=0)
+    >>> model.fit(film.noisy).transform(film.noisy).shape
+    (6, 32, 32)
+    """
+
+    _network = UDVD
+    _network_takes = ("n_channels",)
+
+    def __init__(
+        self,
+        *,
+        n_channels: int = 48,
+        loss: Literal["l1", "l2"] = "l2",
+        max_epochs: int = 100,
+        batch_size: int = 8,
+        tile_size: int = 128,
+        lr: float = 1e-3,
+        flip: bool = True,
+        weights: str | os.PathLike[str] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            tile_size=tile_size,
+            lr=lr,
+            flip=flip,
+            weights=weights,
+            checkpoint_dir=checkpoint_dir,
+            device=device,
+            precision=precision,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.n_channels = n_channels
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn a series from itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames in the order in which they were taken; 2-D is a stack of one-line frames.
+        y : object, optional
+            Not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where X or a parameter is not what it should be.
+        """
+        return super().fit(X)
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn for one epoch more, from where the network is: to fine-tune on another series.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            As for :meth:`fit`.
+        y : object, optional
+            Not used.
+
+        Returns
+        -------
+        self
+        """
+        return super().partial_fit(X)
+
+    score = Denoiser.score
+
+    def _source_maker(
+        self, X: Any, y: ArrayLike | None, seed: int, *, reset: bool
+    ) -> Callable[[int], Source]:
+        frames, _ = check_stack(X, self, reset=reset)
+
+        def make_source(batch_size: int) -> Source:
+            return PairSource(
+                self._as_inputs(frames),
+                frames,
+                batch_size=batch_size,
+                side=self.tile_size,
+                flip=self.flip,
+                degrade=None,
+                device=pick_device(self.device),
+                random_state=seed,
+            )
+
+        return make_source
+
+    def _as_inputs(self, frames: Float32Array) -> Float32Array:
+        """View each frame between its neighbours in time, (n, 5, H, W)."""
+        reach = N_FRAMES // 2
+        longer = np.pad(frames, ((reach, reach), (0, 0), (0, 0)), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(longer, N_FRAMES, axis=0)
+        return np.moveaxis(windows, -1, 1)
