@@ -93,6 +93,10 @@ class Motion:
             Displacement per row along x and y, in px per px.
         scale : float, default=1.0
             Magnification along the fast axis.
+
+        Returns
+        -------
+        Motion
         """
         cos, sin = np.cos(rotation), np.sin(rotation)
         lower = np.array([[1 + stretch, 0.0], [shear, scale]])
@@ -129,29 +133,77 @@ class Motion:
         return np.array([[cos, sin], [-sin, cos]]) @ self.matrix
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Return where ``points`` of the first frame, (n, 2) as (y, x), lie in the second."""
+        """Say where points of the first frame lie in the second.
+
+        Parameters
+        ----------
+        points : array-like of shape (n, 2)
+            Places (y, x) in px.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+        """
         return (np.asarray(points) - self.center) @ self.matrix.T + self.center + self.drift
 
     def inverse(self) -> Motion:
-        """Return the motion from the second frame back to the first."""
+        """Turn the motion round.
+
+        Returns
+        -------
+        Motion
+            From the second frame back to the first.
+        """
         inverse = np.linalg.inv(self.matrix).astype(float)
         return Motion(self.shape, -inverse @ self.drift, inverse)
 
     def then(self, later: Motion) -> Motion:
-        """Return this motion followed by ``later``."""
+        """Follow this motion by another.
+
+        Parameters
+        ----------
+        later : Motion
+            From the second frame to a third, of the same shape.
+
+        Returns
+        -------
+        Motion
+            From the first frame to the third.
+        """
         return Motion(
             self.shape, later.matrix @ self.drift + later.drift, later.matrix @ self.matrix
         )
 
     def at(self, t: float) -> Motion:
-        """Return the motion a share ``t`` of the way, ``identity + t (motion - identity)``."""
+        """Go a share of the way: ``identity + t (motion - identity)``.
+
+        Parameters
+        ----------
+        t : float
+            0 is the first frame, 1 the second.
+
+        Returns
+        -------
+        Motion
+        """
         return Motion(self.shape, t * self.drift, np.eye(2) + t * (self.matrix - np.eye(2)))
 
     def rescaled(self, factor: float, shape: tuple[int, int]) -> Motion:
-        """Return the same motion for frames of ``shape`` whose pixels are ``factor`` times smaller.
+        """Give the same motion for frames of another shape and pixel size.
 
         The frames are blocks of one another, as binning makes them: pixel edges coincide at (0, 0),
         so a rim that binning dropped moves the centre.
+
+        Parameters
+        ----------
+        factor : float
+            How many times smaller the new pixels are.
+        shape : tuple of int
+            Shape (H, W) of the new frames.
+
+        Returns
+        -------
+        Motion
         """
         old = (self.center + 0.5) * factor
         new = np.array(shape) / 2
@@ -160,10 +212,15 @@ class Motion:
         return Motion(shape, drift, self.matrix)
 
     def to_skimage(self) -> EuclideanTransform | AffineTransform:
-        """Return scikit-image's transform of (x, y), first frame to second.
+        """Give the transform of scikit-image, of (x, y), first frame to second.
 
         Its own ``rotation`` has the other sign: scikit-image counts the angle of a transform from
         x towards y, which is clockwise on the screen.
+
+        Returns
+        -------
+        EuclideanTransform or AffineTransform
+            The former where the motion is rigid.
         """
         from skimage.transform import AffineTransform, EuclideanTransform
 

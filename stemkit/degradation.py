@@ -66,6 +66,11 @@ def damage_pattern(
     callable
         ``pattern(y, x)`` gives the damage in 0..1 at coordinates of any one shape.
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np
@@ -221,6 +226,11 @@ def record(
     -------
     ndarray of the same shape, float32
         In units of ``signal``: the counts divided by ``dose``.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------

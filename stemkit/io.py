@@ -142,7 +142,12 @@ def write_stack(
 
     Examples
     --------
-    See :func:`read_stack`.
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from stemkit.io import write_stack
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_stack(Path(folder) / "series.tif", np.zeros((3, 32, 48)), pixel_size=0.02)
     """
     import tifffile
 

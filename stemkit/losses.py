@@ -39,8 +39,13 @@ def total_variation(output: Tensor, *, reduction: Literal["mean", "sum"] = "mean
 
     Returns
     -------
-    Tensor
+    Tensor of shape ()
         One number, the mean over frames.
+
+    Raises
+    ------
+    ValueError
+        Where ``reduction`` is none of these.
 
     Examples
     --------
@@ -69,7 +74,7 @@ def spectral_fidelity(output: Tensor, target: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor
+    Tensor of shape ()
         One number, the mean over frames.
 
     Notes
@@ -102,7 +107,7 @@ def brightness(output: Tensor, target: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor
+    Tensor of shape ()
         One number, the mean over frames: a frame that is too bright does not make up for one that
         is too dark.
 
@@ -127,7 +132,7 @@ def contrast(output: Tensor, target: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor
+    Tensor of shape ()
         One number, the mean over frames. Its gradient is finite where a frame is constant.
 
     Examples

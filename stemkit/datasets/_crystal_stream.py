@@ -107,7 +107,10 @@ class CrystalStream:
 
         Returns
         -------
-        noisy, clean : ndarray of shape (batch_size, H, W), float32
+        noisy : ndarray of shape (batch_size, H, W), float32
+            Frames with the simulator's noise.
+        clean : ndarray of shape (batch_size, H, W), float32
+            The same without.
         """
         return self.make_batch(sample_generator(self.random_state, step))
 
@@ -122,7 +125,10 @@ class CrystalStream:
 
         Returns
         -------
-        noisy, clean : ndarray of shape (batch_size, H, W), float32
+        noisy : ndarray of shape (batch_size, H, W), float32
+            Frames with the simulator's noise.
+        clean : ndarray of shape (batch_size, H, W), float32
+            The same without.
         """
         pairs = [self._pair(generator) for _ in range(self.batch_size)]
         noisy, clean = (np.stack(frames) for frames in zip(*pairs, strict=True))

@@ -49,6 +49,11 @@ def make_scene(
     Scene
         Its brightest undamaged columns have a peak of about 1.
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> from stemkit.datasets import make_scene

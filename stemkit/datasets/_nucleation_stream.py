@@ -101,7 +101,10 @@ class NucleationStream:
 
         Returns
         -------
-        noisy, target : torch.Tensor of shape (batch_size, H, W), float32
+        noisy : torch.Tensor of shape (batch_size, H, W), float32
+            Frames as the camera gives them.
+        target : torch.Tensor of shape (batch_size, H, W), float32
+            Dot maps of the same atoms.
         """
         return self.make_batch(sample_generator(self.random_state, step))
 
@@ -116,7 +119,10 @@ class NucleationStream:
 
         Returns
         -------
-        noisy, target : torch.Tensor of shape (batch_size, H, W), float32
+        noisy : torch.Tensor of shape (batch_size, H, W), float32
+            Frames as the camera gives them.
+        target : torch.Tensor of shape (batch_size, H, W), float32
+            Dot maps of the same atoms.
         """
         import torch
 

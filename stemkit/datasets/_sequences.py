@@ -67,6 +67,11 @@ def make_damage_sequence(
         (n_frames, H, W): unit damage, so that ``decay = 1 - strength * pattern``; ``strength``
         (n_frames,) and ``scene``.
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> from stemkit.datasets import make_damage_sequence
@@ -159,6 +164,11 @@ def make_drift_pairs(
         (n_pairs, 2), ``rotation`` (n_pairs,) in radians, ``motion`` (list of Motion), ``decay``
         (n_pairs, H, W): of the second frame, at the first frame's pixels; ``basis`` (list):
         lattice vectors of perfect lattices, else None.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------

@@ -159,7 +159,7 @@ class BlindSpotDenoiser(SupervisedDenoiser):
         X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
             Noisy frames; 2-D is a stack of one-line frames. Of a stream's pairs only the noisy
             frames are used.
-        y : object
+        y : object, optional
             Not used.
 
         Returns
@@ -180,7 +180,7 @@ class BlindSpotDenoiser(SupervisedDenoiser):
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
             As for :meth:`fit`.
-        y : object
+        y : object, optional
             Not used.
 
         Returns

@@ -147,6 +147,11 @@ class SplitPairs(Denoiser):
         -------
         float
             Minus the mean square error to the other exposure, in the frames' unit squared.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
         """
         frames, _ = check_stack(X, self, reset=False)
         second = None if y is None else check_target(y, frames)

@@ -45,7 +45,17 @@ class AlignedStack(np.ndarray):
         return AlignedStack(part, self.mask[key])
 
     def copy(self, order: Any = "C") -> Self:
-        """Return a copy with a mask of its own."""
+        """Return a copy with a mask of its own.
+
+        Parameters
+        ----------
+        order : {"C", "F", "A", "K"}, default="C"
+            Layout of the copy in memory, as for :meth:`numpy.ndarray.copy`.
+
+        Returns
+        -------
+        AlignedStack of the same shape
+        """
         mask = None if self.mask is None else self.mask.copy()
         return type(self)(np.array(self, order=order), mask)
 

@@ -74,7 +74,7 @@ class DriftDecayState:
 
     @property
     def transform(self) -> EuclideanTransform | AffineTransform:
-        """scikit-image's transform of (x, y) from the first frame to the second (t = 1).
+        """The transform of scikit-image, of (x, y) from the first frame to the second (t = 1).
 
         Its own ``rotation`` has the other sign, see :meth:`Motion.to_skimage`.
         """

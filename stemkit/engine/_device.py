@@ -13,6 +13,10 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, int or torch.device, default="auto"
         "auto" takes the first GPU if there is one, else the CPU; an int counts GPUs.
 
+    Returns
+    -------
+    torch.device
+
     Raises
     ------
     ValueError
@@ -48,10 +52,30 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
-    """Choose "32-true" or "bf16-mixed".
+    """Choose a precision that a device computes in.
 
-    "auto" takes bfloat16 on GPUs that compute in it and float32 elsewhere: most CPUs only emulate
-    bfloat16, which is slower than float32.
+    Parameters
+    ----------
+    precision : {"auto", "32-true", "bf16-mixed"}
+        "auto" takes bfloat16 on GPUs that compute in it and float32 elsewhere: most CPUs only
+        emulate bfloat16, which is slower than float32.
+    device : torch.device
+        What to compute on.
+
+    Returns
+    -------
+    {"32-true", "bf16-mixed"}
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> from stemkit.engine import pick_device, pick_precision
+    >>> pick_precision("auto", pick_device("cpu"))
+    '32-true'
     """
     if precision not in ("auto", "32-true", "bf16-mixed"):
         raise ValueError(f'precision must be "auto", "32-true" or "bf16-mixed"; got {precision!r}.')

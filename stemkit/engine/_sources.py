@@ -25,7 +25,18 @@ class Source(Protocol):
     steps_per_epoch: int
 
     def batch(self, step: int) -> Batch:
-        """Give the tensors of one step, each with the samples along its first axis."""
+        """Give the batch of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0; steps run on over the epochs.
+
+        Returns
+        -------
+        tuple of Tensor
+            Each with the samples along its first axis.
+        """
         ...
 
 
@@ -70,7 +81,18 @@ class ArraySource:
         self.steps_per_epoch = math.ceil(self.n_samples / batch_size)
 
     def batch(self, step: int) -> Batch:
-        """Give the batch of a step; steps run on over the epochs."""
+        """Give the batch of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0; steps run on over the epochs.
+
+        Returns
+        -------
+        tuple of Tensor
+            The rows of each array.
+        """
         epoch, position = divmod(step, self.steps_per_epoch)
         rows = np.arange(self.n_samples)
         if self.shuffle:
@@ -115,7 +137,18 @@ class StreamSource:
         self.random_state = random_state
 
     def batch(self, step: int) -> Batch:
-        """Make the batch of a step."""
+        """Make the batch of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0; steps run on over the epochs.
+
+        Returns
+        -------
+        tuple of Tensor
+            What ``make_batch`` gave.
+        """
         return as_tensors(self.make_batch(sample_generator(self.random_state, step)))
 
 

@@ -72,6 +72,10 @@ def save_weights(
 def list_weights() -> list[str]:
     """List the names of the weights that come with stemkit.
 
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> from stemkit.engine import list_weights, load_weights
@@ -93,6 +97,11 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     name : str or path
         One of `list_weights`, hyphens for underscores if you like, or the path of a file.
 
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU.
+
     Raises
     ------
     FileNotFoundError
@@ -103,7 +112,13 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     See Also
     --------
     put_weights : To put them into a module.
-    save_weights : With an example.
+
+    Examples
+    --------
+    >>> from stemkit.engine import load_weights
+    >>> weights = load_weights("drift-decay")
+    >>> weights["enc1.2.weight"].dtype
+    torch.float32
     """
     file = _find(name, ".safetensors")
     try:
@@ -115,7 +130,29 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
 
 
 def load_card(name: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read how weights were made, see `save_weights`; named as in `load_weights`."""
+    """Read how weights were made.
+
+    Parameters
+    ----------
+    name : str or path
+        As for `load_weights`.
+
+    Returns
+    -------
+    dict
+        What `save_weights` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such card.
+
+    Examples
+    --------
+    >>> from stemkit.engine import load_card
+    >>> load_card("drift_decay")["network"]
+    'DegradationNet'
+    """
     return json.loads(_find(name, ".json").read_text(encoding="utf-8"))
 
 

@@ -143,6 +143,11 @@ class DriftDecayDisplay:
         Returns
         -------
         DriftDecayDisplay
+
+        Raises
+        ------
+        ValueError
+            Where ``state`` is of several times, or of frames of another shape.
         """
         if np.ndim(state.t):
             raise ValueError("state must be of one time, predict the pair at a single t.")
@@ -167,6 +172,11 @@ class DriftDecayDisplay:
         -------
         DriftDecayDisplay
             This display, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ValueError
+            Where ``ax`` does not hold four axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt

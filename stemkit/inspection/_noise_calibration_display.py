@@ -101,6 +101,11 @@ class NoiseCalibrationDisplay:
         -------
         NoiseCalibrationDisplay
             This display, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ValueError
+            Where ``ax`` does not hold three axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt

@@ -68,7 +68,16 @@ class TrajectoryDisplay:
     def from_trajectory(
         cls, trajectory: pd.DataFrame, *, truth: pd.DataFrame | None = None, **options: Any
     ) -> TrajectoryDisplay:
-        """Plot a trajectory; the parameters are those of the class.
+        """Plot a trajectory.
+
+        Parameters
+        ----------
+        trajectory : DataFrame
+            As for the class.
+        truth : DataFrame, optional
+            As for the class.
+        **options
+            Other parameters of the class.
 
         Returns
         -------
@@ -88,6 +97,11 @@ class TrajectoryDisplay:
         -------
         TrajectoryDisplay
             This display, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ValueError
+            Where ``ax`` does not hold two axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt

@@ -59,7 +59,17 @@ class SpatialFrequencyNet(nn.Module):
         self.tail = Conv3x3(n_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise frames (B, 1, H, W) of any size."""
+        """Denoise frames of any size.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 1, H, W)
+            Noisy frames, standardised.
+
+        Returns
+        -------
+        Tensor of shape (B, 1, H, W)
+        """
         features = start = self.head(x)
         learning = self.training and torch.is_grad_enabled()
         afresh = learning and _kept_bytes(start) * len(self.blocks) > _room(x.device)
@@ -119,6 +129,23 @@ def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the authors' weights our names, and the reals before the imaginary parts.
 
     What has no name of ours keeps its own, so that who puts the weights into a module sees it.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        Of a checkpoint of SFIN or SCGN, as :func:`stemkit.engine.read_checkpoint` gives it.
+
+    Returns
+    -------
+    dict of str to Tensor
+        For :func:`stemkit.engine.put_weights`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from stemkit.networks import rename_released
+    >>> list(rename_released({"head_conv.bias": torch.zeros(4)}))
+    ['head.bias']
     """
     renamed = {}
     for name, value in weights.items():

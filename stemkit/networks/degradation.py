@@ -165,7 +165,18 @@ class DegradationNet(nn.Module):
         return self.out_theta(bottleneck), self._draw(features, bottleneck, t, evidence)
 
     def encode(self, x0: Tensor, xT: Tensor) -> PairFeatures:
-        """Read both frames once; each time that is asked for then costs a decoding only."""
+        """Read both frames once; each time that is asked for then costs a decoding only.
+
+        Parameters
+        ----------
+        x0, xT : Tensor of shape (B, 1, H, W)
+            First and second frames, scaled to 0..1.
+
+        Returns
+        -------
+        PairFeatures
+            For :meth:`decode` and :meth:`motion`.
+        """
         height, width = x0.shape[-2:]
         x = torch.cat([x0, xT])
         x = F.pad(x, (0, -width % 8, 0, -height % 8), mode="replicate")
@@ -179,14 +190,40 @@ class DegradationNet(nn.Module):
     def decode(
         self, features: PairFeatures, t: Tensor | float, evidence: Tensor | None = None
     ) -> Tensor:
-        """Draw the decay map, (B, 1, H, W), at time t (0..100) from what `encode` gave."""
+        """Draw the decay map of a time.
+
+        Parameters
+        ----------
+        features : PairFeatures
+            What :meth:`encode` gave.
+        t : Tensor of shape (B,) or float
+            Time from 0 (first frame) to 100 (second frame).
+        evidence : Tensor of shape (B, n_evidence + 1, H, W), optional
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Tensor of shape (B, 1, H, W)
+        """
         return self._draw(features, self._at_time(features, t), t, evidence)
 
     def motion(self, features: PairFeatures, t: Tensor | float = T_MAX) -> Tensor:
-        """Read the motion, (B, 3): angle, x, y, off what `encode` gave.
+        """Read the motion off what was encoded.
 
         The head sees the time embedding, as in the release; the motion at another time is had from
         the one at ``t=100`` by scaling, not by asking the head.
+
+        Parameters
+        ----------
+        features : PairFeatures
+            What :meth:`encode` gave.
+        t : Tensor of shape (B,) or float, default=100
+            Time from 0 (first frame) to 100 (second frame).
+
+        Returns
+        -------
+        Tensor of shape (B, 3)
+            Angle, x and y.
         """
         return self.out_theta(self._at_time(features, t))
 

@@ -94,7 +94,17 @@ class IDF(nn.Module):
         self.parts = _conv(n_channels + n_parts, n_parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise frames (B, image_channels, H, W) of any size."""
+        """Denoise frames of any size.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, image_channels, H, W)
+            Noisy frames, standardised.
+
+        Returns
+        -------
+        Tensor of shape (B, image_channels, H, W)
+        """
         taken_away = None
         for index in range(self.n_iterations):
             filtered = self._filter(x, taken_away, dilation=2 - index % 2)

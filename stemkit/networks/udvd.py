@@ -65,7 +65,17 @@ class UDVD(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise the middle frames of (B, 5, H, W), of any size: (B, 1, H, W)."""
+        """Denoise the middle ones of frames of any size.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 5, H, W)
+            Each noisy frame between its neighbours in time, standardised.
+
+        Returns
+        -------
+        Tensor of shape (B, 1, H, W)
+        """
         height, width = x.shape[2:]
         x = F.pad(x, (0, -width % 4, 0, -height % 4))
         sides = [torch.rot90(self._above(torch.rot90(x, k, (2, 3))), -k, (2, 3)) for k in range(4)]

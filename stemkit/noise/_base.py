@@ -39,12 +39,18 @@ class FrameNoise(TransformerMixin, BaseEstimator, ABC):
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Clean frames; 2-D is a stack of one-line frames.
-        y : object
+        y : object, optional
             Ignored.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            Where a parameter is not what it may be, or ``X`` no stack of finite numbers
+            that can be a signal.
         """
         self._check_parameters()
         frames, _ = check_stack(X, self, reset=True)
@@ -62,6 +68,11 @@ class FrameNoise(TransformerMixin, BaseEstimator, ABC):
         Returns
         -------
         ndarray of the shape of X, float32
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers that can be a signal.
         """
         check_is_fitted(self)
         frames, shape = check_stack(X, self, reset=False)
@@ -84,6 +95,11 @@ class FrameNoise(TransformerMixin, BaseEstimator, ABC):
         Returns
         -------
         ndarray or torch.Tensor of the same shape, float32
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
         """
         check_is_fitted(self)
         return self._degrade(as_frames(frames), generator)

@@ -38,7 +38,7 @@ class CalibratedNoise(FrameNoise):
 
             Otherwise, as in a Pipeline, clean frames (n_frames, H, W) or lines (n_lines, W):
             nothing is measured.
-        y : object
+        y : object, optional
             Ignored.
         groups : array-like of shape (n_frames,), optional
             Which sequence each frame of one stack belongs to: calibrates on these.

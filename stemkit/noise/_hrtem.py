@@ -115,6 +115,11 @@ class HRTEMNoise(CalibratedNoise):
         -------
         ndarray or torch.Tensor of the same shape, float32
             ``log(X + offset_ / gain_) / gain_``; see :func:`functional.stabilize_log`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
         """
         check_is_fitted(self)
         return stabilize_log(X, self.gain_, self.offset_)
@@ -131,6 +136,11 @@ class HRTEMNoise(CalibratedNoise):
         -------
         ndarray or torch.Tensor of the same shape, float32
             In counts. On what a denoiser's averages lose see :func:`functional.unstabilize_log`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
         """
         check_is_fitted(self)
         return unstabilize_log(X, self.gain_, self.offset_)

@@ -106,6 +106,11 @@ class PoissonGaussianNoise(CalibratedNoise):
         -------
         ndarray or torch.Tensor of the same shape, float32
             See :func:`functional.stabilize_anscombe`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
         """
         check_is_fitted(self)
         return stabilize_anscombe(X, self.gain_, self.read_sigma_, self.pedestal)
@@ -123,6 +128,11 @@ class PoissonGaussianNoise(CalibratedNoise):
         ndarray or torch.Tensor of the same shape, float32
             In counts. On what a denoiser's averages lose see
             :func:`functional.unstabilize_anscombe`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
         """
         check_is_fitted(self)
         return unstabilize_anscombe(X, self.gain_, self.read_sigma_, self.pedestal)

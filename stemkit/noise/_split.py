@@ -45,8 +45,10 @@ def split_exposure(
 
     Returns
     -------
-    first, second : ndarray of shape (n_frames, H, W), float32
-        Both have the expectation of the frames.
+    first : ndarray of shape (n_frames, H, W), float32
+        Has the expectation of the frames.
+    second : ndarray of shape (n_frames, H, W), float32
+        Has it too.
 
     Raises
     ------

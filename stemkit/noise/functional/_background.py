@@ -51,6 +51,11 @@ def slow_background(
     -------
     ndarray or tensor of shape (..., H, W), float32
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np

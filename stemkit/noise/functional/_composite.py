@@ -26,6 +26,11 @@ def gaussian_noise(frames: Frames, sigma: Any, *, generator: Generator | None = 
     -------
     ndarray or tensor of shape (..., H, W), float32
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np
@@ -65,6 +70,11 @@ def static_noise(
     -------
     ndarray or tensor of shape (..., H, W), float32
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np
@@ -101,6 +111,11 @@ def speckle_noise(frames: Frames, variance: Any, *, generator: Generator | None 
     -------
     ndarray or tensor of shape (..., H, W), float32
         Negative where n is below -1.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------

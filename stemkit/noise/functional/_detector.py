@@ -32,6 +32,11 @@ def afterglow(frames: Frames, share: float, decay: float = 1.0) -> Frames:
     ndarray or tensor of shape (..., H, W), float32
         A row begins as if the probe had waited at its first pixel for long.
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np
@@ -73,6 +78,11 @@ def line_gain(frames: Frames, sigma: float, *, generator: Generator | None = Non
     -------
     ndarray or tensor of shape (..., H, W), float32
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np
@@ -108,6 +118,11 @@ def saturate(frames: Frames, level: float, *, reference: Reference = "mean") -> 
     Returns
     -------
     ndarray or tensor of shape (..., H, W), float32
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------

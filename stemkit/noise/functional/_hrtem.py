@@ -232,6 +232,11 @@ def unstabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     ndarray or torch.Tensor of the same shape, float32
         In counts.
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Notes
     -----
     This is the exact algebraic inverse: a frame mapped there and back is the same. What has been

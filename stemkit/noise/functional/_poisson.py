@@ -95,13 +95,20 @@ def stabilize_anscombe(
     ----------
     frames : ndarray or torch.Tensor of shape (..., H, W)
         Noisy frames in counts of the camera.
-    gain, read_sigma, pedestal : float
+    gain, read_sigma : float
+        As for :func:`poisson_gaussian_noise`.
+    pedestal : float, default=0.0
         As for :func:`poisson_gaussian_noise`.
 
     Returns
     -------
     ndarray or torch.Tensor of the same shape, float32
         0 where readout noise leaves less than the transform can take.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     References
     ----------
@@ -138,13 +145,20 @@ def unstabilize_anscombe(
     ----------
     frames : ndarray or torch.Tensor of shape (..., H, W)
         Stabilised frames.
-    gain, read_sigma, pedestal : float
+    gain, read_sigma : float
         As they were for :func:`stabilize_anscombe`.
+    pedestal : float, default=0.0
+        As it was for :func:`stabilize_anscombe`.
 
     Returns
     -------
     ndarray or torch.Tensor of the same shape, float32
         In counts of the camera.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Notes
     -----

@@ -55,6 +55,11 @@ def row_jitter(
     ndarray or tensor of shape (..., H, W), float32
         :func:`shift_rows` says how it is interpolated.
 
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
+
     Examples
     --------
     >>> import numpy as np
@@ -98,6 +103,11 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
     Returns
     -------
     ndarray or tensor of shape (..., H, W), float32
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------
@@ -154,6 +164,11 @@ def flyback(frames: Frames, amplitude: float, decay: float = 8.0) -> Frames:
     -------
     ndarray or tensor of shape (..., H, W), float32
         Interpolated as :func:`shift_rows` is.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------

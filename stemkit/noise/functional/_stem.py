@@ -47,13 +47,13 @@ def stem_noise(
     ----------
     frames : ndarray or tensor of shape (..., H, W)
         Expected signal in any units, nowhere negative.
-    dose, pixel_size, reference : see :class:`stemkit.noise.STEMNoise`
+    dose, pixel_size, reference : optional
         The electrons; here the reference may also be an array of shape (..., 1, 1).
-    row_jitter, row_correlation, flyback, flyback_decay : see :class:`stemkit.noise.STEMNoise`
+    row_jitter, row_correlation, flyback, flyback_decay : optional
         The scan.
-    background, background_contrast, background_length : see :class:`stemkit.noise.STEMNoise`
+    background, background_contrast, background_length : optional
         The background.
-    afterglow, afterglow_decay, line_gain, saturation : see :class:`stemkit.noise.STEMNoise`
+    afterglow, afterglow_decay, line_gain, saturation : optional
         The detector.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of everything random, of the frames' library and device; a fresh one by default.
@@ -61,6 +61,11 @@ def stem_noise(
     Returns
     -------
     ndarray or tensor of shape (..., H, W), float32
+
+    Raises
+    ------
+    ValueError
+        Where a parameter is not what it may be.
 
     Examples
     --------
