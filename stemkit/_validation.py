@@ -90,13 +90,13 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
 
 
 def check_stack(
-    X: ArrayLike, estimator: Any, *, reset: bool
+    X: ArrayLike, estimator: Any, *, reset: bool, name: str = "X", min_frames: int = 1
 ) -> tuple[Float32Array, tuple[int, ...]]:
     """Return the X of a scikit-learn estimator as a stack, and the shape that X had.
 
     2-D X is a stack of one-line frames, so that an estimator of frames is also one of
-    scikit-learn's samples and features. Once fitted to frames, it refuses what would be a single
-    frame.
+    scikit-learn's samples and features. Once fitted to frames, or never fitted but with weights
+    from a file, it refuses what would be a single frame.
 
     Parameters
     ----------
@@ -107,6 +107,10 @@ def check_stack(
         ``n_features_in_`` and ``feature_names_in_``.
     reset : bool
         Whether to set these, in fit, or else to hold X against them.
+    name : str, default="X"
+        What the caller calls the argument, for the messages.
+    min_frames : int, default=1
+        Fewer frames than this is an error.
 
     Returns
     -------
@@ -119,17 +123,22 @@ def check_stack(
     ValueError
         Where the shape, the dtype or a value is not that of a stack.
     """
-    lines = n_dims(X) == 2 and (reset or len(estimator.frame_shape_) == 1)
+    lines = n_dims(X) == 2 and (reset or len(getattr(estimator, "frame_shape_", ())) == 1)
     if lines:
         # Imported here: who only checks frames need not wait for scikit-learn.
         from sklearn.utils.validation import validate_data
 
-        array = validate_data(estimator, X, reset=reset, dtype=np.float32, order="C")
+        array = validate_data(
+            estimator, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=min_frames
+        )
         frames = array[:, np.newaxis]
     else:
-        array = frames = check_frames(X)
+        array = frames = check_frames(X, name=name, min_frames=min_frames)
     if reset:
         estimator.frame_shape_ = array.shape[1:]
+        if not lines:
+            for of_lines in ("n_features_in_", "feature_names_in_"):
+                vars(estimator).pop(of_lines, None)
     return frames, array.shape
 
 

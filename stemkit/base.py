@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 class FrameEstimator(BaseEstimator):
     """Base of estimators whose ``X`` is a stack of frames and whose network is ``module_``.
 
-    A fitted estimator pickles with its weights as NumPy arrays: what a GPU has trained opens on a
-    CPU, and nothing of torch is in the file.
+    A fitted estimator pickles with its weights, and the columns of its ``history_``, as NumPy
+    arrays: what a GPU has trained opens on a CPU, and a file holds nothing of torch or pandas, so
+    that skops takes it.
     """
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
-        tags.non_deterministic = self.get_params().get("random_state", 0) is None
+        # what was trained before can be used without fit
+        tags.requires_fit = self.get_params(deep=False).get("weights") is None
+        tags.non_deterministic = self.get_params(deep=False).get("random_state", 0) is None
         return tags
 
     module_: Any
+    history_: Any
 
     def _build_module(self, weights: Mapping[str, Tensor]) -> nn.Module:
         """Make the network that these weights belong to."""
@@ -39,12 +42,21 @@ class FrameEstimator(BaseEstimator):
             state["_weights"] = {
                 key: value.detach().cpu().numpy() for key, value in module.state_dict().items()
             }
+        history = state.pop("history_", None)
+        if history is not None:
+            state["_history"] = {name: column.to_numpy() for name, column in history.items()}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = state.copy()
         weights = state.pop("_weights", None)
+        history = state.pop("_history", None)
         super().__setstate__(state)
+        if history is not None:
+            import pandas as pd
+
+            # Copied, since a memory map can't be written.
+            self.history_ = pd.DataFrame({key: column.copy() for key, column in history.items()})
         if weights is not None:
             import torch
 

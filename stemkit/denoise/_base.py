@@ -32,12 +32,17 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames; 2-D is a stack of one-line frames.
-        y : array-like, optional
+        y : object, optional
             Not used.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            Where a parameter is not what it may be, or ``X`` no stack of finite numbers.
         """
         self._check_parameters()
         check_stack(X, self, reset=True)
@@ -54,9 +59,16 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         Returns
         -------
         ndarray of the shape of X, float32
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers.
+        NotFittedError
+            Before ``fit``, unless ``weights`` are given.
         """
         check_is_fitted(self)
-        frames, shape = self._check_stack(X)
+        frames, shape = check_stack(X, self, reset=False)
         return self._denoise(frames).reshape(shape)
 
     def predict(self, X: ArrayLike) -> Float32Array:
@@ -70,6 +82,13 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         Returns
         -------
         ndarray of the shape of X, float32
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers.
+        NotFittedError
+            As for :meth:`transform`.
         """
         return self.transform(X)
 
@@ -82,7 +101,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames.
-        y : array-like of the shape of X
+        y : array-like of the shape of X, optional
             What should become of them. Lines may come with one label each, as scikit-learn's checks
             give them: these are ignored, and lines are then compared with themselves.
         sample_weight : array-like of shape (n_frames,), optional
@@ -93,9 +112,14 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         float
             The peak is the range of ``y``, and nothing is cut to whole numbers;
             :func:`stemkit.metrics.psnr` gives the papers' number.
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
         """
         check_is_fitted(self)
-        frames, _ = self._check_stack(X)
+        frames, _ = check_stack(X, self, reset=False)
         return self._score(frames, check_target(y, frames), sample_weight)
 
     def _score(
@@ -106,12 +130,6 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         value = psnr(target, denoised, sample_weight=sample_weight, data_range=span, quantize=False)
         return float(value)
 
-    def _check_stack(self, X: ArrayLike) -> tuple[Float32Array, tuple[int, ...]]:
-        if not hasattr(self, "frame_shape_"):  # never fitted: the weights came with a file
-            frames = check_frames(X)
-            return frames, frames.shape
-        return check_stack(X, self, reset=False)
-
     def _check_parameters(self) -> None:
         """Raise ValueError where a parameter is not what it may be."""
 
@@ -121,7 +139,6 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,9 @@ from .._motion import Motion
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
     Float32Array,
-    check_frames,
     check_pair,
     check_pairs,
+    check_stack,
     check_times,
     check_weights,
     moderate,
@@ -42,6 +42,9 @@ from ._registration import MotionModel, Registration, register
 from ._series import SeriesMixin
 from ._state import TRUSTED, DriftDecayState, LowConfidenceWarning
 from ._training import train_network
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 DEFAULT_WEIGHTS = "drift_decay"
 _STEPS_PER_EPOCH = 25
@@ -97,6 +100,10 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         One row an epoch.
     n_epochs_ : int
         Epochs that ``fit`` ran.
+    frame_shape_ : tuple of int
+        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+    n_features_in_ : int
+        W, where ``fit`` has seen a stack (n_lines, W) of one-line frames.
 
     References
     ----------
@@ -167,9 +174,9 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_frames, H, W) or (n_pairs, 2, H, W)
-            A stack, or pairs with the earlier frame first.
-        y : None
+        X : array-like of shape (n_frames, H, W), (n_lines, W) or (n_pairs, 2, H, W)
+            A stack, or pairs with the earlier frame first; 2-D is a stack of one-line frames.
+        y : None, optional
             Not used.
 
         Returns
@@ -184,7 +191,10 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         """
         self._check_parameters()
         check_resumable(self.checkpoint_dir, self.random_state)
-        frames = np.concatenate(check_pairs(X)) if n_dims(X) == 4 else check_frames(X)
+        if n_dims(X) == 4:
+            frames, _ = check_stack(np.concatenate(check_pairs(X)), self, reset=True)
+        else:
+            frames, _ = check_stack(X, self, reset=True)
         seed = check_seed(self.random_state)
         self.binning_ = (
             choose_binning(frames[0]) if isinstance(self.binning, str) else int(self.binning)
@@ -234,16 +244,22 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         DriftDecayState
             Drift, rotation, decay and predicted frame at ``t``; motion, confidence and candidates.
 
+        Raises
+        ------
+        ValueError
+            Where ``pair``, ``t`` or a parameter is not what it should be.
+        NotFittedError
+            Before ``fit``, if ``weights`` is None.
+
         Warns
         -----
         LowConfidenceWarning
             Where the frames do not determine the drift.
         """
+        self._check_parameters()
+        self._check_fitted()
         (first, second), unit = moderate(check_pair(pair))
         times = check_times(t)
-        self._check_parameters()
-        # Without a network there is no use in registering first.
-        self._network()
         progress = tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1)
         found = self._register(first, second)
         progress.update()
@@ -282,9 +298,9 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_frames, H, W) or (n_pairs, 2, H, W)
+        X : array-like of shape (n_frames, H, W), (n_lines, W) or (n_pairs, 2, H, W)
             A stack, of which consecutive frames are the pairs, or pairs.
-        y : None
+        y : None, optional
             Not used.
         sample_weight : array-like of shape (n_pairs,), optional
             Weight of each pair.
@@ -296,9 +312,18 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
             moved and faded, accounts for: R^2 of the lightly smoothed frames less their local
             means, within the overlap. 1 is perfect; shot noise keeps it below; 0 is what an
             estimate of "all is damaged" would have.
+
+        Raises
+        ------
+        ValueError
+            Where ``X``, a weight or a parameter is not what it should be.
         """
         self._check_parameters()
-        pairs = check_pairs(X) if n_dims(X) == 4 else _consecutive(check_frames(X, min_frames=2))
+        self._check_fitted()
+        if n_dims(X) == 4:
+            pairs = check_pairs(X)
+        else:
+            pairs = _consecutive(check_stack(X, self, reset=False, min_frames=2)[0])
         weights = check_weights(sample_weight, len(pairs))
         scores = [self._score_pair(first, second) for first, second in moderate(pairs)[0]]
         return float(np.average(scores, weights=weights))
@@ -312,6 +337,11 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         inside = bin_overlap(overlap, binning) == 1
         return explained_share(there, seen, left, inside)
 
+    def __sklearn_tags__(self) -> Tags:
+        tags: Any = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
 
@@ -321,6 +351,13 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
 
     def _check_parameters(self) -> None:
         check_parameters(self)
+
+    def _check_fitted(self) -> None:
+        if self.weights is None and not hasattr(self, "module_"):
+            raise NotFittedError(
+                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
+                'or use weights="default".'
+            )
 
     def _starting_network(self, seed: int) -> DegradationNet:
         if self.weights is not None:
@@ -334,11 +371,6 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         """Return the network and its units, from the shipped weights where nothing was fitted."""
         if hasattr(self, "module_"):
             return self.module_, self.units_
-        if self.weights is None:
-            raise NotFittedError(
-                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
-                'or use weights="default".'
-            )
         return self._starting_network(0), "local"
 
     def _bin(self, frame: Float32Array) -> int:

@@ -13,7 +13,7 @@ from sklearn.base import TransformerMixin
 from tqdm.auto import tqdm
 
 from .._motion import Motion, coverage, warp
-from .._validation import Float32Array, check_frames, moderate
+from .._validation import Float32Array, check_stack, moderate
 from ._aligned import AlignedStack
 from ._binning import bin_frame, bin_overlap
 from ._critical_dose import CriticalDose, fit_critical_dose
@@ -34,6 +34,10 @@ class SeriesMixin(TransformerMixin, ABC):
     @abstractmethod
     def _check_parameters(self) -> None:
         """Refuse parameters that are none."""
+
+    @abstractmethod
+    def _check_fitted(self) -> None:
+        """Raise NotFittedError where there is no network to ask."""
 
     @abstractmethod
     def _register(self, first: Float32Array, second: Float32Array) -> Registration:
@@ -62,7 +66,7 @@ class SeriesMixin(TransformerMixin, ABC):
 
         Parameters
         ----------
-        stack : array-like of shape (n_frames, H, W)
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
             The series.
         times : array-like of shape (n_frames,), optional
             When each frame was taken; the frame's number by default.
@@ -74,9 +78,14 @@ class SeriesMixin(TransformerMixin, ABC):
             ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
             ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px: how far
             the pairs of this frame are from agreeing).
+
+        Raises
+        ------
+        ValueError
+            Where ``stack`` holds less than two frames of finite numbers, or ``times`` don't rise.
         """
-        frames, _ = moderate(check_frames(stack, name="stack", min_frames=2))
-        self._check_parameters()
+        frames, _ = self._check_series(stack, min_frames=2)
+        frames, _ = moderate(frames)
         when = _check_axis(times, len(frames), "times") if times is not None else None
         pairs = frame_pairs(len(frames))
         found = {
@@ -112,7 +121,7 @@ class SeriesMixin(TransformerMixin, ABC):
 
         Parameters
         ----------
-        stack : array-like of shape (n_frames, H, W)
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
             The series.
         trajectory : DataFrame, optional
             What :meth:`trajectory` gave, to save the time of doing it again.
@@ -123,15 +132,20 @@ class SeriesMixin(TransformerMixin, ABC):
         -------
         AlignedStack of shape (n_frames, H, W), float32
             An array; its ``mask`` is True where the frame holds data.
+
+        Raises
+        ------
+        ValueError
+            Where ``stack`` is not one of finite numbers, or ``trajectory`` is of another.
         """
-        frames = check_frames(stack, name="stack")
+        frames, shape = self._check_series(stack)
         motions = self._motions(frames, trajectory)
         aligned = np.empty_like(frames)
         mask = np.empty(frames.shape, dtype=bool)
         for index, motion in enumerate(motions):
             aligned[index] = warp(frames[index], motion.inverse(), fill=fill)
             mask[index] = coverage(motion.inverse())
-        return AlignedStack(aligned, mask)
+        return AlignedStack(aligned.reshape(shape), mask.reshape(shape))
 
     def decay_maps(
         self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
@@ -144,7 +158,7 @@ class SeriesMixin(TransformerMixin, ABC):
 
         Parameters
         ----------
-        stack : array-like of shape (n_frames, H, W)
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
             The series.
         trajectory : DataFrame, optional
             What :meth:`trajectory` gave.
@@ -153,8 +167,14 @@ class SeriesMixin(TransformerMixin, ABC):
         -------
         ndarray of shape (n_frames, H, W), float32
             At the first frame's pixels; 1 for the first frame.
+
+        Raises
+        ------
+        ValueError
+            Where ``stack`` is not one of finite numbers, or ``trajectory`` is of another.
         """
-        frames, _ = moderate(check_frames(stack, name="stack"))
+        frames, shape = self._check_series(stack)
+        frames, _ = moderate(frames)
         motions = self._motions(frames, trajectory)
         maps = np.ones_like(frames)
         later = list(zip(frames, motions, strict=True))[1:]
@@ -162,7 +182,7 @@ class SeriesMixin(TransformerMixin, ABC):
         progress = tqdm(later, desc="decay", unit="frame", disable=self.verbose < 1)
         for index, frame in enumerate(progress, start=1):
             maps[index] = self._decay(frames[0], *align(*frame), np.ones(1), level)[0]
-        return maps
+        return maps.reshape(shape)
 
     def critical_dose(
         self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
@@ -171,7 +191,7 @@ class SeriesMixin(TransformerMixin, ABC):
 
         Parameters
         ----------
-        stack : array-like of shape (n_frames, H, W)
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
             The series, of at least three frames.
         dose : array-like of shape (n_frames,)
             Accumulated dose at each frame, rising, in any unit.
@@ -182,10 +202,24 @@ class SeriesMixin(TransformerMixin, ABC):
         -------
         CriticalDose
             Maps of D and of its standard error, in the unit of ``dose``.
+
+        Raises
+        ------
+        ValueError
+            Where ``stack`` holds less than three frames of finite numbers, or ``dose`` does not
+            rise.
         """
-        frames = check_frames(stack, name="stack", min_frames=3)
+        frames, _ = self._check_series(stack, min_frames=3)
         exposure = _check_axis(dose, len(frames), "dose")
         return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
+
+    def _check_series(
+        self, stack: ArrayLike, *, min_frames: int = 1
+    ) -> tuple[Float32Array, tuple[int, ...]]:
+        """Return a series as a stack, and the shape that it had, if all is ready for it."""
+        self._check_parameters()
+        self._check_fitted()
+        return check_stack(stack, self, reset=False, name="stack", min_frames=min_frames)
 
     def _common_level(
         self, first: Float32Array, aligned: Iterable[tuple[Float32Array, NDArray[np.bool_]]]

@@ -58,9 +58,20 @@ class UNet(nn.Module):
         self.tail = nn.Conv2d(n, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise frames (B, 1, H, W) of any size."""
+        """Denoise frames of any size.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 1, H, W)
+            Noisy frames, standardised.
+
+        Returns
+        -------
+        Tensor of shape (B, 1, H, W)
+        """
         height, width = x.shape[2:]
-        fine = self.fine(mirror_to_multiple(x, 4))
+        # Batch normalisation can't do with a single pixel, at the coarsest either.
+        fine = self.fine(mirror_to_multiple(x, 4 if max(height, width) > 4 else 8))
         middle = self.middle(F.max_pool2d(fine, 2))
         coarse = self.coarse(F.max_pool2d(middle, 2))
         middle = self.middle_again(self.up_to_middle(coarse, middle))

@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.datasets import make_nucleation
 from stemkit.denoise import GaussianDenoiser, LoGRenderDenoiser
 from stemkit.metrics import atom_iou, psnr
-
-
-@parametrize_with_checks([GaussianDenoiser(), LoGRenderDenoiser()])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.noise import _arrays
 from stemkit.noise._base import FrameNoise
@@ -25,11 +24,6 @@ class Grain(FrameNoise):
 
     def _degrade(self, frames, generator):
         return frames + self.sigma * _arrays.normal(frames, tuple(frames.shape), generator)
-
-
-@parametrize_with_checks([Grain(random_state=0)])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def noise_of(X, **parameters):

@@ -6,7 +6,6 @@ import torch
 from scipy import stats
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.noise import (
     CompositeDegradationNoise,
@@ -28,11 +27,6 @@ SHAPE = (1, 700, 900)
 TABLE = [(50, 0.5, 0.2), (60, 0.6, 0.3), (70, 0.7, 0.4), (80, 0.8, 0.5), (100, 0.9, 0.6)]
 # Of a million runs with other seeds one would be further off than this many standard errors.
 RARE = 4.9
-
-
-@parametrize_with_checks(SIMULATORS)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def moments(values):

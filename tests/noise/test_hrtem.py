@@ -6,18 +6,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.noise import HRTEMNoise
 from stemkit.noise.functional import hrtem_noise, stabilize_log, unstabilize_log
 
 LEVEL = 1e-6
 PARAMETERS = {"gain": 0.1, "offset": 2.0, "column_sigma": 1.0}
-
-
-@parametrize_with_checks([HRTEMNoise(random_state=0)])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 class Scale(TransformerMixin, BaseEstimator):

@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.noise import PoissonGaussianNoise
-
-
-@parametrize_with_checks([PoissonGaussianNoise(random_state=0)])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def test_frames_have_the_models_moments():

@@ -8,7 +8,6 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stemkit.noise import (
     Afterglow,
@@ -25,11 +24,6 @@ from stemkit.noise import (
 RANDOM = [LineGain, RowJitter, STEMNoise, ShotNoise, SlowBackground]
 FIXED = [Afterglow, Flyback, Saturation]
 SIMULATORS = [*(simulator(random_state=0) for simulator in RANDOM), *(f() for f in FIXED)]
-
-
-@parametrize_with_checks(SIMULATORS)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(params=SIMULATORS, ids=lambda simulator: type(simulator).__name__)

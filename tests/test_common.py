@@ -1,0 +1,63 @@
+"""scikit-learn's own checks, on every public estimator.
+
+scikit-learn gives 2-D X, samples of features, which is a stack of one-line frames here. What only
+frames can show is in test_common_frames.
+"""
+
+import pytest
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+
+from stemkit import AtomLocator, DriftDecayModel
+
+from .small_estimators import EXPECTED_FAILURES, all_small_instances, small_instances
+
+# Random numbers hold no drift, and the model says so.
+pytestmark = pytest.mark.filterwarnings("ignore::stemkit.drift.LowConfidenceWarning")
+
+
+@parametrize_with_checks(
+    all_small_instances(),
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator), {}),
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+class Aligner(DriftDecayModel):
+    """The model without the method that only takes pairs."""
+
+    @property
+    def predict(self):
+        raise AttributeError("predict takes pairs")
+
+
+def excused_checks():
+    (model,) = small_instances(DriftDecayModel)
+    return [
+        (estimator, check)
+        for estimator, check in estimator_checks_generator(Aligner(**model.get_params()))
+        if check.func.__name__ in EXPECTED_FAILURES[DriftDecayModel]
+    ]
+
+
+@pytest.mark.parametrize("estimator, check", excused_checks())
+def test_what_is_excused_for_predict_holds_for_the_other_methods(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("cls", EXPECTED_FAILURES)
+def test_no_more_is_excused_than_there_is(cls):
+    checks = {
+        check.func.__name__
+        for estimator in small_instances(cls)
+        for _, check in estimator_checks_generator(estimator)
+    }
+    assert EXPECTED_FAILURES[cls].keys() <= checks
+
+
+def test_nothing_is_skipped():
+    """Nor does a tag turn off what makes up the contract."""
+    for estimator in all_small_instances():
+        names = [check.func.__name__ for _, check in estimator_checks_generator(estimator)]
+        least = 41 if isinstance(estimator, AtomLocator) else 46
+        assert len(names) >= least, estimator

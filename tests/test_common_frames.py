@@ -1,0 +1,311 @@
+"""The contract on stacks of frames, for every public estimator."""
+
+import copy
+import io
+import pickle
+import random
+import re
+from functools import cache
+from inspect import signature
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+
+from .small_estimators import OF_THE_SERIES, all_small_instances
+
+# Frames of next to nothing hold no drift, and the model says so.
+pytestmark = pytest.mark.filterwarnings("ignore::stemkit.drift.LowConfidenceWarning")
+
+ESTIMATORS = all_small_instances()
+
+
+@pytest.fixture(params=ESTIMATORS, ids=repr)
+def estimator(request):
+    return clone(request.param)
+
+
+def frames(n=3, shape=(20, 24), seed=0):
+    """Make atoms in noise, as whole numbers that every dtype can hold."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape)
+    clean = np.full((n, *shape), 40.0)
+    for frame in clean:
+        for row, column in rng.uniform((4, 4), np.maximum(np.array(shape) - 4, 5), (4, 2)):
+            frame += 150 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * 1.5**2))
+    noisy = clean + rng.normal(0, 6, clean.shape)
+    return noisy.round().clip(0, 255).astype("float32"), clean.astype("float32")
+
+
+X, Y = frames()
+
+
+def answers(estimator, X):
+    """Return what the estimator says of each frame."""
+    if hasattr(estimator, "transform"):
+        return list(np.asarray(estimator.transform(X)))
+    atoms = estimator.predict(X)
+    return [atoms[atoms["frame"] == i].drop(columns="frame").to_numpy() for i in range(len(X))]
+
+
+def assert_same(ones, others):
+    for one, other in zip(ones, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@cache
+def _fitted(index):
+    return clone(ESTIMATORS[index]).fit(X, Y)
+
+
+@pytest.fixture(params=range(len(ESTIMATORS)), ids=[repr(estimator) for estimator in ESTIMATORS])
+def fitted(request):
+    """Give an estimator that was fitted to X and Y, and that no test may change."""
+    return _fitted(request.param)
+
+
+def test_there_is_something_to_compare(fitted):
+    assert all(np.isfinite(answer).all() for answer in answers(fitted, X))
+    assert sum(answer.size for answer in answers(fitted, X)) > 0
+
+
+def test_order_and_subset_do_not_matter(fitted):
+    if type(fitted) in OF_THE_SERIES:
+        pytest.skip(OF_THE_SERIES[type(fitted)])
+    whole = answers(fitted, X)
+    assert_same(answers(fitted, X[::-1])[::-1], whole)
+    for index in range(len(X)):
+        assert_same(answers(fitted, X[[index]]), whole[index : index + 1])
+
+
+LAYOUTS = {
+    "uint8": lambda X: X.astype("uint8"),
+    "uint16": lambda X: X.astype("uint16"),
+    "int64": lambda X: X.astype("int64"),
+    "float64": lambda X: X.astype("float64"),
+    "big-endian": lambda X: X.astype(">f4"),
+    "Fortran": np.asfortranarray,
+    "non-contiguous": lambda X: np.repeat(X, 2, axis=2)[:, :, ::2],
+    "upside down": lambda X: X[:, ::-1].copy()[:, ::-1],
+    "list": lambda X: X.tolist(),
+}
+
+
+def test_dtype_and_memory_layout_do_not_matter(fitted):
+    expected = answers(fitted, X)
+    for lay in LAYOUTS.values():
+        assert_same(answers(fitted, lay(X)), expected)
+    if hasattr(fitted, "transform"):
+        assert fitted.transform(X.astype("float64")).dtype == np.float32
+
+
+@pytest.mark.parametrize("layout", ["uint16", "Fortran"])
+def test_dtype_and_memory_layout_do_not_matter_to_fit(fitted, layout):
+    lay = LAYOUTS[layout]
+    assert_same(answers(clone(fitted).fit(lay(X), lay(Y.round())), X), _of_rounded(fitted))
+
+
+def _of_rounded(fitted):
+    return answers(clone(fitted).fit(X, Y.round()), X)
+
+
+def use(estimator, X, Y):
+    """Call what every estimator has, and what most have."""
+    estimator.fit(X, Y)
+    answers(estimator, X)
+    if hasattr(estimator, "fit_transform"):
+        estimator.fit_transform(X, Y)
+    if hasattr(estimator, "partial_fit"):
+        estimator.partial_fit(X, Y)
+    if hasattr(estimator, "score") and get_tags(estimator).transformer_tags is not None:
+        estimator.score(X, Y)
+
+
+def test_input_is_not_changed(estimator):
+    noisy, clean = X.copy(), Y.copy()
+    use(estimator, noisy, clean)
+    np.testing.assert_array_equal(noisy, X)
+    np.testing.assert_array_equal(clean, Y)
+
+
+def test_maps_of_read_only_files_are_taken(fitted, tmp_path):
+    for name, array in {"X": X, "Y": Y}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    noisy, clean = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "XY")
+    mapped = clone(fitted)
+    use(mapped, noisy, clean)
+    assert_same(answers(mapped.fit(noisy, clean), noisy), answers(fitted, X))
+
+
+def global_states():
+    return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_global_random_state_is_left_alone(estimator, seed):
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=seed)
+    before = global_states()
+    use(estimator, X, Y)
+    pickle.loads(pickle.dumps(estimator))
+    assert global_states() == before
+
+
+def test_global_random_state_has_no_say(estimator):
+    said = []
+    for seed in range(2):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        said.append(answers(clone(estimator).fit(X, Y), X))
+    assert_same(*said)
+
+
+def test_a_new_fit_forgets_the_old_one(fitted):
+    again = clone(fitted)
+    for noisy, clean in (frames(2, (12, 17), seed=5), (X[:, 0], Y[:, 0]), (X, Y)):
+        again.fit(noisy, clean)
+    assert_same(answers(again, X), answers(fitted, X))
+    assert again.frame_shape_ == X.shape[1:]
+    assert vars(again).keys() == vars(fitted).keys()
+
+
+def test_fit_changes_no_parameter(fitted, estimator):
+    assert repr(clone(fitted).get_params()) == repr(fitted.get_params())
+
+
+def through_joblib(estimator):
+    file = io.BytesIO()
+    joblib.dump(estimator, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+def through_skops(estimator):
+    data = skops.io.dumps(estimator)
+    # Our own classes have to be trusted by name; nothing else may ask for that.
+    unknown = skops.io.get_untrusted_types(data=data)
+    assert all(name.startswith("stemkit.") for name in unknown), unknown
+    return skops.io.loads(data, trusted=unknown)
+
+
+COPIES = {
+    "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
+    "deep copy": copy.deepcopy,
+    "joblib": through_joblib,
+    "skops": through_skops,
+}
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_copies_say_the_same(fitted, duplicate):
+    again = duplicate(fitted)
+    assert repr(again.get_params()) == repr(fitted.get_params())
+    assert_same(answers(again, X), answers(fitted, X))
+    # and again, from what a copy remembers
+    assert_same(answers(duplicate(again), X), answers(fitted, X))
+
+
+def test_files_need_no_torch(fitted):
+    assert b"torch" not in pickle.dumps(fitted)
+
+
+def test_clones_know_the_parameters_and_nothing_else(fitted):
+    fresh = clone(fitted)
+    assert vars(fresh).keys() == fresh.get_params(deep=False).keys()
+    with pytest.raises(NotFittedError):
+        answers(fresh, X)
+
+
+@pytest.mark.parametrize("shape", [(24, 20), (9, 31), (33, 40), (1, 5), (6, 1)])
+def test_frames_may_have_another_size_than_those_of_fit(fitted, shape):
+    other, _ = frames(2, shape, seed=1)
+    found = answers(fitted, other)
+    assert len(found) == 2
+    assert all(np.isfinite(answer).all() for answer in found)
+    if hasattr(fitted, "transform"):
+        assert fitted.transform(other).shape == other.shape
+
+
+@pytest.mark.parametrize(
+    "estimator", [e for e in ESTIMATORS if "n_jobs" in signature(type(e)).parameters], ids=repr
+)
+def test_n_jobs_does_not_matter(estimator):
+    expected = answers(clone(estimator).fit(X), X)
+    for n_jobs in (2, -1):
+        with joblib.parallel_config(backend="threading"):
+            assert_same(answers(clone(estimator).set_params(n_jobs=n_jobs).fit(X), X), expected)
+
+
+VALUES = {
+    "uint8": st.integers(0, 255),
+    "uint16": st.integers(0, 65535),
+    "float32": st.floats(0, 2.0**16, width=32),
+    "float64": st.floats(0, 2.0**16),
+}
+
+
+@st.composite
+def stacks(draw):
+    """Make small stacks of any shape and dtype, of counts."""
+    dtype = draw(st.sampled_from(sorted(VALUES)))
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(2, 9)))
+    return draw(npst.arrays(dtype, shape, elements=VALUES[dtype], fill=VALUES[dtype]))
+
+
+@pytest.mark.parametrize("index", range(len(ESTIMATORS)), ids=[repr(e) for e in ESTIMATORS])
+@settings(max_examples=8)
+@given(stack=stacks())
+def test_stacks_of_any_shape_and_values(index, stack):
+    estimator = clone(ESTIMATORS[index])
+    before = stack.copy()
+    found = answers(estimator.fit(stack, stack), stack)
+    assert len(found) == len(stack)
+    assert all(np.isfinite(answer).all() for answer in found)
+    np.testing.assert_array_equal(stack, before)
+    if hasattr(estimator, "transform"):
+        denoised = estimator.transform(stack)
+        assert denoised.shape == stack.shape
+        assert denoised.dtype == np.float32
+    # Fitted to something else, it takes them as well.
+    assert len(answers(_fitted(index), stack)) == len(stack)
+
+
+def spoilt(value):
+    bad = X.copy()
+    bad[1, 3, 4] = value
+    return bad
+
+
+WRONG = {
+    "NaN": (spoilt(np.nan), "NaN in frame 1; replace"),
+    "infinity": (spoilt(np.inf), "inf.* in frame 1; replace"),
+    "complex": (X + 1j, "complex.*real numbers"),
+    "object": (X.astype(object), "dtype object"),
+    "ragged": ([X[0], X[1, 1:]], "different shapes"),
+    "no frames": (X[:0], "0 frame"),
+    "empty frames": (X[:, :0], "empty frames"),
+    "too many axes": (X[np.newaxis, np.newaxis], "5 dimensions"),
+    "text": (np.full(X.shape, "a"), "real numbers"),
+}
+
+
+@pytest.mark.parametrize("bad, message", WRONG.values(), ids=WRONG)
+def test_what_is_no_stack_is_named(fitted, bad, message):
+    with pytest.raises(ValueError, match=message):
+        clone(fitted).fit(bad, bad)
+    with pytest.raises(ValueError, match=message):
+        answers(fitted, bad)
+
+
+def test_a_single_frame_is_told_to_become_a_stack(fitted):
+    with pytest.raises(ValueError, match=re.escape("[np.newaxis]")):
+        answers(fitted, X[0])
