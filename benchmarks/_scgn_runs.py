@@ -19,6 +19,7 @@ from skimage.feature import peak_local_max
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils import Bunch
+from torch.utils.flop_counter import FlopCounterMode
 
 from stemkit.datasets._nucleation_law import TARGET_SIGMA
 from stemkit.denoise._classical import _refine
@@ -90,10 +91,23 @@ def train(run: Run, budget: Budget, results: Path, n_frames: int, device: str) -
         parameters=sum(p.numel() for p in model.module_.parameters()),
         lr=budget.lr,
         loss=float(model.history_["train_loss"].iloc[-1]),
-        # of a fit that was stopped and resumed the time is not known
-        **{"s a step": taken / n if (n := next(batches)) >= run.steps else None},
+        **speed(model.module_, budget, taken, run.steps, next(batches)),
     )
     return True
+
+
+def speed(
+    module: torch.nn.Module, budget: Budget, taken: float, steps: int, n_batches: int
+) -> dict[str, float | None]:
+    """Say how fast it learned, unless it resumed what was learned at another time."""
+    if n_batches < steps:
+        return {}
+    frame = torch.zeros(1, 1, 32, 32, device=next(module.parameters()).device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(frame)
+    # once forward and twice as much back; transforms are not counted
+    flops = 3 * counter.get_total_flops() * budget.batch_size * (budget.side / 32) ** 2
+    return {"s a step": taken / steps, "TFLOP/s": flops * steps / taken / 1e12}
 
 
 def score_classical(run: Run, results: Path, n_frames: int) -> None:
@@ -141,31 +155,35 @@ def seconds(call: Callable[[], object]) -> float:
 def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, float]:
     """Score a denoiser of stacks."""
     denoised = denoise(test.noisy)
+    # dots are as bright as can be; of a clean frame half of the brightest place is the bound
+    dots = test.target is not test.clean
+    bound = {} if dots else {"data_range": float(test.target.max()), "quantize": False}
     return {
         "PSNR, dB": psnr(test.target, denoised),
         "SSIM": ssim(test.target, denoised),
-        "IoU": atom_iou(test.target, denoised),
-        "F1": f1(test, denoised),
+        "IoU": atom_iou(test.target, denoised, **bound),
+        "F1": f1(test, denoised, TARGET_SIGMA if dots else None),
         "s a frame": seconds(lambda: denoise(test.noisy[:2])) / 2,
     }
 
 
-def f1(test: Bunch, denoised: NDArray, *, tolerance: float = 1.0) -> float:
-    """F1 of the peaks of a Laplacian of Gaussian, told how large atoms are.
+def f1(
+    test: Bunch, denoised: NDArray, sigma: float | None = None, *, tolerance: float = 1.0
+) -> float:
+    """F1 of the peaks of a Laplacian of Gaussian, of the size of dots or of the frame's atoms.
 
-    A peak counts that is a quarter as strong as what the denoiser, too, shows of a true atom.
+    A peak counts that is at least a quarter as strong as what the denoiser shows of a true atom.
     """
-    dots = test.target is not test.clean
     found = []
     for index, frame in enumerate(denoised):
         atoms = test.positions[test.positions["frame"] == index]
-        sigma = TARGET_SIGMA if dots else float(atoms["sigma"].median())
+        size = sigma or float(atoms["sigma"].median())
         places = atoms[["y", "x"]].to_numpy().round().astype(int)
-        response = -ndimage.gaussian_laplace(frame.astype(float), sigma)
+        response = -ndimage.gaussian_laplace(frame.astype(float), size)
         strength = np.median(response[tuple(places.clip(0, frame.shape[0] - 1).T)])
         peaks = peak_local_max(
             response,
-            min_distance=max(1, round(sigma)),
+            min_distance=max(1, round(size)),
             threshold_abs=max(strength / 4, 0),
             exclude_border=False,
         )

@@ -24,7 +24,8 @@ import pandas as pd
 import torch
 import typer
 from _scgn_contenders import BUDGETS, CLASSICAL, DATA, NETWORKS
-from _scgn_runs import EPOCH, Run, score_classical, train
+from _scgn_runs import EPOCH, Run, score_classical, seconds, train
+from _scgn_sequence import N_FRAMES, SIDE, sequence_table
 
 RESULTS = Path(__file__).parent / "results" / "scgn"
 
@@ -37,7 +38,7 @@ def table_of(files: list[Path]) -> pd.DataFrame:
         for variant, scores in kept["scores"].items():
             name = f"{kept['network']}, {variant}" if variant else kept["network"]
             about = {"data": kept["data"], "steps": kept["steps"], "network": name}
-            sizes = {name: kept.get(name) for name in ("parameters", "s a step")}
+            sizes = {name: kept.get(name) for name in ("parameters", "s a step", "TFLOP/s")}
             rows.append({**about, **scores, **sizes, "seed": kept["seed"]})
     groups = pd.DataFrame(rows).groupby(["data", "steps", "network"])
     found = groups.mean().drop(columns="seed")
@@ -54,6 +55,17 @@ def names_of(runs: list[Run]) -> str:
     return "; ".join(f"{n} on {d} ({', '.join(s)})" for (n, d), s in seeds.items()) or "nothing"
 
 
+def matrix_peak() -> str:
+    """Say how fast the GPU multiplies matrices at most, if there is one."""
+    if not torch.cuda.is_available():
+        return ""
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    (a @ a).sum().item()
+    took = seconds(lambda: sum(a @ a for _ in range(20)).sum().item())
+    name, rate = torch.cuda.get_device_name(), 20 * 2 * 8192**3 / took / 1e12
+    return f"\n{name}: {rate:.0f} TFLOP/s in products of matrices of 8192 in bfloat16."
+
+
 def main(
     budget: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     only: Annotated[list[str], typer.Option(help="Networks to train.")] = NETWORKS,
@@ -64,6 +76,7 @@ def main(
     results: Annotated[Path, typer.Option(help="Where trainings and scores are kept.")] = RESULTS,
     device: str = "auto",
     threads: Annotated[int, typer.Option(help="Of the CPU; 0 leaves that to PyTorch.")] = 0,
+    sequence: Annotated[int, typer.Option(help="Epochs of UDVD on a film; 0 for none.")] = 0,
     table: Annotated[bool, typer.Option("--table", help="Train nothing, print only.")] = False,
 ) -> None:
     """Train what is not trained yet, seed by seed, and print what there is."""
@@ -83,14 +96,18 @@ def main(
             if not train(run, sizes, folder, frames, device):
                 print("Time is up: call the same again to go on.")
                 break
-    missing = [
-        f"{r.network} on {r.data}, seed {r.seed}" for r in runs if not r.file(folder).exists()
-    ]
+    missing = [run for run in runs if not run.file(folder).exists()]
     _report.print_table(
         f"Denoisers on fresh frames, budget {budget}",
         table_of(sorted(folder.glob("*.json"))).round(4),
-        notes=f"Not run with {n_steps} steps: {names_of(missing)}.",
+        notes=f"Not run with {n_steps} steps: {names_of(missing)}.{matrix_peak()}",
     )
+    if sequence:
+        width = 16 if budget == "cpu" else 48
+        _report.print_table(
+            f"A film of nucleation, {N_FRAMES} frames of {SIDE} px, against the clean film",
+            sequence_table(folder, sequence, seeds, width, device).round(4),
+        )
 
 
 if __name__ == "__main__":
