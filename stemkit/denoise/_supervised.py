@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -38,6 +39,7 @@ from ._batches import (
     stream_of,
 )
 from ._memory import halve_until_it_fits
+from ._scaled import ScaledNetwork
 
 _LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
 
@@ -45,14 +47,46 @@ _LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
 class SupervisedDenoiser(Denoiser):
     """Base of denoisers whose network learns from pairs of frames.
 
-    A subclass names its network and which of its own parameters the network takes, and adds those
-    to the parameters here, which :class:`SCGNDenoiser` describes. Where stemkit ships weights for
-    it, it names them too.
+    A subclass names its network as ``_network``, a class of modules from (n, 1, H, W) to the same
+    shape, and in ``_network_takes`` which of its own parameters the network takes. It adds those to
+    the parameters here. Where stemkit ships weights for it, it names them too.
+
+    Parameters
+    ----------
+    loss, max_epochs, steps_per_epoch, batch_size, tile_size, lr, flip : optional
+        How to train, see :class:`SCGNDenoiser`.
+    noise, weights, checkpoint_dir, device, precision, random_state, verbose : optional
+        See :class:`SCGNDenoiser`.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The network.
+    history_, n_epochs_, input_scaling_, target_scaling_
+        As of :class:`SCGNDenoiser`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from stemkit.denoise import SupervisedDenoiser
+    >>> class Line(nn.Conv2d):
+    ...     def __init__(self):
+    ...         super().__init__(1, 1, 5, padding=2)
+    >>> class LinearDenoiser(SupervisedDenoiser):
+    ...     _network = Line
+    >>> X = np.random.default_rng(0).normal(size=(4, 32, 32))
+    >>> LinearDenoiser(max_epochs=2, random_state=0).fit(X, 0 * X).transform(X).shape
+    (4, 32, 32)
     """
 
-    _network: ClassVar[Callable[..., nn.Module]]
-    _network_takes: ClassVar[tuple[str, ...]]
+    _network_takes: ClassVar[tuple[str, ...]] = ()
     _default_weights: ClassVar[str | None] = None
+
+    @property
+    @abstractmethod
+    def _network(self) -> Callable[..., nn.Module]:
+        """What makes the network."""
 
     def __init__(
         self,
@@ -345,15 +379,15 @@ class SupervisedDenoiser(Denoiser):
         return self.module_
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
-        module = self._ready_network()
-        offset, scale = self.input_scaling_
-        target_offset, target_scale = self.target_scaling_
+        network = ScaledNetwork(
+            self._ready_network(), Scaling(*self.input_scaling_), Scaling(*self.target_scaling_)
+        )
         overlap = self.tile_size // 8
 
         def denoise(batch_size: int) -> Float32Array:
             return run_tiled(
-                module,
-                self._as_inputs((frames - np.float32(offset)) / np.float32(scale)),
+                network,
+                self._as_inputs(frames),
                 tile=_even_tile(frames.shape[1:], self.tile_size, overlap),
                 overlap=overlap,
                 batch_size=batch_size,
@@ -362,8 +396,7 @@ class SupervisedDenoiser(Denoiser):
                 verbose=self.verbose,
             )
 
-        denoised = halve_until_it_fits(denoise, _at_once(pick_device(self.device)))[:, 0]
-        return denoised * np.float32(target_scale) + np.float32(target_offset)
+        return halve_until_it_fits(denoise, _at_once(pick_device(self.device)))[:, 0]
 
     def _as_inputs(self, frames: Float32Array) -> Float32Array:
         """Give what the network sees of frames (n, H, W): (n, channels, H, W)."""
