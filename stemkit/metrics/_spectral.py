@@ -142,7 +142,7 @@ def fourier_ring_correlation(
     unit = 1.0 if pixel_size is None else pixel_size
     if not 0 < unit < np.inf:
         raise ValueError(f"pixel_size must be positive and finite; got {pixel_size}.")
-    ring, frequency = _rings(true.shape[1], true.shape[2])
+    ring, frequency = rings(true.shape[1], true.shape[2])
     inside = ring > 0
     ring = ring[inside] - 1
     n_pixels = np.bincount(ring)
@@ -180,7 +180,7 @@ def _magnitudes(frame: Float64Array, remove_mean: bool) -> Float64Array:
     return spectrum
 
 
-def _rings(height: int, width: int) -> tuple[NDArray[np.int_], Float64Array]:
+def rings(height: int, width: int) -> tuple[NDArray[np.int_], Float64Array]:
     """Return each pixel's ring, 0 for frequency 0 and what is beyond Nyquist, and its frequency."""
     frequency = np.hypot(fft.fftfreq(height)[:, None], fft.fftfreq(width))
     shortest = min(height, width)

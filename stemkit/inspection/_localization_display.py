@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._validation import check_frames
+from ..metrics import atom_score
+from ._images import ARROW_COLOR, add_scale_bar, grey_levels, show_image
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+    from ..localize import AtomLocator
+
+_FOUND_COLOR = "#35b6e8"
+_MISSED_COLOR = ARROW_COLOR
+_EXTRA_COLOR = "#f0388c"
+# No circle is drawn larger than this share of the frame's longer side.
+_LARGEST = 0.02
+
+
+class LocalizationDisplay:
+    """A frame with the atoms that were found in it; with truth, also those missed and made up.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+
+    Parameters
+    ----------
+    frame : array-like of shape (H, W)
+        The frame.
+    atoms : DataFrame
+        The atoms of this frame, with the columns ``y`` and ``x`` in px and, where they are known,
+        the standard errors ``y_err`` and ``x_err``, as
+        :meth:`stemkit.localize.AtomLocator.predict` gives them.
+    truth : DataFrame or array-like of shape (n_atoms, 2), optional
+        Where atoms are: columns ``y`` and ``x``, or rows of (y, x), in px.
+    tolerance : float, default=2
+        Largest distance in px between a true atom and the one that was found for it.
+    pixel_size : float, optional
+        Length of a pixel in nm, for a scale bar.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where the frame is drawn.
+    figure_ : matplotlib Figure
+        The figure that holds it.
+
+    Examples
+    --------
+    >>> from stemkit import AtomLocator
+    >>> from stemkit.datasets import make_nucleation
+    >>> from stemkit.inspection import LocalizationDisplay
+    >>> data = make_nucleation(1, shape=(64, 64), mask_threshold=0.0, random_state=0)
+    >>> locator = AtomLocator(sigma=1.5, threshold=15.0).fit(data.noisy)
+    >>> display = LocalizationDisplay.from_estimator(
+    ...     locator, data.noisy[0], truth=data.positions[["y", "x"]]
+    ... )
+    >>> display.ax_.get_title()[:2]
+    'F1'
+    """
+
+    def __init__(
+        self,
+        frame: ArrayLike,
+        atoms: pd.DataFrame,
+        *,
+        truth: pd.DataFrame | ArrayLike | None = None,
+        tolerance: float = 2.0,
+        pixel_size: float | None = None,
+    ) -> None:
+        self.frame = check_frames(np.asarray(frame)[np.newaxis], name="frame")[0]
+        for name, table in (("atoms", atoms), ("truth", truth)):
+            frames = getattr(table, "get", lambda column: None)("frame")
+            if frames is not None and frames.nunique() > 1:
+                raise ValueError(
+                    f"{name} is of {frames.nunique()} frames, but one is drawn; pass "
+                    f"{name}[{name}['frame'] == i] with this frame's number i."
+                )
+        if pixel_size is not None and not 0 < pixel_size < np.inf:
+            raise ValueError(f"pixel_size must be a positive number of nm; got {pixel_size!r}.")
+        self.atoms = atoms
+        self.truth = truth
+        self.tolerance = tolerance
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: AtomLocator, frame: ArrayLike, **options: Any
+    ) -> LocalizationDisplay:
+        """Let a locator find the atoms of a frame, and plot them.
+
+        Parameters
+        ----------
+        estimator : AtomLocator
+            Fitted; or a pipeline that ends in one.
+        frame : array-like of shape (H, W)
+            The frame.
+        **options : dict
+            Further parameters of the class, as ``truth``.
+
+        Returns
+        -------
+        LocalizationDisplay
+
+        Raises
+        ------
+        ValueError
+            Where ``frame`` is not one frame of finite numbers.
+        """
+        stack = check_frames(np.asarray(frame)[np.newaxis], name="frame")
+        return cls.from_predictions(stack[0], estimator.predict(stack), **options)
+
+    @classmethod
+    def from_predictions(
+        cls, frame: ArrayLike, atoms: pd.DataFrame, **options: Any
+    ) -> LocalizationDisplay:
+        """Plot atoms that were found before; the parameters are those of the class.
+
+        Parameters
+        ----------
+        frame : array-like of shape (H, W)
+            The frame.
+        atoms : DataFrame
+            The atoms of this frame.
+        **options : dict
+            Further parameters of the class, as ``truth``.
+
+        Returns
+        -------
+        LocalizationDisplay
+        """
+        return cls(frame, atoms, **options).plot()
+
+    def plot(self, ax: Axes | None = None) -> LocalizationDisplay:
+        """Draw the frame and the atoms.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        LocalizationDisplay
+            This display, with ``ax_`` and ``figure_`` set.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            height, width = self.frame.shape
+            size = (6.4, 6.4 * min(max(height / width, 0.3), 2.0) + 0.7)
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        low, high = grey_levels(self.frame)
+        found = self.atoms[["y", "x"]].to_numpy(dtype=float)
+        title = f"{len(found)} atoms"
+        matched = np.ones(len(found), dtype=bool)
+        missed = np.empty((0, 2))
+        if self.truth is not None:
+            table: Any = self.truth
+            true = np.asarray(table[["y", "x"]] if hasattr(table, "columns") else table, float)
+            true = true.reshape(-1, 2)
+            score = atom_score(true, found, tolerance=self.tolerance)
+            matched = np.isin(np.arange(len(found)), score.matches["found"])
+            missed = true[~np.isin(np.arange(len(true)), score.matches["true"])]
+            title = f"F1 {score.f1:.3f} within {self.tolerance:g} px, {len(true)} true atoms"
+        show_image(ax, self.frame, title, cmap="gray", vmin=low, vmax=high)
+        handles = [self._mark(ax, found[matched], "found", _FOUND_COLOR)]
+        if self.truth is not None:
+            handles.append(self._mark(ax, found[~matched], "made up", _EXTRA_COLOR))
+            handles.append(self._mark(ax, missed, "missed", _MISSED_COLOR))
+        self._draw_errors(ax)
+        # What is marked at a border must not widen the view.
+        height, width = self.frame.shape
+        ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        if self.pixel_size is not None:
+            add_scale_bar(ax, self.pixel_size)
+        ax.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False
+        )
+        return self
+
+    def _mark(self, ax: Axes, places: NDArray[np.float64], label: str, color: str) -> Line2D:
+        """Draw circles about places, as large as an atom, and give their entry of the legend."""
+        from matplotlib.collections import EllipseCollection
+        from matplotlib.lines import Line2D
+
+        sigma = self.atoms["sigma"].median() if "sigma" in self.atoms and len(self.atoms) else 1.5
+        diameter = np.full(len(places), min(4 * sigma, 2 * _LARGEST * max(self.frame.shape) + 4))
+        circles = EllipseCollection(
+            diameter,
+            diameter,
+            np.zeros(len(places)),
+            units="xy",
+            offsets=places[:, ::-1],
+            transOffset=ax.transData,
+            facecolors="none",
+            edgecolors=color,
+            linewidths=1.3,
+            label=label,
+        )
+        ax.add_collection(circles)
+        text = f"{label}: {len(places)}"
+        return Line2D([], [], ls="", marker="o", mfc="none", mec=color, label=text)
+
+    def _draw_errors(self, ax: Axes) -> None:
+        if not {"y_err", "x_err"} <= set(self.atoms.columns):
+            return
+        ax.errorbar(
+            self.atoms["x"],
+            self.atoms["y"],
+            xerr=self.atoms["x_err"],
+            yerr=self.atoms["y_err"],
+            fmt="none",
+            ecolor=_FOUND_COLOR,
+            elinewidth=1,
+        )

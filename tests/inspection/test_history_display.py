@@ -1,0 +1,65 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from stemkit.denoise import GaussianDenoiser, SplitPairs, UNetDenoiser
+from stemkit.inspection import HistoryDisplay
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [0, 1, 2],
+        "lr": [1e-3, 8e-4, 2e-4],
+        "train_loss": [1.0, 0.5, 0.4],
+        "train_tv": [0.1, 0.05, 0.04],
+        "val_loss": [1.1, 0.6, 0.7],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def lines(ax):
+    return {line.get_label(): np.stack(line.get_data()) for line in ax.lines}
+
+
+def test_lines_are_the_losses():
+    display = HistoryDisplay.from_history(HISTORY)
+    losses, rate = display.ax_
+    drawn = lines(losses)
+    assert set(drawn) == {"training", "train tv", "validation", "best"}
+    np.testing.assert_array_equal(drawn["training"], [[1, 2, 3], HISTORY["train_loss"]])
+    np.testing.assert_array_equal(drawn["validation"][1], HISTORY["val_loss"])
+    np.testing.assert_array_equal(drawn["best"].ravel(), [2, 0.6])
+    assert losses.get_yscale() == "log"
+    np.testing.assert_array_equal(rate.lines[0].get_ydata(), HISTORY["lr"])
+    assert (rate.get_xlabel(), rate.get_ylabel()) == ("epoch", "learning rate")
+    assert "best" in [text.get_text() for text in losses.get_legend().get_texts()]
+
+
+def test_losses_below_zero_are_drawn_too():
+    display = HistoryDisplay.from_history(HISTORY.assign(train_loss=[1.0, -0.5, 0.0]))
+    assert display.ax_[0].get_yscale() == "linear"
+
+
+def test_estimators_that_learned():
+    X = np.random.default_rng(0).random((2, 16, 16))
+    unet = UNetDenoiser(n_channels=2, max_epochs=2, device="cpu", random_state=0).fit(X, X)
+    pairs = SplitPairs(denoiser=unet).fit(X, X)
+    for model in (unet, pairs, make_pipeline(pairs)):
+        drawn = lines(HistoryDisplay.from_estimator(model).ax_[0])
+        assert len(drawn["training"][0]) == 2
+    with pytest.raises(ValueError, match="GaussianDenoiser has no history to draw; fit one"):
+        HistoryDisplay.from_estimator(GaussianDenoiser().fit(X))
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="lacks column"):
+        HistoryDisplay.from_history(HISTORY[["epoch", "lr"]])
+    with pytest.raises(ValueError, match="two Axes"):
+        HistoryDisplay(HISTORY).plot(plt.subplots()[1])

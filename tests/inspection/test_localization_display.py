@@ -1,0 +1,76 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from stemkit import AtomLocator
+from stemkit.inspection import LocalizationDisplay
+
+TRUE = np.array([[10.0, 12.0], [30.0, 40.0], [50.0, 20.0]])
+FOUND = pd.DataFrame(
+    {"y": [10.5, 31.0, 5.0], "x": [12.0, 40.5, 55.0], "y_err": 0.1, "x_err": 0.2, "sigma": 1.5}
+)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def frame():
+    y, x = np.indices((64, 60))
+    atoms = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 1.5**2)) for a, b in TRUE)
+    return 50 + 100 * atoms + np.random.default_rng(0).normal(0, 2, atoms.shape)
+
+
+def places(ax):
+    """Positions (y, x) of the circles of each kind."""
+    return {
+        c.get_label(): np.asarray(c.get_offsets())[:, ::-1]
+        for c in ax.collections
+        if not c.get_label().startswith("_")
+    }
+
+
+def test_circles_lie_where_atoms_are(frame):
+    ax = LocalizationDisplay.from_predictions(frame, FOUND, truth=TRUE).ax_
+    circles = places(ax)
+    np.testing.assert_array_equal(circles["found"], FOUND[["y", "x"]][:2])
+    np.testing.assert_array_equal(circles["made up"], FOUND[["y", "x"]][2:])
+    np.testing.assert_array_equal(circles["missed"], TRUE[2:])
+    assert ax.get_title() == "F1 0.667 within 2 px, 3 true atoms"
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["found: 2", "made up: 1", "missed: 1"]
+    np.testing.assert_array_equal(ax.images[0].get_array(), frame.astype(np.float32))
+    assert ax.get_xlim() == (-0.5, 59.5)
+    assert ax.get_ylim() == (63.5, -0.5)
+
+
+def test_bars_are_the_standard_errors(frame):
+    ax = LocalizationDisplay.from_predictions(frame, FOUND).ax_
+    across, along = (np.array(bars.get_segments()) for bars in ax.containers[0].lines[2])
+    np.testing.assert_allclose(np.ptp(across[..., 0], axis=1), 2 * 0.2)
+    np.testing.assert_allclose(np.ptp(along[..., 1], axis=1), 2 * 0.1)
+    assert ax.get_title() == "3 atoms"
+    assert set(places(ax)) == {"found"}
+
+
+def test_locator_is_asked(frame):
+    locator = AtomLocator(sigma=1.5, threshold=40.0).fit(frame[None])
+    display = LocalizationDisplay.from_estimator(locator, frame, truth=TRUE, pixel_size=0.1)
+    np.testing.assert_allclose(places(display.ax_)["found"], TRUE, atol=0.2)
+    assert display.ax_.get_title().startswith("F1 1.000")
+    assert "2 nm" in [text.get_text() for text in display.ax_.texts]
+    _, ax = plt.subplots()
+    assert LocalizationDisplay(frame, FOUND.iloc[:0], truth=[]).plot(ax).ax_ is ax
+
+
+def test_bad_input_is_named(frame):
+    with pytest.raises(ValueError, match=r"atoms is of 3 frames, .* atoms\[atoms\['frame'\] == i"):
+        LocalizationDisplay(frame, FOUND.assign(frame=[0, 1, 2]))
+    with pytest.raises(ValueError, match="pixel_size must be a positive"):
+        LocalizationDisplay(frame, FOUND, pixel_size=-1)
+    with pytest.raises(ValueError, match="frame"):
+        LocalizationDisplay(frame[None], FOUND)
