@@ -1,5 +1,6 @@
 """Denoisers of frames: transformers that learn from pairs, and classical ones beside them."""
 
+from ._base import Denoiser
 from ._blind_spot import BlindSpotDenoiser
 from ._classical import GaussianDenoiser, LoGRenderDenoiser
 from ._idf import IDFDenoiser
@@ -7,11 +8,13 @@ from ._pinned import PINNEDDenoiser
 from ._scgn import SCGNDenoiser
 from ._sfin import SFINDenoiser
 from ._split import SplitPairs
+from ._supervised import SupervisedDenoiser
 from ._udvd import UDVDDenoiser
 from ._unet import UNetDenoiser
 
 __all__ = [
     "BlindSpotDenoiser",
+    "Denoiser",
     "GaussianDenoiser",
     "IDFDenoiser",
     "LoGRenderDenoiser",
@@ -19,6 +22,7 @@ __all__ = [
     "SCGNDenoiser",
     "SFINDenoiser",
     "SplitPairs",
+    "SupervisedDenoiser",
     "UDVDDenoiser",
     "UNetDenoiser",
 ]

@@ -23,6 +23,16 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
 
     Scorers of scikit-learn call ``predict`` and pipelines ``transform``; for a denoiser they are
     the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.denoise import Denoiser
+    >>> class Darkest(Denoiser):
+    ...     def _denoise(self, frames):
+    ...         return np.minimum(frames, 0)
+    >>> Darkest().fit_transform(np.array([[[1.0, -2.0]]]))
+    array([[[ 0., -2.]]], dtype=float32)
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:

@@ -110,8 +110,6 @@ class BlindSpotDenoiser(SupervisedDenoiser):
     (4, 32, 32)
     """
 
-    _network_takes = ()
-
     def __init__(
         self,
         *,
@@ -215,7 +213,7 @@ class BlindSpotDenoiser(SupervisedDenoiser):
         return scorer(self, X, sample_weight=sample_weight)
 
     @property
-    def _network(self) -> Callable[..., nn.Module]:  # type: ignore[override]
+    def _network(self) -> Callable[..., nn.Module]:
         return self.network if callable(self.network) else _NETWORKS[self.network]
 
     def _own_network_parameters(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Simulators of what a microscope and its camera add to frames, and their calibration."""
 
 from . import functional
+from ._base import FrameNoise
 from ._calibration import NoiseCalibration
 from ._composite import CompositeDegradationNoise, GaussianNoise, SpeckleNoise, StaticNoise
 from ._detector import Afterglow, LineGain, Saturation
@@ -15,6 +16,7 @@ __all__ = [
     "Afterglow",
     "CompositeDegradationNoise",
     "Flyback",
+    "FrameNoise",
     "GaussianNoise",
     "HRTEMNoise",
     "LineGain",

@@ -28,6 +28,20 @@ class FrameNoise(TransformerMixin, BaseEstimator, ABC):
     often that frame came before in ``X``: the same whatever the order or the subset, but never
     shared by two frames. One seed for all frames would put the same noise into the train and the
     test fold of a cross-validation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.noise import FrameNoise
+    >>> class Fog(FrameNoise):
+    ...     def __init__(self, *, level=100.0, random_state=None):
+    ...         self.level = level
+    ...         self.random_state = random_state
+    ...
+    ...     def _degrade(self, frames, generator):
+    ...         return frames + self.level
+    >>> Fog().fit_transform(np.ones((1, 1, 2)))
+    array([[[101., 101.]]], dtype=float32)
     """
 
     random_state: RandomState
