@@ -220,7 +220,8 @@ def test_files_need_no_torch(fitted):
 
 def test_clones_know_the_parameters_and_nothing_else(fitted):
     fresh = clone(fitted)
-    assert vars(fresh).keys() == fresh.get_params(deep=False).keys()
+    assert vars(fresh).keys() == vars(type(fresh)(**fresh.get_params(deep=False))).keys()
+    assert not [name for name in vars(fresh) if name.endswith("_")]
     with pytest.raises(NotFittedError):
         answers(fresh, X)
 
