@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         noise,
         utils,
     )
-    from stemkit.denoise import PINNEDDenoiser, SCGNDenoiser
+    from stemkit.denoise import BlindSpotDenoiser, PINNEDDenoiser, SCGNDenoiser, SplitPairs
     from stemkit.drift import DriftDecayModel
     from stemkit.localize import AtomLocator
     from stemkit.noise import (
@@ -37,6 +37,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AtomLocator",
+    "BlindSpotDenoiser",
     "CompositeDegradationNoise",
     "DriftDecayModel",
     "HRTEMNoise",
@@ -44,6 +45,7 @@ __all__ = [
     "PoissonGaussianNoise",
     "SCGNDenoiser",
     "STEMNoise",
+    "SplitPairs",
     "__version__",
     "datasets",
     "degradation",
@@ -63,6 +65,7 @@ __all__ = [
 # Public name -> the subpackage that defines it; every other name in __all__ is a subpackage.
 _DEFINED_IN = {
     "AtomLocator": "localize",
+    "BlindSpotDenoiser": "denoise",
     "CompositeDegradationNoise": "noise",
     "DriftDecayModel": "drift",
     "HRTEMNoise": "noise",
@@ -70,6 +73,7 @@ _DEFINED_IN = {
     "PoissonGaussianNoise": "noise",
     "SCGNDenoiser": "denoise",
     "STEMNoise": "noise",
+    "SplitPairs": "denoise",
 }
 
 
