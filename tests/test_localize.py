@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import parallel_config
+from scipy import ndimage
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -190,6 +191,28 @@ def test_a_crowd_is_told_apart():
     assert score.rms_error < 0.3
     # Blind to what is hidden, the maxima alone say much less.
     assert locator.score([frame], places) == score.f1
+
+
+@pytest.mark.parametrize("grain", [0.0, 6.0])
+def test_grains_of_a_film_are_no_atoms(grain):
+    # As large as the atoms, smooth, and bright as often as dark.
+    rng = np.random.default_rng(7)
+    shape, n = (160, 160), 12
+    index = np.indices((4, 3)).reshape(2, -1).T
+    places = (index + 0.5) * [40, 53] + rng.uniform(-8, 8, (n, 2))
+    film = ndimage.gaussian_filter(rng.normal(size=shape), 2.5, mode="wrap")
+    frame = draw(shape, places, 60, 2.5) + grain / film.std() * film + rng.normal(0, 1, shape)
+    locator = AtomLocator().fit([frame])
+    found = locator.predict([frame])
+    score = atom_score(places, found[["y", "x"]], tolerance=2)
+    assert score.missed == 0
+    assert score.extra <= 2
+    # What white noise of this strength would make the threshold is passed by most of the grains.
+    if grain:
+        told = AtomLocator(sigma=locator.sigma_, threshold=4 * 0.2).fit([frame])
+        assert len(told.predict([frame])) > 60
+    else:
+        assert locator.threshold_ < 5
 
 
 def test_frames_do_not_depend_on_each_other():

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 # What stands out of the noise by so many standard deviations is an atom: white noise reaches it a
 # few times in a frame of 256 x 256 px.
 _SIGNIFICANCE = 4.0
+# Where what is left beside the atoms varies by so many times what white noise makes, they lie on a
+# film with a texture of its own. Atoms that hide each other in crowds leave up to 1.25 times that.
+_TEXTURED = 1.5
+_ONE_SIGMA = 0.1587  # of a normal law, what lies lower by more than a standard deviation
 # An atom whose amplitude is less certain than this is none.
 _MIN_CERTAINTY = 2.0
 # Nor is one that is fainter than this share of the others' median: without noise, the least misfit
@@ -69,8 +73,8 @@ class AtomLocator(BaseEstimator):
         Expected standard deviation of an atom, in px. By default ``fit`` learns it.
     threshold : float, optional
         Smallest amplitude of an atom, in the frames' unit. By default ``fit`` learns it: 4 times
-        the standard deviation that noise gives the amplitude of an atom of this size, but no
-        less than 5 % of the atoms' median amplitude.
+        the standard deviation that noise, or the texture of a supporting film, gives the amplitude
+        of an atom of this size, but no less than 5 % of the atoms' median amplitude.
     n_jobs : int, optional
         Frames that are worked on at a time, as for joblib: None is 1, -1 all cores.
 
@@ -153,15 +157,18 @@ class AtomLocator(BaseEstimator):
     def _learn(self, frames: NDArray[np.float32]) -> None:
         guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE) or _DEFAULT_SIGMA
         self.sigma_ = float(self.sigma or guess)
+        texture = 0.0
         # Crowded atoms look smaller than they are, until they are fitted. But a film's grains can
-        # draw the fits away.
-        for _ in range(1 if self.sigma is not None else 3):
-            least = _SIGNIFICANCE * _noise_amplitude(frames, self.sigma_)
+        # draw the fits away, until they are known for what they are.
+        for _ in range(3):
+            noise = _noise_amplitude(frames, self.sigma_)
+            least = _SIGNIFICANCE * (texture if texture > _TEXTURED * noise else noise)
             atoms = [_sketch(frame, self.sigma_, least) for frame in frames]
             sigma = np.concatenate([a.sigma for a in atoms])
             if len(sigma) == 0:
                 break
             least = max(least, _FAINTEST * np.median(np.concatenate([a.amplitude for a in atoms])))
+            texture = _texture_amplitude(frames, atoms, self.sigma_)
             if self.sigma is None:
                 self.sigma_ = float(np.median(sigma).clip(0.75 * guess, 1.33 * guess))
         self.threshold_ = float(self.threshold or least)
@@ -243,6 +250,20 @@ def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:
     """Return the standard deviation that white noise gives the amplitude of an atom."""
     noise = np.median([white_noise(frame) for frame in frames.astype(float)])
     return float(noise) * response_noise(sigma)
+
+
+def _texture_amplitude(frames: NDArray[np.float32], atoms: list[Atoms], sigma: float) -> float:
+    """Return the standard deviation that what is no atom gives the amplitude of an atom.
+
+    A film's grains are bright and dark alike, so the dark ones tell how bright the others are that
+    count as atoms as yet. Noise is in it too.
+    """
+    depths = []
+    for frame, known in zip(frames, atoms, strict=True):
+        pixels, _ = _center(frame)
+        response = atom_response(pixels - known.draw(pixels.shape), sigma)
+        depths.append(np.median(response) - np.quantile(response, _ONE_SIGMA))
+    return float(np.median(depths))
 
 
 def _center(frame: NDArray[np.float32]) -> tuple[Float64Array, float]:
