@@ -23,12 +23,23 @@ _VIEWS: tuple[dict[str, float], ...] = (
 )
 
 
-def training_stream(batch_size: int, side: int = SHAPE[0], seed: int = 0) -> CrystalStream:
-    """Fresh crystals and fresh noise of all levels, without what is held out."""
-    noise = CompositeDegradationNoise(level=LEVELS)
-    return CrystalStream(
-        noise, batch_size=batch_size, shape=(side, side), materials=TRAINING, random_state=seed
-    )
+class TrainingStream:
+    """Fresh crystals and fresh noise of all levels, without what is held out.
+
+    Half of the batches hold few frames of the full size, in which a lattice is clear, and half many
+    small ones, from which much is learnt of how the level shows.
+    """
+
+    def __init__(self) -> None:
+        noise = CompositeDegradationNoise(level=LEVELS)
+        self.streams = [
+            CrystalStream(noise, batch_size=n, shape=(side, side), materials=TRAINING)
+            for n, side in ((2, 256), (8, 128))
+        ]
+
+    def make_batch(self, generator: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """Make a batch (noisy, clean)."""
+        return self.streams[generator.integers(len(self.streams))].make_batch(generator)
 
 
 def papers_pairs(seed: int) -> tuple[NDArray, NDArray]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from _pinned_data import papers_pairs, training_stream
+from _pinned_data import TrainingStream, papers_pairs
 
 from stemkit import PINNEDDenoiser
 
@@ -24,7 +24,7 @@ ABLATION = {
     "without C": {**TUNED, "lambda_c": 0.0},
     PLAIN: dict.fromkeys(TUNED, 0.0),
 }
-RECIPE = {"n_channels": 8, "n_blocks": 3, "n_evidence": 2, "batch_size": 2, "lr": 4e-3}
+RECIPE = {"n_channels": 8, "n_blocks": 3, "n_evidence": 2, "batch_size": 8, "lr": 4e-3}
 _EPOCH = 50
 
 
@@ -54,7 +54,7 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
         terms, n = (TUNED, steps) if name == OURS else (ABLATION[name], short_steps)
         model = PINNEDDenoiser(
             **RECIPE, **terms, steps_per_epoch=_EPOCH, max_epochs=n // _EPOCH, **common
-        ).fit(training_stream(RECIPE["batch_size"]))
+        ).fit(TrainingStream())
     last = model.history_.iloc[-1]
     model.save_weights(
         weights,

@@ -12,6 +12,9 @@ from ._periodic import periodic_part
 # Side in px of the squares over which a frame is compared with what repeats in it.
 _MATCH_SIDE = 33
 _WIDTH = 16
+# Bins of the histogram and what they span, in standard deviations about the training frames' mean.
+_N_BINS = 48
+_RANGE = (-4.0, 6.0)
 
 
 class PINNED(nn.Module):
@@ -60,8 +63,8 @@ class PINNED(nn.Module):
       first, learnt functions of a pixel's value alone, and the evidence is what repeats in each.
     - Where a crystal ends or bends its periodic part is wrong. So the network is also told how well
       frame and evidence agree in squares of 33 px.
-    - How much contrast was lost shows in the distribution of a frame's values. From its moments the
-      gain and the offset are told that are due on the whole.
+    - How much contrast was lost shows in the distribution of a frame's values. From its histogram
+      the gain and the offset are told that are due on the whole.
     - What comes out is the evidence, each version multiplied by a map of how far to trust it, and
       what the network has to add. Both are drawn in full resolution, past the latent one.
 
@@ -122,7 +125,7 @@ class PINNED(nn.Module):
         if self.evidence is None:
             self.tail: nn.Module = nn.Conv2d(widths[0], 1, 3, padding=1)
         else:
-            last = nn.Conv2d(widths[0], 1 + n_evidence, 3, padding=1)
+            last = nn.Conv2d(widths[0], 1 + self.evidence.n_terms, 3, padding=1)
             # At the start the evidence passes as it is.
             _start_at_zero(last)
             self.tail = nn.Sequential(
@@ -134,58 +137,77 @@ class PINNED(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise frames (B, 1, H, W) of any size."""
+        """Denoise frames of any size.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 1, H, W)
+            Noisy frames, standardised.
+
+        Returns
+        -------
+        Tensor of shape (B, 1, H, W)
+        """
         height, width = x.shape[2:]
         seen = mirror_to_multiple(x if self.evidence is None else self.evidence(x), self.multiple)
         drawn = self.decoder(self.encoder(seen))
         if self.evidence is None:
             return self.tail(drawn)[..., :height, :width]
-        n = self.evidence.n_versions
-        periodic, expected = seen[:, 1 : 1 + n], seen[:, 2 + n :]
+        n = self.evidence.n_terms
+        terms, expected = seen[:, 1 : 1 + n], seen[:, 2 + n :]
         added, trust = (self.tail(torch.cat([drawn, seen], 1)) + expected).tensor_split([1], 1)
-        return (added + (trust * periodic).sum(1, keepdim=True))[..., :height, :width]
+        return (added + (trust * terms).sum(1, keepdim=True))[..., :height, :width]
 
 
 class Evidence(nn.Module):
     """Put beside frames (B, 1, H, W) what the whole of each says: (B, n_channels, H, W).
 
-    The channels are the frame; its periodic part in each version; how well the first of these
-    agrees with the frame round about; and, the same at each pixel, what the distribution of the
-    frame's values lets expect of brightness and of each version's gain.
+    The channels are the frame; the terms that make up what comes out, which are its periodic part
+    in each version and its mean; how well the first version agrees with the frame round about; and,
+    the same at each pixel, the offset and each term's gain that the histogram lets expect.
     """
 
     def __init__(self, n_versions: int, slope: float) -> None:
         super().__init__()
-        self.n_versions = n_versions
-        self.n_channels = 2 * n_versions + 3
+        self.n_terms = n_versions + 1
+        self.n_channels = 2 * self.n_terms + 3
         self.curves = nn.Sequential(nn.Conv2d(1, _WIDTH, 1), nn.LeakyReLU(slope))
         self.mix = nn.Conv2d(_WIDTH, n_versions, 1)
         # The curves start as straight lines.
         _start_at_zero(self.mix)
-        last = nn.Linear(2 * _WIDTH, 1 + n_versions)
+        last = nn.Linear(4 * _WIDTH, 1 + self.n_terms)
         self.expect = nn.Sequential(
-            nn.Linear(_WIDTH + 2, 2 * _WIDTH),
+            nn.Linear(_N_BINS, 4 * _WIDTH),
             nn.LeakyReLU(slope),
-            nn.Linear(2 * _WIDTH, 2 * _WIDTH),
+            nn.Linear(4 * _WIDTH, 4 * _WIDTH),
             nn.LeakyReLU(slope),
             last,
         )
-        # A share of each version: together the frame's own contrast.
-        nn.init.constant_(last.bias[1:], 1 / n_versions)
+        # A share of each version: together with the mean the frame's own brightness and contrast.
+        nn.init.constant_(last.bias[1:-1], 1 / n_versions)
+        nn.init.constant_(last.bias[-1:], 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the frames and what is known of them."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            curves = self.curves(x)
-            versions = x + self.mix(curves)
+            versions = x + self.mix(self.curves(x))
             pairs = zip(versions, x[:, 0], strict=True)
             periodic = torch.stack([periodic_part(of, guide) for of, guide in pairs])
-            spread, mean = torch.std_mean(x, (1, 2, 3), correction=0)
-            moments = torch.cat([curves.mean((2, 3)), mean[:, None], spread[:, None]], 1)
-            expected = self.expect(moments)[..., None, None].expand(-1, -1, *x.shape[2:])
-        agrees = _agreement(x - mean[:, None, None, None], periodic[:, :1].detach())
-        return torch.cat([x, periodic, agrees, expected], 1)
+            expected = self.expect(_histogram(x))[..., None, None].expand(-1, -1, *x.shape[2:])
+        mean = x.mean((2, 3), keepdim=True)
+        agrees = _agreement(x - mean, periodic[:, :1].detach())
+        return torch.cat([x, periodic, mean.expand_as(x), agrees, expected], 1)
+
+
+def _histogram(x: Tensor) -> Tensor:
+    """Return roots of the shares of values (B, _N_BINS): of all, about equally uncertain."""
+    low, high = _RANGE
+    place = ((x.flatten(1) - low) * (_N_BINS / (high - low))).long().clamp(0, _N_BINS - 1)
+    counts = torch.zeros(len(x), _N_BINS, device=x.device)
+    counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
+    # A flat distribution gives values of 1.
+    return (counts * (_N_BINS / place.shape[1])).sqrt()
 
 
 def _agreement(frames: Tensor, periodic: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def test_evidence_passes_as_it_is_at_the_start():
     torch.testing.assert_close(seen[0, 0], frame[0, 0])
     # The gain is 1 but for what the first weights make of the moments, the same everywhere.
     gain = output - output.mean()
-    expected = seen[:, 1:3].sum(1, keepdim=True)
+    expected = seen[:, 1:4].sum(1, keepdim=True)
     assert np.corrcoef(gain.ravel(), expected.ravel())[0, 1] > 0.999
 
 
@@ -115,7 +115,7 @@ def test_agreement_tells_crystal_from_vacuum():
     frame = (1 + torch.cos(y * 0.8)) * (1 + torch.cos(x * 0.7)) * (x < 64)
     noise = torch.randn(128, 128, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        agrees = net.evidence((frame + noise)[None, None])[0, 2]
+        agrees = net.evidence((frame + noise)[None, None])[0, 3]
     assert agrees[:, :40].mean() > 1.5 > 0.3 > agrees[:, 90:].abs().mean()
 
 
