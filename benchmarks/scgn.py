@@ -2,7 +2,8 @@
 
     python benchmarks/scgn.py --budget cpu
 
-All networks of a column see the same fresh frames, as many steps, on the same schedule. Every
+All networks of a column see the same fresh frames, as many steps, on the same schedule. For equal
+time give one that learns faster more steps (--steps): the table has the time that each took. Every
 training is kept in a folder of its own, so that a run that was stopped goes on where it was, and a
 table can be made piece by piece:
 
@@ -31,7 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "scgn"
 
 
 def table_of(files: list[Path]) -> pd.DataFrame:
-    """Mean and spread over seeds of what was run."""
+    """Mean and spread over seeds of what was run; times are of one core, or of the GPU."""
     rows = []
     for file in files:
         kept = json.loads(file.read_text())
@@ -44,7 +45,8 @@ def table_of(files: list[Path]) -> pd.DataFrame:
     found = groups.mean().drop(columns="seed")
     found.insert(0, "seeds", groups["seed"].count())
     found.insert(2, "+- dB", groups["PSNR, dB"].std())
-    return found
+    found["s to learn"] = found["s a step"] * found.index.get_level_values("steps")
+    return found.astype({"parameters": "Int64"})
 
 
 def names_of(runs: list[Run]) -> str:
