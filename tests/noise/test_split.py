@@ -36,7 +36,8 @@ def test_halves_are_independent_and_unbiased(camera, fraction):
         assert float(part.mean()) == pytest.approx(float(frames.mean()), abs=4 * stderr)
     assert float(first.var()) == pytest.approx(variance / fraction, rel=0.06)
     assert float(second.var()) == pytest.approx(variance / (1 - fraction), rel=0.06)
-    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.02
+    by_chance = 4 * column_variance / variance / np.sqrt(800)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.02 + by_chance
     columns = [part.mean(axis=1).ravel() for part in (first, second)]
     assert abs(np.corrcoef(columns)[0, 1]) < 4 / np.sqrt(800)
 
