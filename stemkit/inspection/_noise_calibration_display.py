@@ -189,6 +189,5 @@ class NoiseCalibrationDisplay:
         )
         ax.set(xlabel="intensity (counts)", ylabel="standard deviation (counts)")
         ax.set_ylim(0, 1.35 * points["sigma"].max())
-        verdict = "holds" if self.calibration.holds else "does not hold"
-        ax.set_title(f"{self.calibration.model} {verdict}", fontsize="medium")
+        ax.set_title(self.calibration.verdict.replace(", ", ",\n"), fontsize="medium")
         ax.legend(frameon=False, fontsize="small", loc="upper left")

@@ -15,6 +15,9 @@ from ._base import FrameNoise
 from ._calibration import NoiseCalibration, calibrate
 from ._variance_law import LawFit
 
+# In counts. Below, how much of whole numbers' variance is rounding depends on the intensity.
+_LEAST_NOISE = 0.5
+
 
 class CalibratedNoise(FrameNoise):
     """Base of simulators whose `fit` measures their parameters where it is given sequences."""
@@ -56,7 +59,8 @@ class CalibratedNoise(FrameNoise):
         Warns
         -----
         UserWarning
-            Where the model does not hold; `calibration_.reasons` says why.
+            Where the model does not hold; `calibration_.reasons` says why. And where whole numbers
+            are coarser than the noise.
         """
         self._check_parameters()
         sequences = _sequences(X, groups)
@@ -97,6 +101,15 @@ class CalibratedNoise(FrameNoise):
             warnings.warn(
                 f"{calibration.model} does not hold for these frames: "
                 f"{'; '.join(calibration.reasons)}. See calibration_ before you trust it.",
+                UserWarning,
+                stacklevel=3,
+            )
+        least = float(calibration.sequences["sigma"].min())
+        if calibration.rounding and least < _LEAST_NOISE:
+            warnings.warn(
+                f"X holds whole numbers, but noise of {least:.2g} counts, below half a count: "
+                f"rounding then is no noise of its own, and what noise is left without signal is "
+                f"biased. Pass frames before rounding, or sums of several exposures.",
                 UserWarning,
                 stacklevel=3,
             )

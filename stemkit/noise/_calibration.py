@@ -46,8 +46,13 @@ class NoiseCalibration:
         chi-square is smaller by more than 20.
     holds : bool
         Whether `model` explains everything that was tested.
+    told_apart : bool
+        Whether the frames tell the two laws apart: their chi-squares differ by more than 20. Flat
+        fields at two intensities never do, since a line of either kind goes through two points.
     reasons : list of str
         Why it does not hold; empty if it does.
+    verdict : str
+        All this in one line. Printed, a calibration shows it with what was measured.
     sequences : DataFrame
         One row a sequence: `intensity` and pointwise `sigma` (counts), `column_sigma`,
         `column_stderr`, `n_frames`, Kolmogorov-Smirnov p-values `ks_pointwise` and `ks_columns`,
@@ -74,6 +79,7 @@ class NoiseCalibration:
 
     model: str
     preferred: str
+    told_apart: bool
     reasons: list[str]
     sequences: pd.DataFrame
     points: pd.DataFrame
@@ -89,6 +95,28 @@ class NoiseCalibration:
     def holds(self) -> bool:
         """Whether the law explains everything that was tested."""
         return not self.reasons
+
+    @property
+    def verdict(self) -> str:
+        """Whether the law holds, and whether another one might as well."""
+        if not self.holds:
+            return f"{self.model} does not hold"
+        if self.told_apart:
+            return f"{self.model} holds"
+        return f"{self.model} holds, not told from {_other(self.model)}"
+
+    def __str__(self) -> str:
+        power = "sigma" if self.model == "HRTEMNoise" else "sigma^2"
+        stderr = np.sqrt(self.fit.covariance.diagonal())
+        lines = [
+            self.verdict,
+            f"{power} = ({self.fit.slope:.4g} +- {stderr[0]:.1g}) * intensity "
+            f"+ ({self.fit.intercept:.4g} +- {stderr[1]:.1g})",
+            f"column sigma = {self.column_sigma:.4g} +- {self.column_sigma_stderr:.1g}",
+        ]
+        if self.holds and not self.told_apart:
+            lines.append("To tell the laws apart, add sequences at other intensities.")
+        return "\n".join(lines + self.reasons)
 
 
 def calibrate(
@@ -142,10 +170,11 @@ def calibrate(
         },
         index=pd.Index(labels, name="sequence"),
     )
-    preferred = _preferred(fits, model)
+    preferred, told_apart = _preferred(fits, model)
     return NoiseCalibration(
         model=model,
         preferred=preferred,
+        told_apart=told_apart,
         reasons=_reasons(sequences, fit.p_value(points, TOLERANCE), column_p_value, measured)
         + ([f"{preferred} explains the frames better"] if preferred != model else []),
         sequences=sequences,
@@ -174,11 +203,17 @@ def _require_spread(points: VariancePoints, measured: list[SequenceNoise]) -> No
         )
 
 
-def _preferred(fits: dict[str, LawFit], model: str) -> str:
-    other = next(name for name in fits if name != model)
-    unexplained = max(1.0, fits[other].chi2 / max(fits[other].dof, 1))
-    better = fits[model].chi2 - fits[other].chi2 > _RECOGNISED * unexplained
-    return other if better else model
+def _other(model: str) -> str:
+    return next(name for name in POWERS if name != model)
+
+
+def _preferred(fits: dict[str, LawFit], model: str) -> tuple[str, bool]:
+    """Return the model that explains the points, and whether they tell it from the other."""
+    other = _other(model)
+    by = fits[model].chi2 - fits[other].chi2
+    better = fits[other] if by > 0 else fits[model]
+    told_apart = abs(by) > _RECOGNISED * max(1.0, better.chi2 / max(better.dof, 1))
+    return other if told_apart and by > 0 else model, told_apart
 
 
 def _tested(

@@ -41,6 +41,15 @@ def test_points_columns_and_line_are_the_calibrations(hrtem):
     assert ax.get_title() == "HRTEMNoise holds"
 
 
+def test_title_says_where_another_law_might_hold_too():
+    camera = HRTEMNoise(random_state=0)
+    noise = HRTEMNoise().fit(
+        [camera.fit_transform(np.full((8, 48, 48), level)) for level in (40, 360)]
+    )
+    ax = NoiseCalibrationDisplay.from_estimator(noise).ax_[2]
+    assert ax.get_title() == "HRTEMNoise holds,\nnot told from PoissonGaussianNoise"
+
+
 def test_error_bars_are_the_standard_errors(hrtem):
     ax = NoiseCalibrationDisplay.from_estimator(hrtem).ax_[2]
     points = hrtem.calibration_.points
