@@ -8,20 +8,18 @@ weights. A GPU is used where there is one; ``--channels 32 64 128 --side 128`` i
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+from _provenance import ROOT, provenance
 
 from stemkit.drift._evidence import N_EVIDENCE
 from stemkit.drift._pairs import SPACING
 from stemkit.drift._training import VALIDATION_BATCHES, train_network
 from stemkit.engine import save_weights
 from stemkit.networks.degradation import DegradationNet
-
-ROOT = Path(__file__).parents[1]
 
 
 def main(
@@ -56,9 +54,6 @@ def main(
     )
     assert result.best_epoch is not None  # it is None only without validation
     best = result.history.iloc[result.best_epoch]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    )
     output.parent.mkdir(parents=True, exist_ok=True)
     save_weights(
         module,
@@ -73,8 +68,7 @@ def main(
             "batch_size": batch_size,
             "lr": lr,
             "seed": seed,
-            "device": torch.cuda.get_device_name() if next(module.parameters()).is_cuda else "CPU",
-            "commit": commit.stdout.strip(),
+            **provenance(module),
             "validation": {
                 "pairs": f"{VALIDATION_BATCHES * batch_size} of the same kind, other seed",
                 "decay_mae": round(float(best["val_decay_mae"]), 4),

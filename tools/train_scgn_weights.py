@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from _provenance import ROOT, provenance
 
 from stemkit import SCGNDenoiser
 from stemkit.datasets import NucleationStream, make_nucleation
@@ -24,7 +25,6 @@ from stemkit.datasets._nucleation_law import Contrast
 from stemkit.engine import pick_device
 from stemkit.metrics import atom_iou, psnr, ssim
 
-ROOT = Path(__file__).parents[1]
 CONTRASTS: tuple[Contrast, ...] = ("default", "high", "low")
 SIDES = (64, 96, 128)
 # A nucleus is a crystal of any size, or none yet.
@@ -110,7 +110,7 @@ def main(
         lr=lr,
         loss=model.loss,
         seed=seed,
-        device=torch.cuda.get_device_name() if next(model.module_.parameters()).is_cuda else "CPU",
+        **provenance(model.module_),
         validation=f"{VALIDATION_FRAMES} frames of 256 px of each contrast, of another seed: PSNR "
         "in dB, SSIM and IoU, each the mean over the frames",
         seeds=seeds,

@@ -50,9 +50,10 @@ class SCGNDenoiser(ReleasedDenoiser):
         Makes noisy frames of clean ones, afresh for every batch. A fitted one is used as it is;
         to keep its calibration through `clone` and grid searches wrap it in
         `sklearn.frozen.FrozenEstimator`.
-    weights : path, optional
-        Weights that `save_weights` wrote: to transform without fit, and for fit to start from.
-        They bring their own network, whatever the parameters above say.
+    weights : "default", path or None, default=None
+        To transform without fit, and for fit to start from: weights that `save_weights` wrote, or
+        "default", those that are shipped, see the notes. They bring their own network; a parameter
+        of the network that says otherwise is an error. None is for a network of your own.
     checkpoint_dir : path, optional
         Where fit keeps checkpoints, and goes on from if it was stopped.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
@@ -77,6 +78,10 @@ class SCGNDenoiser(ReleasedDenoiser):
 
     Notes
     -----
+    The shipped weights give dots of nuclei: frames of HRTEM with a background near 100 counts and
+    atoms of a standard deviation from 1.3 to 1.8 px. Bring frames of your own to that scale first.
+    The network has 4 blocks of 32 channels, and learned from fresh frames on a CPU.
+
     The paper trains with batches of 6, a constant rate of 2e-4 and without flips for 100 epochs of
     1,000 pairs.
 
@@ -90,12 +95,18 @@ class SCGNDenoiser(ReleasedDenoiser):
     >>> from stemkit import SCGNDenoiser
     >>> from stemkit.datasets import make_nucleation
     >>> data = make_nucleation(4, shape=(32, 32), random_state=0)
+    >>> SCGNDenoiser(weights="default").transform(data.noisy).shape
+    (4, 32, 32)
+
+    And trained by oneself:
+
     >>> model = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=2, random_state=0)
     >>> model.fit(data.noisy, data.target).transform(data.noisy).shape
     (4, 32, 32)
     """
 
     _network = SCGN
+    _default_weights = "scgn_nuc"
     _network_takes = (
         "n_blocks",
         "n_channels",

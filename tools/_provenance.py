@@ -1,0 +1,23 @@
+"""What a card says of where its weights come from."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import torch
+from torch import nn
+
+ROOT = Path(__file__).parents[1]
+
+
+def provenance(module: nn.Module) -> dict[str, str]:
+    """Name the commit and the device that a module was trained with."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    )
+    on_gpu = next(module.parameters()).is_cuda
+    return {
+        "commit": commit.stdout.strip(),
+        "device": torch.cuda.get_device_name() if on_gpu else "CPU",
+    }
