@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from .._random import RandomState
+from .._validation import Float32Array
 from ..networks.scgn import SCGN, BandWeighting, Layout
 from ._released import ReleasedDenoiser
+from ._views import check_n_views, mean_of_views
 
 
 class SCGNDenoiser(ReleasedDenoiser):
@@ -46,6 +48,9 @@ class SCGNDenoiser(ReleasedDenoiser):
     flip : bool, default=True
         Turn frames upside down and left side right at random while training. They are not turned
         by 90 degrees: columns and rows of a camera have noise of their own.
+    n_views : {1, 4, 8}, default=1
+        Give the mean of what becomes of a frame turned over both ways, for 8 transposed too. It
+        takes 4 or 8 times as long and, where measured, gave 0.17 or 0.20 dB more.
     noise : simulator of stemkit.noise, optional
         Makes noisy frames of clean ones, afresh for every batch. A fitted one is used as it is;
         to keep its calibration through `clone` and grid searches wrap it in
@@ -133,6 +138,7 @@ class SCGNDenoiser(ReleasedDenoiser):
         tile_size: int = 256,
         lr: float = 2e-4,
         flip: bool = True,
+        n_views: int = 1,
         noise: Any = None,
         weights: str | os.PathLike[str] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -163,3 +169,11 @@ class SCGNDenoiser(ReleasedDenoiser):
         self.band_weighting = band_weighting
         self.position_embedding = position_embedding
         self.layout = layout
+        self.n_views = n_views
+
+    def _denoise(self, frames: Float32Array) -> Float32Array:
+        return mean_of_views(super()._denoise, frames, self.n_views)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_n_views(self.n_views)

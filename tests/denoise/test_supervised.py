@@ -128,6 +128,27 @@ def test_tiles_overlap_no_more_than_they_must(shape, tile):
     assert _even_tile(shape, 256, 32) == tile
 
 
+@pytest.mark.parametrize("n_views", [4, 8])
+def test_views_of_a_frame_are_turned_back(model, n_views):
+    """A frame that is turned comes out turned, and is the mean of what its views give."""
+    X, _ = random_pairs(2, (17, 30))
+    averaged = pickle.loads(pickle.dumps(model)).set_params(n_views=n_views)
+    found = averaged.transform(X)
+    flips = [(), (1,), (2,), (1, 2)]
+    each = [np.flip(model.transform(np.flip(X, axes)), axes) for axes in flips]
+    if n_views == 8:
+        turned = X.swapaxes(1, 2)
+        each += [
+            np.flip(model.transform(np.flip(turned, axes)), axes).swapaxes(1, 2) for axes in flips
+        ]
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-6)
+    for axes in flips:
+        again = np.flip(averaged.transform(np.flip(X, axes)), axes)
+        np.testing.assert_allclose(again, found, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"n_views must be one of \(1, 4, 8\)"):
+        averaged.set_params(n_views=3).transform(X)
+
+
 def test_copies_give_the_same(fitted):
     X, _ = random_pairs()
     data = pickle.dumps(fitted)
@@ -391,6 +412,7 @@ PAIR = random_pairs(2, (8, 8))
         (lambda m: m.set_params(max_epochs=0).fit(*PAIR), "max_epochs must be an int"),
         (lambda m: m.set_params(tile_size=2.5).fit(*PAIR), "tile_size must be an int"),
         (lambda m: m.set_params(lr=0).fit(*PAIR), "lr must be above 0"),
+        (lambda m: m.set_params(n_views=2).fit(*PAIR), "n_views must be one of"),
         (lambda m: m.set_params(n_channels=3).fit(*PAIR), "n_channels must be even"),
         (lambda m: m.fit(*PAIR).transform(PAIR[0][0]), r"X\[np.newaxis\]"),
         (lambda m: m.fit(*PAIR).score(PAIR[0]), "y is missing"),
