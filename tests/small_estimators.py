@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from stemkit import AtomLocator, DriftDecayModel
 from stemkit.denoise import BlindSpotDenoiser, SplitPairs, UDVDDenoiser, UNetDenoiser
-from stemkit.noise import CompositeDegradationNoise
+from stemkit.noise import CompositeDegradationNoise, HRTEMNoise
 from stemkit.utils import all_estimators
 
 # Given to each estimator that has the parameter.
@@ -31,6 +31,8 @@ VARIANTS: dict[type, list[dict]] = {
             )
         }
     ],
+    # At its own rate a step leaves it a constant, of which every check would be true.
+    UDVDDenoiser: [{"lr": 0.1}],
     CompositeDegradationNoise: [{}, {"level": [1, 5]}],
     # Without weights nothing is known before fit; affine motions of lines only take time.
     DriftDecayModel: [{"weights": None, "max_epochs": 0, "motion": "translation"}],
@@ -80,6 +82,12 @@ def all_small_instances() -> list[BaseEstimator]:
     """Make all variants of all public estimators."""
     return [estimator for _, cls in all_estimators() for estimator in small_instances(cls)]
 
+
+# Least value of a frame that is taken, where it is not 0 or any.
+LOWEST: dict[type, float] = {
+    # Below, gain * signal + offset would be a negative standard deviation.
+    HRTEMNoise: -38.0,
+}
 
 # What becomes of a frame depends on the others of the series.
 OF_THE_SERIES: dict[type, str] = {
