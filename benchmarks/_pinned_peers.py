@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
+from stemkit.networks._periodic import periodic_part
 from stemkit.noise._composite import LEVELS
 
+EVIDENCE = "our evidence alone"
 # From a noisy frame, its noise's standard deviation, and a strength.
 Peer = Callable[[NDArray, float, float], NDArray]
 
@@ -34,6 +37,12 @@ def bragg(frame: NDArray, sigma: float, threshold: float) -> NDArray:
     mask = ndimage.binary_dilation(np.tile(peaks, (3, 3)), disc)
     height, width = frame.shape
     return np.fft.ifft2(spectrum * mask[height : 2 * height, width : 2 * width]).real
+
+
+def _lattice_average(frame: NDArray, sigma: float, strength: float) -> NDArray:
+    """What PINNED is given as evidence, by itself: not in use anywhere, but it needs no network."""
+    image = torch.from_numpy(frame)
+    return periodic_part(image[None], image)[0].numpy() + frame.mean()
 
 
 def _bm3d() -> tuple[Peer, tuple[float, ...]] | None:
@@ -68,6 +77,7 @@ def peers() -> Mapping[str, tuple[Peer, tuple[float, ...]]]:
             (0.4, 0.8),
         ),
         "Bragg filter": (bragg, (5.0, 8.0, 12.0, 20.0)),
+        EVIDENCE: (_lattice_average, (1.0,)),
     }
     if (with_bm3d := _bm3d()) is None:
         print("BM3D is left out: pip install bm3d (its licence forbids commercial use).")

@@ -50,9 +50,9 @@ def main(
     )
     chosen.save_weights(
         output,
-        data=f"crystals of CrystalStream, half of {', '.join(TRAINING)} and half made up, 256 x "
-        f"256 px, composite noise of levels {LEVELS[0]} to {LEVELS[-1]}, all fresh in every step; "
-        f"never {', '.join(HELD_OUT)}, nor a zone axis of {HELD_OUT_AXES}",
+        data=f"crystals of CrystalStream, half of {', '.join(TRAINING)} and half made up, by turns "
+        f"2 of 256 and 8 of 128 px a side, composite noise of levels {LEVELS[0]} to {LEVELS[-1]}, "
+        f"all fresh in every step; never {', '.join(HELD_OUT)}, nor a zone axis of {HELD_OUT_AXES}",
         seed=seed,
         commit=commit.stdout.strip(),
         batch_size=RECIPE["batch_size"],

@@ -65,9 +65,11 @@ class PINNEDDenoiser(SupervisedDenoiser):
         Turn frames upside down and left side right at random while training.
     noise : simulator of stemkit.noise, optional
         Makes noisy frames of clean ones, afresh for every batch.
-    weights : path, optional
-        Weights that `save_weights` wrote: to transform without fit, and for fit to start from.
-        They bring their own network, whatever the parameters above say.
+    weights : "default", path or None, default=None
+        To transform without fit, and for fit to start from: weights that `save_weights` wrote, or
+        "default", those that are shipped: for the composite noise of all levels, on a scale of 0 to
+        255, and crystals of any kind. They bring their own network; a `n_channels`, `n_blocks`,
+        `slope` or `n_evidence` that says otherwise is an error. None is for a network of your own.
     checkpoint_dir : path, optional
         Where fit keeps checkpoints, and goes on from if it was stopped.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
@@ -98,8 +100,12 @@ class PINNEDDenoiser(SupervisedDenoiser):
     ``PINNEDDenoiser(flip=False).fit(noisy, clean)``. It gives no weights of its loss, no optimiser
     and no sizes. The weights here make each term a tenth to a third of the mean square error at the
     noise it was made for. Fresh noise for every batch learns far more of the noise than fixed
-    pairs, which can be learnt by heart:
-    ``PINNEDDenoiser(noise=CompositeDegradationNoise(level=[1, 2, 3, 4, 5])).fit(clean)``.
+    pairs, which can be learnt by heart; and fresh crystals for every batch more of crystals:
+    ``PINNEDDenoiser(n_evidence=2).fit(CrystalStream(CompositeDegradationNoise(level=[1, 2, 3])))``.
+
+    At the higher levels most pixels hold nothing, and only the periodicity of the whole frame tells
+    what was there. The paper's network sees about 40 px around each; ``n_evidence`` gives it
+    what repeats in the frame, see :class:`stemkit.networks.PINNED`.
 
     References
     ----------
@@ -116,9 +122,12 @@ class PINNEDDenoiser(SupervisedDenoiser):
     >>> model = PINNEDDenoiser(n_channels=4, max_epochs=2, noise=noise, random_state=0)
     >>> model.fit(clean).transform(noise.fit_transform(clean)).shape
     (2, 32, 32)
+    >>> PINNEDDenoiser(weights="default").transform(noise.transform(clean)).shape
+    (2, 32, 32)
     """
 
     _network = PINNED
+    _default_weights = "pinned_cdn"
     _network_takes = ("n_channels", "n_blocks", "slope", "n_evidence")
 
     def __init__(

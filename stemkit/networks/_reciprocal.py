@@ -12,10 +12,10 @@ from torch.nn import functional as F
 # Highest frequency looked at, in cycles per px: a probe sampled as it should be leaves nothing
 # above. What it leaves falls off as a Gaussian; half of it is beyond _FALL.
 HIGHEST = 0.35
-_FALL = 0.12
+_FALL = 0.09
 # Power over the noise's that a harmonic at frequency 0 is expected to have.
-_EXPECTED = 30.0
-_N_PEAKS = 18
+_EXPECTED = 15.0
+_N_PEAKS = 30
 _REACH = 6
 # Frames with a shorter side show no lattice.
 LEAST_SIDE = 16
