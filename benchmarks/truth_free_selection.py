@@ -248,13 +248,15 @@ def _rank(first: NDArray, second: NDArray) -> pd.DataFrame:
         {name: [scorer(m, first[None]) for m in models.values()] for name, scorer in table.items()},
         index=list(models),
     )
-    judge = [split_scorer(m, first[None], second[None]) for m in models.values()]
+    judge = np.array([split_scorer(m, first[None], second[None]) for m in models.values()])
     found.insert(0, "two exposures", judge)
+    gain = pd.Series((judge - judge[0]) / (judge.max() - judge[0]), index=found.index)
     return pd.DataFrame(
         {
             "rho with two exposures": [spearmanr(found[c], judge).statistic for c in found],
             "first": [found[c].idxmax() for c in found],
             "second": [found[c].drop(found[c].idxmax()).idxmax() for c in found],
+            "first's share of the best's gain": [gain[found[c].idxmax()] for c in found],
         },
         index=found.columns,
     ).round(3)
@@ -284,7 +286,11 @@ def main(
         if not DATA.is_dir():
             print(f"\n{title}: left out, needs ../shared/data beside the repository")
             continue
-        _report.print_table(title, run())
+        _report.print_table(
+            title,
+            run(),
+            notes="The gain is that over doing nothing, as the other exposure judges.",
+        )
 
 
 if __name__ == "__main__":
