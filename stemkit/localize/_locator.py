@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 # What stands out of the noise by so many standard deviations is an atom: white noise reaches it a
 # few times in a frame of 256 x 256 px.
 _SIGNIFICANCE = 4.0
-# Where what is left beside the atoms varies by so many times what white noise makes, they lie on a
-# film with a texture of its own. Atoms that hide each other in crowds leave up to 1.25 times that.
+# Where what lies beside atoms varies by so many times what white noise makes, they lie on a film
+# with a texture of its own. Atoms that hide each other in noisy crowds leave up to 1.25 times that.
 _TEXTURED = 1.5
+# What tells of it keeps clear of the border, and is looked at again in a part of a frame. In sigma.
+_MARGIN, _PART = 4.0, 36.0
 _ONE_SIGMA = 0.1587  # of a normal law, what lies lower by more than a standard deviation
 # An atom whose amplitude is less certain than this is none.
 _MIN_CERTAINTY = 2.0
@@ -157,18 +160,25 @@ class AtomLocator(BaseEstimator):
     def _learn(self, frames: NDArray[np.float32]) -> None:
         guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE) or _DEFAULT_SIGMA
         self.sigma_ = float(self.sigma or guess)
-        texture = 0.0
+        texture, textured = 0.0, False
         # Crowded atoms look smaller than they are, until they are fitted. But a film's grains can
         # draw the fits away, until they are known for what they are.
-        for _ in range(3):
+        for sweep in range(3):
             noise = _noise_amplitude(frames, self.sigma_)
-            least = _SIGNIFICANCE * (texture if texture > _TEXTURED * noise else noise)
+            least = _SIGNIFICANCE * max(noise, texture)
             atoms = [_sketch(frame, self.sigma_, least) for frame in frames]
             sigma = np.concatenate([a.sigma for a in atoms])
             if len(sigma) == 0:
                 break
             least = max(least, _FAINTEST * np.median(np.concatenate([a.amplitude for a in atoms])))
-            texture = _texture_amplitude(frames, atoms, self.sigma_)
+            beside = _beside(frames, atoms, self.sigma_)
+            if sweep == 0 and beside > _TEXTURED * noise:
+                # A sketch misses atoms of a crowd, and misfits others; all are found in a part.
+                parts = [_crowded(*each, self.sigma_) for each in zip(frames, atoms, strict=True)]
+                located = [_locate(part, self.sigma_, least) for part in parts]
+                textured = _beside(parts, located, self.sigma_) > _TEXTURED * noise
+            if textured:
+                texture = beside
             if self.sigma is None:
                 self.sigma_ = float(np.median(sigma).clip(0.75 * guess, 1.33 * guess))
         self.threshold_ = float(self.threshold or least)
@@ -252,8 +262,8 @@ def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:
     return float(noise) * response_noise(sigma)
 
 
-def _texture_amplitude(frames: NDArray[np.float32], atoms: list[Atoms], sigma: float) -> float:
-    """Return the standard deviation that what is no atom gives the amplitude of an atom.
+def _beside(frames: Iterable[NDArray[np.float32]], atoms: list[Atoms], sigma: float) -> float:
+    """Return the standard deviation that what lies beside atoms gives the amplitude of an atom.
 
     A film's grains are bright and dark alike, so the dark ones tell how bright the others are that
     count as atoms as yet. Noise is in it too.
@@ -262,8 +272,27 @@ def _texture_amplitude(frames: NDArray[np.float32], atoms: list[Atoms], sigma: f
     for frame, known in zip(frames, atoms, strict=True):
         pixels, _ = _center(frame)
         response = atom_response(pixels - known.draw(pixels.shape), sigma)
-        depths.append(np.median(response) - np.quantile(response, _ONE_SIGMA))
+        # Atoms beyond the border are not known.
+        margins = [min(round(_MARGIN * sigma), length // 4) for length in response.shape]
+        inner = response[
+            tuple(slice(m, n - m) for m, n in zip(margins, response.shape, strict=True))
+        ]
+        depths.append(np.median(inner) - np.quantile(inner, _ONE_SIGMA))
     return float(np.median(depths))
+
+
+def _crowded(frame: NDArray[np.float32], atoms: Atoms, sigma: float) -> NDArray[np.float32]:
+    """Return the part of a frame with most atoms, of some hundred in a crowd."""
+    sides = [min(round(_PART * sigma), length) for length in frame.shape]
+    places = np.rint([atoms.y, atoms.x]).astype(int)
+    there = np.zeros(frame.shape)
+    np.add.at(there, tuple(places.clip(0, np.array(frame.shape)[:, np.newaxis] - 1)), 1)
+    center = np.unravel_index(np.argmax(ndimage.uniform_filter(there, sides)), frame.shape)
+    firsts = [
+        min(max(c - side // 2, 0), length - side)
+        for c, side, length in zip(center, sides, frame.shape, strict=True)
+    ]
+    return frame[tuple(slice(f, f + side) for f, side in zip(firsts, sides, strict=True))]
 
 
 def _center(frame: NDArray[np.float32]) -> tuple[Float64Array, float]:
