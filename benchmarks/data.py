@@ -28,7 +28,7 @@ from stemkit import datasets
 from stemkit.datasets._darts import throw_darts
 from stemkit.datasets._perlin import hash_tables, perlin_noise
 from stemkit.metrics import atom_iou, psnr, ssim
-from stemkit.noise import HRTEMNoise, PoissonGaussianNoise, STEMNoise
+from stemkit.noise import CompositeDegradationNoise, HRTEMNoise, PoissonGaussianNoise, STEMNoise
 
 SIDE = 256
 # Sigma of the Gaussian filter in px for each contrast, and what the paper's filter gave.
@@ -60,6 +60,7 @@ def measure(make: Callable[[], Any], n_frames: int, repeats: int) -> dict[str, f
 def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
     """What makes frames from nothing."""
     stream = datasets.NucleationStream(n, random_state=0)
+    crystals = datasets.CrystalStream(HRTEMNoise(), batch_size=n, random_state=0)
     return {
         "make_nucleation": (lambda: datasets.make_nucleation(n, random_state=0), n),
         "make_nucleation, order 0.5": (
@@ -77,6 +78,15 @@ def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
         ),
         "make_stem_lattice, SFIN-like": (
             lambda: datasets.make_stem_lattice(n, style="sfin", random_state=0),
+            n,
+        ),
+        "make_crystal_images": (
+            lambda: datasets.make_crystal_images("SrTiO3", n, vacancies=0.02, random_state=0),
+            n,
+        ),
+        "CrystalStream, pairs": (lambda: crystals.batch(0), n),
+        "make_llzo_series": (
+            lambda: datasets.make_llzo_series(n, shape=(SIDE, SIDE), random_state=0),
             n,
         ),
         "make_damage_sequence": (
@@ -135,6 +145,7 @@ def simulators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
         HRTEMNoise(random_state=0),
         PoissonGaussianNoise(random_state=0),
         STEMNoise(random_state=0),
+        CompositeDegradationNoise(random_state=0),
     ):
         found[type(noise).__name__] = (lambda noise=noise: noise.fit_transform(clean), n)
     for mode in ("gaussian", "poisson", "speckle"):
