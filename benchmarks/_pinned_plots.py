@@ -24,6 +24,7 @@ _SHOWN_LEVELS = (1, 3, 5)
 
 def draw_metrics(table: pd.DataFrame, materials: Sequence[str], file: Path) -> None:
     """Draw each metric against the level: a colour for each frame, a style for each method."""
+    table = table[table["gain"] == "as it is"]
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
     for (metric, label), ax in zip(_METRICS.items(), axes, strict=True):
         for style, (_, of_method) in zip(
