@@ -109,7 +109,7 @@ class AtomLocator(BaseEstimator):
     >>> frame += np.random.default_rng(0).normal(0, 5, frame.shape)
     >>> atoms = AtomLocator().fit([frame]).predict([frame])
     >>> atoms[["y", "x", "amplitude"]].round(1).to_numpy().tolist()
-    [[10.3, 20.6, 200.7]]
+    [[10.3, 20.6, 201.1]]
     """
 
     def __init__(
