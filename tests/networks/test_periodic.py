@@ -72,7 +72,8 @@ def test_harmonics_are_told_apart_where_they_overlap():
     clean = lattice_frame(basis, (48, 40), second=0.15)
     part = periodic_part(torch.from_numpy(clean)[None], torch.from_numpy(clean))[0].numpy()
     wanted = clean - clean.mean()
-    assert ((part - wanted) ** 2).mean() < 0.02 * wanted.var()
+    # Without it 0.003.
+    assert ((part - wanted) ** 2).mean() < 0.001 * wanted.var()
 
 
 def test_other_versions_share_the_lattice_and_gradients_pass():
