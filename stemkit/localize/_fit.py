@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from .._scene import Scene, render_columns
 from ._joint import joint_step, smooth
 from ._peaks import white_noise
 from ._windows import Atoms, WindowBatch
@@ -47,6 +48,8 @@ _MAX_STEPS, _SETTLED = 10, 1e-3
 _SHARES = 1.0, 0.5, 0.2
 # The variance of no pixel counts as less than this share of the mean: the model is not that good.
 _MIN_VARIANCE = 0.03
+# In crowds a fit could take all, and nothing would be left to tell the noise by.
+_MOST_TAKEN = 0.5
 # Nor is noise less than this share of the range of values: single precision has no more.
 _MIN_NOISE = 1e-6
 # Windows solved at once, which bounds the working memory.
@@ -104,8 +107,9 @@ def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
     start, _, batches = _windows(atoms, sigma, frame.shape)
     everyone = np.arange(len(atoms))
     residual, background = _residual(atoms, frame, sigma)
+    freedom = np.sqrt(1 - _taken(atoms, frame.shape))
     for _ in range(_MAX_STEPS):
-        variance = _fit_variance(residual, frame - residual)
+        variance = _fit_variance(residual / freedom, frame - residual)
         cost = np.mean(residual**2 / variance)
         step = joint_step(atoms, residual, variance, sigma, _SIGMA_SCATTER * sigma)
         for share in _SHARES:
@@ -118,7 +122,7 @@ def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
                 break
         if new_cost > (1 - _SETTLED) * cost:
             break
-    variance = _fit_variance(residual, frame - residual)
+    variance = _fit_variance(residual / freedom, frame - residual)
     solved = _solve(batches, atoms, residual, variance, sigma, np.ones(len(atoms), dtype=bool))
     _note(atoms, solved, background)
     return atoms
@@ -258,6 +262,18 @@ def _advance(
     low, high = (share * sigma for share in _SIGMA_RANGE)
     turn = step[:, 3].clip(-0.2 * sigma, 0.2 * sigma)
     atoms.sigma[chunk] = (atoms.sigma[chunk] + turn).clip(low, high)
+
+
+def _taken(atoms: Atoms, shape: tuple[int, ...]) -> Float64Array:
+    """Return the share of each pixel's noise that the fit takes for the atoms.
+
+    For one atom the four parameters' leverage is g^2 (2 + u^2) / (pi sigma^2), with g the atom at a
+    height of 1 and u the squared distance in sigma. A Gaussian of the atom's width has its peak and
+    its sum, which is 4.
+    """
+    share = 2 / (np.pi * atoms.sigma**2)
+    taken = render_columns(Scene(atoms.y, atoms.x, share, atoms.sigma), (shape[0], shape[1]))
+    return np.minimum(taken, _MOST_TAKEN, dtype=float)
 
 
 def _fit_variance(residual: Float64Array, signal: Float64Array) -> Float64Array:
