@@ -22,7 +22,6 @@ from .._validation import Float32Array, check_stack
 from ..engine import (
     Source,
     fit_module,
-    load_card,
     load_weights,
     pick_device,
     put_weights,
@@ -40,6 +39,7 @@ from ._batches import (
 )
 from ._memory import halve_until_it_fits
 from ._scaled import ScaledNetwork
+from ._weights import find_weights, refuse_another_network
 
 _LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
 
@@ -312,47 +312,24 @@ class SupervisedDenoiser(Denoiser):
     def _load(self) -> None:
         """Take network and scaling from the weights that are asked for."""
         assert self.weights is not None  # or nobody would ask
-        name = self.weights
-        if name == "default":
-            if self._default_weights is None:
-                raise ValueError(
-                    f"stemkit ships no weights for {type(self).__name__}: set weights to the path "
-                    "of a file that save_weights wrote, or to None and call fit."
-                )
-            name = self._default_weights
-        card = load_card(name)
-        missing = {"network", "parameters", "input_scaling", "target_scaling"} - card.keys()
-        if missing:
-            raise ValueError(
-                f"The card of {name} lacks {sorted(missing)}: use weights that save_weights wrote."
-            )
-        if isinstance(self._network, type) and card["network"] != self._network.__name__:
-            raise ValueError(
-                f"The weights {name} are for {card['network']}, but {type(self).__name__} has the "
-                f"network {self._network.__name__}: use the denoiser that wrote them."
-            )
-        self._refuse_another_network(card["parameters"], name)
+        own = self._network
+        name, card = find_weights(
+            self.weights,
+            shipped=self._default_weights,
+            denoiser=type(self).__name__,
+            network=own.__name__ if isinstance(own, type) else None,
+        )
+        defaults = inspect.signature(type(self)).parameters
+        asked = {
+            key: value
+            for key, value in self._own_network_parameters().items()
+            if key in defaults and value != defaults[key].default
+        }
+        refuse_another_network(asked, card["parameters"], name)
         self.network_parameters_ = card["parameters"]
         self.input_scaling_ = tuple(card["input_scaling"])
         self.target_scaling_ = tuple(card["target_scaling"])
         self.module_ = self._build_module(load_weights(name), str(name))
-
-    def _refuse_another_network(
-        self, parameters: Mapping[str, Any], name: str | os.PathLike[str]
-    ) -> None:
-        """Raise where a network was asked for that is not the one of the weights.
-
-        What was left at its default was not asked for.
-        """
-        defaults = inspect.signature(type(self)).parameters
-        for key in self._network_takes:
-            asked = getattr(self, key)
-            if asked not in (defaults[key].default, parameters.get(key, asked)):
-                raise ValueError(
-                    f"{key}={asked!r} is not that of weights={str(name)!r}, whose network has "
-                    f"{key}={parameters[key]!r}: leave {key} out, or set weights=None to train a "
-                    "network of your own."
-                )
 
     def _build_module(self, weights: Mapping[str, Tensor], origin: str = "weights") -> nn.Module:
         with torch.random.fork_rng():
