@@ -1,7 +1,7 @@
 """
-===============================================
+================================================
 Grid search over a pipeline with simulated noise
-===============================================
+================================================
 
 Where clean frames can be simulated, noise and denoiser stand in one pipeline: then scikit-learn
 tunes either, by any metric, and says how the best denoiser changes with the dose.

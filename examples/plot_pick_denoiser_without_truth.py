@@ -1,7 +1,7 @@
 """
-===============================
+================================
 Picking a denoiser without truth
-===============================
+================================
 
 Which denoiser is best for your own microscope, when no clean frame exists? Hiding pixels tells, as
 long as each has noise of its own. This shows it at work, and then where it is fooled.

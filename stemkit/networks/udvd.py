@@ -35,10 +35,10 @@ class UDVD(nn.Module):
 
     References
     ----------
-    D. Y. Sheth, S. Mohan, J. L. Vincent, R. Manzorro, P. A. Crozier, M. M. Khapra,
-    E. P. Simoncelli, C. Fernandez-Granda, "Unsupervised Deep Video Denoising", ICCV 2021,
-    https://arxiv.org/abs/2011.15045. The blind spot is that of S. Laine, T. Karras, J. Lehtinen,
-    T. Aila, "High-Quality Self-Supervised Deep Image Denoising", NeurIPS 2019.
+    Sheth et al., "Unsupervised Deep Video Denoising", ICCV 2021, https://arxiv.org/abs/2011.15045.
+
+    Laine et al., "High-Quality Self-Supervised Deep Image Denoising", NeurIPS 2019, whose blind
+    spot it is.
 
     Examples
     --------
