@@ -8,7 +8,6 @@ weights; what the benchmark has trained in the folder is taken as it is.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,16 +15,16 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from _provenance import ROOT, provenance
 
 from stemkit import PINNEDDenoiser
 from stemkit.engine import load_card
 from stemkit.metrics import psnr, ssim
 
-ROOT = Path(__file__).parents[1]
 # What is shipped is what is judged, so there is one recipe for both.
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from _pinned_data import HELD_OUT, HELD_OUT_AXES, LEVELS, TRAINING, degraded, held_out_frames  # noqa: E402
-from _pinned_runs import OURS, RECIPE, SEEDS, TUNED, train  # noqa: E402
+from _pinned_data import HELD_OUT, HELD_OUT_AXES, LEVELS, TRAINING, degraded, held_out_frames
+from _pinned_runs import OURS, RECIPE, SEEDS, TUNED, train
 
 VALIDATION_SEED = 20261
 
@@ -45,16 +44,13 @@ def main(
     models = {one: train(OURS, one, folder, steps=steps, short_steps=0) for one in SEEDS}
     chosen = models[seed]
     known = load_card(chosen.weights)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    )
     chosen.save_weights(
         output,
         data=f"crystals of CrystalStream, half of {', '.join(TRAINING)} and half made up, by turns "
         f"2 of 256 and 8 of 128 px a side, composite noise of levels {LEVELS[0]} to {LEVELS[-1]}, "
         f"all fresh in every step; never {', '.join(HELD_OUT)}, nor a zone axis of {HELD_OUT_AXES}",
         seed=seed,
-        commit=commit.stdout.strip(),
+        **provenance(chosen._ready_network()),
         batch_size=RECIPE["batch_size"],
         lr=RECIPE["lr"],
         loss=TUNED,
