@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from .._random import frame_generators
-from .._validation import Float32Array, check_frames, check_weights, n_dims
-from ._stacks import Float64Array
+from .._validation import Float32Array, check_weights, n_dims
+from ._stacks import Float64Array, frames_or_lines
 
 Structure = Literal["pixel", "row", "column"]
 _Shift = tuple[int, int]
@@ -146,7 +146,7 @@ class BlindSpotScorer:
             variance; in the frames' unit squared.
         """
         lines = n_dims(X) == 2
-        frames = check_frames(np.asarray(X)[:, np.newaxis] if lines else X)
+        frames = frames_or_lines(X)
         structure = _possible_structure(self.structure, frames.shape[1:])
         generators = list(frame_generators(frames, self.random_state))
         masks = [_masks(frames.shape[1:], structure, self.n_masks, rng) for rng in generators]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._random import frame_generators
-from .._validation import check_frames, check_weights, n_dims
+from .._validation import check_weights, n_dims
+from ._stacks import frames_or_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class SplitScorer:
             Minus the mean square error to the other exposures, in the frames' unit squared.
         """
         lines = n_dims(X) == 2
-        first = check_frames(np.asarray(X)[:, np.newaxis] if lines else X)
+        first = frames_or_lines(X)
         if self.noise is not None:
             # Imported here: two exposures need no simulator.
             from ..noise import split_exposure
@@ -115,7 +116,7 @@ class SplitScorer:
                 "SplitScorer(noise=...) with the camera's law to split each frame."
             )
         else:
-            second = check_frames(np.asarray(y)[:, np.newaxis] if lines else y, name="y")
+            second = frames_or_lines(y, name="y")
             if second.shape != first.shape:
                 raise ValueError(
                     f"y has shape {second.shape}, but X has {first.shape}; pass another exposure "

@@ -8,10 +8,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_frames
+from .._validation import check_frames, n_dims
 
 Reduction: TypeAlias = Literal["mean", "none"]
 Float64Array: TypeAlias = NDArray[np.float64]
+
+
+def frames_or_lines(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
+    """Return frames (n, H, W); 2-D X is a stack of one-line frames."""
+    return check_frames(np.asarray(X)[:, np.newaxis] if n_dims(X) == 2 else X, name=name)
 
 
 def check_stacks(
