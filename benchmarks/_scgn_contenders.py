@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _scgn_beyond import AveragedSCGN, HigherMomentsSCGN, LargerCropsSCGN
 from sklearn.utils import Bunch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stemkit._validation import Float32Array
 from stemkit.datasets import NucleationStream, make_nucleation, make_stem_lattice
@@ -110,7 +110,13 @@ ABLATION: dict[str, dict[str, Any]] = {
     "V4": {"band_weighting": "channel", "position_embedding": False},
     "V5": {"position_embedding": False},
 }
-NETWORKS = ["AtomSegNet", "SFIN", "IDF", "SCGN", *ABLATION]
+# The network itself, and with what its paper does not have.
+WHOLE: dict[str, type[SCGNDenoiser]] = {
+    "SCGN": AveragedSCGN,
+    "SCGN, larger crops at the end": LargerCropsSCGN,
+    "SCGN, higher moments": HigherMomentsSCGN,
+}
+NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
@@ -122,21 +128,6 @@ def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenois
         return IDFDenoiser(**settings)
     if name == "SFIN":
         return SFINDenoiser(**size, **settings)
-    if name == "SCGN":
-        return AveragedSCGN(**size, **settings)
+    if name in WHOLE:
+        return WHOLE[name](**size, **settings)
     return SCGNDenoiser(**size, **ABLATION[name], **settings)
-
-
-class AveragedSCGN(SCGNDenoiser):
-    """SCGN with a moving average of its weights beside them, over the last tenth of its steps."""
-
-    def _criterion(self) -> Callable[..., Any]:
-        loss = super()._criterion()
-        mean = get_ema_multi_avg_fn(1 - 10 / (self.max_epochs * self.steps_per_epoch))
-        self.averaged_ = AveragedModel(self.module_, multi_avg_fn=mean, use_buffers=True)
-
-        def measure(output: torch.Tensor, target: torch.Tensor) -> Any:
-            self.averaged_.update_parameters(self.module_)
-            return loss(output, target)
-
-        return measure

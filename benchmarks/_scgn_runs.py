@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from _scgn_beyond import LargerCropsSCGN
 from _scgn_contenders import CLASSICAL, DATA, TEST_SEED, Budget, make_network
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -49,15 +50,20 @@ class OutOfTimeError(Exception):
 def train(run: Run, budget: Budget, results: Path, n_frames: int, device: str) -> bool:
     """Train, score and keep the scores; False where time was up before that."""
     deadline = time.monotonic() + 60 * budget.minutes
-    make_batch = DATA[run.data].stream(budget.batch_size, budget.side, device)
-
     batches = itertools.count()
 
-    def in_time(generator: np.random.Generator) -> Any:
-        if time.monotonic() > deadline:
-            raise OutOfTimeError
-        next(batches)
-        return make_batch(generator)
+    def stream(times: int) -> Callable[[np.random.Generator], Any]:
+        """Give frames of a side so many times longer, and as many fewer of them."""
+        n_frames = max(1, budget.batch_size // times**2)
+        make_batch = DATA[run.data].stream(n_frames, times * budget.side, device)
+
+        def in_time(generator: np.random.Generator) -> Any:
+            if time.monotonic() > deadline:
+                raise OutOfTimeError
+            next(batches)
+            return make_batch(generator)
+
+        return in_time
 
     model = make_network(
         run.network,
@@ -71,8 +77,9 @@ def train(run: Run, budget: Budget, results: Path, n_frames: int, device: str) -
         random_state=run.seed,
         verbose=1,
     )
+    fresh = (stream(1), stream(2)) if isinstance(model, LargerCropsSCGN) else stream(1)
     try:
-        taken = seconds(lambda: model.fit(in_time))
+        taken = seconds(lambda: model.fit(fresh))
     except OutOfTimeError:
         return False
     model.verbose = 0

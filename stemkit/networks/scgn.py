@@ -157,9 +157,9 @@ class _Layer(nn.Module):
         layout: Layout,
     ) -> None:
         super().__init__()
-        self.deviation_floor = layout.deviation_floor
         self.spatial = Conv3x3(n_half, n_half)
-        self.weigh = nn.Conv2d(n_half, n_half, 1, bias=False) if deviation_weighting else None
+        floor = layout.deviation_floor
+        self.weigh = _DeviationWeights(n_half, floor) if deviation_weighting else None
         self.spatial_norm = nn.BatchNorm2d(n_half)
         coordinates = layout.coordinates if position_embedding else None
         self.frequency = FrequencyBranch(
@@ -175,16 +175,25 @@ class _Layer(nn.Module):
         self.frequency_norm = nn.BatchNorm2d(n_half)
 
     def forward(self, spatial: Tensor, frequency: Tensor) -> tuple[Tensor, Tensor]:
-        weights = None
-        if self.weigh is not None:
-            deviation = local_deviation(spatial, self.deviation_floor)
-            weights = pointwise(deviation, self.weigh.weight.flatten(1)).sigmoid_()
+        weights = None if self.weigh is None else self.weigh(spatial)
         conv = self.spatial
         spatial = conv_norm(spatial, conv.weight, conv.bias, self.spatial_norm, weights)
         join = self.frequency.join
         joined = self.frequency(frequency)
         frequency = conv_norm(joined, join.weight, join.bias, self.frequency_norm)
         return F.relu(spatial, inplace=True), F.relu(frequency, inplace=True)
+
+
+class _DeviationWeights(nn.Conv2d):
+    """Say how much each pixel of each channel counts, from the channels' local deviations."""
+
+    def __init__(self, n_channels: int, floor: Literal["add", "clamp"]) -> None:
+        super().__init__(n_channels, n_channels, 1, bias=False)
+        self.floor: Literal["add", "clamp"] = floor
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation = local_deviation(x, self.floor)
+        return pointwise(deviation, self.weight.flatten(1)).sigmoid_()
 
 
 def _make_gate(
