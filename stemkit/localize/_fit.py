@@ -10,7 +10,7 @@ together, which settles what neighbours hand on to each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,8 +135,10 @@ def _windows(
     start = np.stack([atoms.y, atoms.x], axis=1)
     neighbors = _find_neighbors(start, _NEIGHBOR * sigma)
     radius = int(np.ceil(_WINDOW * sigma))
+    count = (neighbors >= 0).sum(axis=1)
     batches = [
-        WindowBatch(start, members, neighbors, radius, shape) for members in _split(neighbors)
+        WindowBatch(start, np.flatnonzero(count == k), neighbors, radius, shape)
+        for k in np.unique(count)
     ]
     return start, neighbors, batches
 
@@ -166,14 +168,15 @@ def _relax(
         # All steps are taken from the same state, whatever the order of the atoms.
         solved = _solve(batches, atoms, residual, variance, sigma, active)
         _note(atoms, solved, background)
-        for members, step, _ in solved:
-            _advance(atoms, members, share * step, start, sigma)
+        members, step, _ = solved
+        _advance(atoms, members, share * step, start, sigma)
         after = atoms.take(active)
         if sweep < _SMOOTH_SWEEPS:
             left, new_background = _residual(atoms, frame, sigma)
         else:
             # Few still move, and the background no more.
-            left = residual + before.draw(frame.shape) - after.draw(frame.shape)
+            gone = replace(after, amplitude=-after.amplitude)
+            left = residual + before.join(gone).draw(frame.shape)
             new_background = background
         new_cost = np.mean(left**2 / variance)
         if new_cost > _WORSE * cost:
@@ -202,28 +205,30 @@ def _solve(
     variance: Float64Array,
     sigma: float,
     active: NDArray[np.bool_],
-) -> list[Solved]:
-    """Return members, steps and errors of the windows whose atoms are active."""
+) -> Solved:
+    """Return which atoms are active, and the steps and errors of their windows."""
     expected = (sigma, _SIGMA_SCATTER * sigma)
     solved = []
     for batch in batches:
         on = np.flatnonzero(active[batch.members])
-        if on.size:
-            step, error = batch.solve(atoms, residual, variance, expected, on)
-            solved.append((batch.members[on], step, error))
-    return solved
+        for first in range(0, len(on), _CHUNK):
+            chunk = on[first : first + _CHUNK]
+            step, error = batch.solve(atoms, residual, variance, expected, chunk)
+            solved.append((batch.members[chunk], step, error))
+    members, steps, errors = zip(*solved, strict=True)
+    return np.concatenate(members), np.concatenate(steps), np.concatenate(errors)
 
 
-def _note(atoms: Atoms, solved: list[Solved], background: Float64Array) -> None:
+def _note(atoms: Atoms, solved: Solved, background: Float64Array) -> None:
     """Set the atoms' backgrounds and standard errors."""
-    for members, step, error in solved:
-        near = [
-            np.rint(at[members]).astype(int).clip(0, length - 1)
-            for at, length in zip((atoms.y, atoms.x), background.shape, strict=True)
-        ]
-        atoms.background[members] = step[:, 4] + background[tuple(near)]
-        for name, values in zip(_ERRORS, error.T, strict=True):
-            getattr(atoms, name)[members] = values
+    members, step, error = solved
+    near = [
+        np.rint(at[members]).astype(int).clip(0, length - 1)
+        for at, length in zip((atoms.y, atoms.x), background.shape, strict=True)
+    ]
+    atoms.background[members] = step[:, 4] + background[tuple(near)]
+    for name, values in zip(_ERRORS, error.T, strict=True):
+        getattr(atoms, name)[members] = values
 
 
 def _find_neighbors(points: Float64Array, reach: float) -> IntArray:
@@ -239,29 +244,20 @@ def _find_neighbors(points: Float64Array, reach: float) -> IntArray:
     return index[:, : max(1, (index >= 0).sum(axis=1).max())]
 
 
-def _split(neighbors: IntArray) -> Iterator[IntArray]:
-    """Split atoms into batches of equally many neighbours."""
-    count = (neighbors >= 0).sum(axis=1)
-    for k in np.unique(count):
-        members = np.flatnonzero(count == k)
-        for first in range(0, len(members), _CHUNK):
-            yield members[first : first + _CHUNK]
-
-
 def _advance(
-    atoms: Atoms, chunk: IntArray, step: Float64Array, start: Float64Array, sigma: float
+    atoms: Atoms, members: IntArray, step: Float64Array, start: Float64Array, sigma: float
 ) -> None:
     """Take a step, no further than the fit can be trusted."""
     # Never below zero: an atom that is none fades away, and leaves its neighbours theirs.
-    amplitude = atoms.amplitude[chunk]
-    atoms.amplitude[chunk] = (amplitude + step[:, 0]).clip(amplitude / 3, 3 * amplitude)
-    moved = np.stack([atoms.y[chunk], atoms.x[chunk]], axis=1)
+    amplitude = atoms.amplitude[members]
+    atoms.amplitude[members] = (amplitude + step[:, 0]).clip(amplitude / 3, 3 * amplitude)
+    moved = np.stack([atoms.y[members], atoms.x[members]], axis=1)
     moved += step[:, 1:3].clip(-0.5 * sigma, 0.5 * sigma)
     near = _MOVE * sigma
-    atoms.y[chunk], atoms.x[chunk] = moved.clip(start[chunk] - near, start[chunk] + near).T
+    atoms.y[members], atoms.x[members] = moved.clip(start[members] - near, start[members] + near).T
     low, high = (share * sigma for share in _SIGMA_RANGE)
     turn = step[:, 3].clip(-0.2 * sigma, 0.2 * sigma)
-    atoms.sigma[chunk] = (atoms.sigma[chunk] + turn).clip(low, high)
+    atoms.sigma[members] = (atoms.sigma[members] + turn).clip(low, high)
 
 
 def _taken(atoms: Atoms, shape: tuple[int, ...]) -> Float64Array:
@@ -283,9 +279,12 @@ def _fit_variance(residual: Float64Array, signal: Float64Array) -> Float64Array:
     mean = square.mean() + (_MIN_NOISE * above.max()) ** 2
     # The second time with the scatter of a square known: twice the variance, squared.
     for _ in range(2):
-        slope, base = np.polyfit(above, square, 1, w=weight) if above.any() else (0.0, mean)
+        center = np.average(above, weights=weight)
+        away = weight * (above - center)
+        slope = (away @ square) / spread if (spread := away @ above) > 0 else 0.0
+        base = np.average(square, weights=weight) - slope * center
         if slope <= 0 or not np.isfinite(slope):
             slope, base = 0.0, mean
         variance = np.maximum(base + slope * above, _MIN_VARIANCE * mean)
-        weight = 1 / variance
+        weight = 1 / variance**2
     return variance.reshape(residual.shape)

@@ -55,7 +55,7 @@ def joint_step(
     n, shape = len(atoms), residual.shape
     transposed = _derivatives(atoms, shape)
     jacobian = transposed.T
-    root, prior, widths = 1 / np.sqrt(variance), 1 / scatter, np.arange(3, 4 * n, 4)
+    root, prior, widths = 1 / np.sqrt(variance), 1 / scatter, slice(3 * n, 4 * n)
     curvature = transposed.power(2) @ (root.ravel() ** 2)
     curvature[widths] += prior**2
     # Steps in units of their own errors, or the iteration would mind those of large units only.
@@ -78,32 +78,34 @@ def joint_step(
     operator = LinearOperator((residual.size + n, 4 * n), matvec=forward, rmatvec=backward)
     misfit = np.concatenate([(root * residual).ravel(), prior * (sigma - atoms.sigma)])
     step = lsmr(operator, misfit, atol=_TOLERANCE, btol=_TOLERANCE, maxiter=_MAX_ITERATIONS)[0]
-    return (scale * step).reshape(n, 4)
+    return (scale * step).reshape(4, n).T
 
 
 def _derivatives(atoms: Atoms, shape: tuple[int, ...]) -> sparse.csr_array:
-    """Return what each parameter of each atom (4 n) does to each pixel (H W)."""
+    """Return what each parameter of each atom does to each pixel, of shape (4 n, H W).
+
+    First all amplitudes, then all y, x and sigma.
+    """
     offset = np.arange(-(reach := int(np.ceil(CUT * atoms.sigma.max()))), reach + 1)
-    gaussians, distances, places = [], [], []
+    gaussians, distances, places, seen = [], [], [], []
     for center, length in ((atoms.y, shape[0]), (atoms.x, shape[1])):
         place = np.rint(center).astype(int)[:, np.newaxis] + offset
         distance = (place - center[:, np.newaxis]) / atoms.sigma[:, np.newaxis]
-        seen = (place >= 0) & (place < length) & (np.abs(distance) < CUT)
-        gaussians.append(seen * np.exp(-0.5 * distance**2))
+        gaussians.append(np.exp(-0.5 * distance**2))
         distances.append(distance)
-        places.append(place.clip(0, length - 1))
-    (along_y, along_x), (dy, dx) = gaussians, distances
-    slope = (atoms.amplitude / atoms.sigma)[:, np.newaxis]
-    # A Gaussian and its derivatives are products along the axes.
-    down = np.stack([along_y, slope * dy * along_y, slope * along_y, slope * dy**2 * along_y], 1)
-    across = np.stack([along_x, along_x, dx * along_x, along_x], axis=1)
-    values = down[..., np.newaxis] * across[:, :, np.newaxis]
-    values[:, 3] += (slope * along_y)[..., np.newaxis] * (dx**2 * along_x)[:, np.newaxis]
-    pixel = places[0][:, :, np.newaxis] * shape[1] + places[1][:, np.newaxis]
-    pixel = np.broadcast_to(pixel[:, np.newaxis], values.shape)
-    starts = np.arange(4 * len(atoms) + 1) * offset.size**2
-    matrix = sparse.csr_array(
-        (values.ravel(), pixel.ravel(), starts), shape=(4 * len(atoms), shape[0] * shape[1])
+        places.append(place)
+        seen.append((place >= 0) & (place < length) & (np.abs(distance) < CUT))
+    # Of each atom the rows where it is seen, and of each of these the columns.
+    atom, row = np.nonzero(seen[0])
+    line, column = np.nonzero(seen[1][atom])
+    atom, row = atom[line], row[line]
+    dy, dx = distances[0][atom, row], distances[1][atom, column]
+    gaussian = gaussians[0][atom, row] * gaussians[1][atom, column]
+    slope = (atoms.amplitude / atoms.sigma)[atom] * gaussian
+    values = np.concatenate([gaussian, slope * dy, slope * dx, slope * (dy**2 + dx**2)])
+    pixel = places[0][atom, row] * shape[1] + places[1][atom, column]
+    n_pixels = np.tile(np.bincount(atom, minlength=len(atoms)), 4)
+    starts = np.concatenate([[0], np.cumsum(n_pixels)])
+    return sparse.csr_array(
+        (values, np.tile(pixel, 4), starts), shape=(4 * len(atoms), shape[0] * shape[1])
     )
-    matrix.eliminate_zeros()
-    return matrix

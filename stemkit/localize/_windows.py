@@ -166,7 +166,10 @@ def _solve(normal: Float64Array, gradient: Float64Array) -> tuple[Float64Array, 
     normal = normal / (scale[:, :, np.newaxis] * scale[:, np.newaxis])
     diagonal = np.arange(normal.shape[1])
     normal[:, diagonal, diagonal] = 1 + _DAMPING
-    inverse = np.linalg.inv(normal)[:, _OWN]
-    step = (inverse @ (gradient / scale[..., np.newaxis]))[..., 0] / scale[:, _OWN]
-    error = np.sqrt(inverse[:, np.arange(5), _OWN]) / scale[:, _OWN]
+    sides = np.zeros((*scale.shape, 6))
+    sides[:, _OWN, np.arange(5)] = 1.0
+    sides[:, :, 5] = gradient[..., 0] / scale
+    solution = np.linalg.solve(normal, sides)[:, _OWN]
+    step = solution[:, :, 5] / scale[:, _OWN]
+    error = np.sqrt(solution[:, np.arange(5), np.arange(5)]) / scale[:, _OWN]
     return step, np.where(unknown[:, _OWN], np.inf, error)
