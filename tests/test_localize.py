@@ -216,9 +216,11 @@ def test_grains_of_a_film_are_no_atoms(grain):
 
 def test_frames_do_not_depend_on_each_other():
     frames = np.stack([crowd(seed, (40, 50))[1] for seed in range(3)])
-    locator = AtomLocator(n_jobs=2).fit(frames)
     with parallel_config(backend="threading"):
+        locator = AtomLocator(n_jobs=2).fit(frames)
         table = locator.predict(frames)
+    alone = AtomLocator().fit(frames)
+    assert (locator.sigma_, locator.threshold_) == (alone.sigma_, alone.threshold_)
     assert table["frame"].is_monotonic_increasing
     locator.set_params(n_jobs=None)
     for order in ([2, 0, 1], [1], [1, 1]):

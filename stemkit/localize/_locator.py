@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
@@ -158,7 +158,7 @@ class AtomLocator(BaseEstimator):
         return self
 
     def _learn(self, frames: NDArray[np.float32]) -> None:
-        guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE) or _DEFAULT_SIGMA
+        guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
         self.sigma_ = float(self.sigma or guess)
         texture, textured = 0.0, False
         # Crowded atoms look smaller than they are, until they are fitted. But a film's grains can
@@ -166,7 +166,7 @@ class AtomLocator(BaseEstimator):
         for sweep in range(3):
             noise = _noise_amplitude(frames, self.sigma_)
             least = _SIGNIFICANCE * max(noise, texture)
-            atoms = [_sketch(frame, self.sigma_, least) for frame in frames]
+            atoms = self._each(_sketch, frames, self.sigma_, least)
             sigma = np.concatenate([a.sigma for a in atoms])
             if len(sigma) == 0:
                 break
@@ -175,7 +175,7 @@ class AtomLocator(BaseEstimator):
             if sweep == 0 and beside > _TEXTURED * noise:
                 # A sketch misses atoms of a crowd, and misfits others; all are found in a part.
                 parts = [_crowded(*each, self.sigma_) for each in zip(frames, atoms, strict=True)]
-                located = [_locate(part, self.sigma_, least) for part in parts]
+                located = self._each(_locate, parts, self.sigma_, least)
                 textured = _beside(parts, located, self.sigma_) > _TEXTURED * noise
             if textured:
                 texture = beside
@@ -206,11 +206,20 @@ class AtomLocator(BaseEstimator):
         """
         check_is_fitted(self)
         frames, _ = check_stack(X, self, reset=False)
-        found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_locate)(frame, self.sigma_, self.threshold_) for frame in frames
-        )
+        found = self._each(_locate, frames, self.sigma_, self.threshold_)
         tables = [pd.DataFrame({"frame": i, **asdict(atoms)}) for i, atoms in enumerate(found)]
         return pd.concat(tables, ignore_index=True)[COLUMNS].astype({"frame": np.int64})
+
+    def _each(
+        self,
+        function: Callable[[NDArray[np.float32], float, float], Atoms],
+        frames: Iterable[NDArray[np.float32]],
+        sigma: float,
+        threshold: float,
+    ) -> list[Atoms]:
+        return Parallel(n_jobs=self.n_jobs)(
+            delayed(function)(frame, sigma, threshold) for frame in frames
+        )
 
     def score(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
@@ -57,7 +58,9 @@ def white_noise(frame: Float64Array) -> float:
     return max(float(np.median(np.abs(detail)) / 0.6745 / scale), least)
 
 
-def guess_sigma(frames: NDArray[np.float32], significance: float) -> float | None:
+def guess_sigma(
+    frames: NDArray[np.float32], significance: float, n_jobs: int | None = None
+) -> float | None:
     """Return how large atoms are, by the scale at which most of what is no noise stands out.
 
     A Gaussian's scale-normalised Laplacian is largest where the filter is as wide as the Gaussian.
@@ -65,31 +68,17 @@ def guess_sigma(frames: NDArray[np.float32], significance: float) -> float | Non
     """
     largest = max(min(_SIGMA_MAX, max(frames.shape[1:]) / 8), 1.01 * _SIGMA_MIN)
     sigmas = np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
-    scales, heights, places = [], [], []
-    for index, frame in enumerate(frames.astype(float)):
-        # Near 0, since the filter, cut off somewhere, does not quite forget a large offset.
-        frame = frame - np.median(frame)
-        noise = white_noise(frame)
-        cube = np.stack([-(s**2) * ndimage.gaussian_laplace(frame, s) for s in sigmas])
-        peaks = peak_local_max(cube, min_distance=1, exclude_border=False)
-        scale, height = sigmas[peaks[:, 0]], cube[tuple(peaks.T)]
-        # White noise of 1 leaves a Laplacian scaled so with this standard deviation.
-        level = noise / (scale * np.sqrt(2 * np.pi))
-        # What is largest at the end of the scale may be larger still: a step, or the film's own.
-        inner = (peaks[:, 0] > 0) & (peaks[:, 0] < len(sigmas) - 1)
-        clear = inner & (height > significance * level)
-        if clear.any():
-            # Without noise all is significant, and most of it faint.
-            clear &= height > 0.02 * height[clear].max()
-        scales.append(scale[clear])
-        heights.append(height[clear])
-        # Frames are laid far apart, as if they were one.
-        places.append(peaks[clear, 1:] + [index * 10 * (frame.shape[0] + _SIGMA_MAX), 0])
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_find_blobs)(frame, sigmas, significance) for frame in frames
+    )
+    scales, heights, places = zip(*found, strict=True)
     scale, height = np.concatenate(scales), np.concatenate(heights)
     if len(scale) == 0:
         return None
     # Where smaller ones stand within a large blob, and not much fainter, it is their cluster.
-    place = np.concatenate(places)
+    # Frames are laid far apart, as if they were one.
+    apart = 10 * (frames.shape[1] + _SIGMA_MAX)
+    place = np.concatenate([at + np.array([index * apart, 0]) for index, at in enumerate(places)])
     within = KDTree(place).query_ball_point(place, np.sqrt(2) * scale)
     alone = [
         not np.any((scale[others] < 0.7 * scale[i]) & (height[others] > 0.6 * height[i]))
@@ -98,3 +87,25 @@ def guess_sigma(frames: NDArray[np.float32], significance: float) -> float | Non
     # The clearest are atoms, rather than grains of the film that they lie on.
     clearness = height * scale * alone
     return float(np.median(scale[clearness > 0.5 * np.quantile(clearness, 0.95)]))
+
+
+def _find_blobs(
+    frame: NDArray[np.float32], sigmas: Float64Array, significance: float
+) -> tuple[Float64Array, Float64Array, IntArray]:
+    """Return scale, height and place of what stands out of a frame's noise."""
+    # Near 0, since the filter, cut off somewhere, does not quite forget a large offset.
+    pixels = frame.astype(float)
+    pixels -= np.median(pixels)
+    noise = white_noise(pixels)
+    cube = np.stack([-(s**2) * ndimage.gaussian_laplace(pixels, s) for s in sigmas])
+    peaks = peak_local_max(cube, min_distance=1, exclude_border=False)
+    scale, height = sigmas[peaks[:, 0]], cube[tuple(peaks.T)]
+    # White noise of 1 leaves a Laplacian scaled so with this standard deviation.
+    level = noise / (scale * np.sqrt(2 * np.pi))
+    # What is largest at the end of the scale may be larger still: a step, or the film's own.
+    inner = (peaks[:, 0] > 0) & (peaks[:, 0] < len(sigmas) - 1)
+    clear = inner & (height > significance * level)
+    if clear.any():
+        # Without noise all is significant, and most of it faint.
+        clear &= height > 0.02 * height[clear].max()
+    return scale[clear], height[clear], peaks[clear, 1:]
