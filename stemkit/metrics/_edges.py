@@ -46,6 +46,9 @@ def epi(
     Noise is steep too: noisy frames have an index of 10 and more, and 1 may be blurred edges with
     some noise left over. Look at :func:`gradient_correlation` next to it, which noise lowers.
 
+    scikit-image has no such metric. Nor are these its gradients: by default
+    :func:`skimage.filters.sobel` smooths across each difference, which makes noise count for less.
+
     References
     ----------
     Awan et al., "Physics informed neural network enhanced denoising for atomic resolution STEM
@@ -103,6 +106,10 @@ def gradient_correlation(
     ------
     ValueError
         Where the stacks do not fit each other.
+
+    Notes
+    -----
+    scikit-image has no such metric; see :func:`epi` on its gradients.
 
     Examples
     --------

@@ -55,8 +55,8 @@ def psnr(
     Notes
     -----
     :func:`skimage.metrics.peak_signal_noise_ratio` takes one mean square error over all that it is
-    given, which a single bad frame decides. It takes the data range from the dtype: 2 for floats.
-    It neither clips nor cuts.
+    given, which a single bad frame decides. It takes the data range from the dtype, and so refuses
+    floats above 1 unless it is told ``data_range=255``. It neither clips nor cuts.
 
     Examples
     --------
@@ -119,7 +119,8 @@ def ssim(
     moments, K1 = 0.01, K2 = 0.03, averaged where the window lies within the frame.
     :func:`skimage.metrics.structural_similarity` takes a uniform window of 7 x 7 px and sample
     covariances by default; with ``gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False`` it gives these values.
+    use_sample_covariance=False`` it gives these values. It must be told the data range of floats,
+    and takes a stack for one volume whose frames its window mixes. It neither clips nor cuts.
 
     References
     ----------
@@ -196,8 +197,12 @@ def atom_iou(
 
     Notes
     -----
-    :func:`sklearn.metrics.jaccard_score` is the same for one frame, but gives 0 with a warning
-    where neither has an atom.
+    scikit-image has no intersection over union: in :mod:`skimage.metrics`,
+    :func:`~skimage.metrics.adapted_rand_error` and
+    :func:`~skimage.metrics.variation_of_information` compare labelled segments, which touching dots
+    would merge, and :func:`~skimage.metrics.hausdorff_distance` is decided by the one worst pixel.
+    :func:`sklearn.metrics.jaccard_score` of the thresholded pixels of one frame is the same, but
+    gives 0 with a warning where neither has an atom.
 
     Examples
     --------

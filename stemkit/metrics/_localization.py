@@ -59,6 +59,11 @@ def atom_score(
     ValueError
         Where positions are not finite, lack a column, or only one table has ``frame``.
 
+    Notes
+    -----
+    scikit-image matches no points: :func:`skimage.metrics.hausdorff_distance` of two sets of them
+    is the distance of the one that fits worst, whatever the others do.
+
     Examples
     --------
     >>> from stemkit.metrics import atom_score

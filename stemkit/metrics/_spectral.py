@@ -57,7 +57,7 @@ def spectrum_cosine(
     This is the "Fourier spectrum consistency" of Awan et al. [1]_, who call it FSC. It is no
     Fourier shell correlation: phases do not count. Their formula, as printed, has the root of one
     sum of products in the denominator, which does not bring it to 0..1; with a root of each sum, as
-    here, it is a cosine.
+    here, it is a cosine. scikit-image has no metric of spectra.
 
     References
     ----------
@@ -120,7 +120,7 @@ def fourier_ring_correlation(
     -----
     The half-bit line is taken for the independent pixels of a ring, half of them all, since a
     frame is real. What frames do not repeat at their borders puts a cross through the spectra,
-    which correlates: taper them first where this matters.
+    which correlates: taper them first where this matters. scikit-image has no such metric.
 
     References
     ----------
