@@ -23,7 +23,13 @@ if TYPE_CHECKING:
         noise,
         utils,
     )
-    from stemkit.denoise import BlindSpotDenoiser, PINNEDDenoiser, SCGNDenoiser, SplitPairs
+    from stemkit.denoise import (
+        BlindSpotDenoiser,
+        MatchedDenoiser,
+        PINNEDDenoiser,
+        SCGNDenoiser,
+        SplitPairs,
+    )
     from stemkit.drift import DriftDecayModel
     from stemkit.localize import AtomLocator
     from stemkit.noise import (
@@ -41,6 +47,7 @@ __all__ = [
     "CompositeDegradationNoise",
     "DriftDecayModel",
     "HRTEMNoise",
+    "MatchedDenoiser",
     "PINNEDDenoiser",
     "PoissonGaussianNoise",
     "SCGNDenoiser",
@@ -69,6 +76,7 @@ _DEFINED_IN = {
     "CompositeDegradationNoise": "noise",
     "DriftDecayModel": "drift",
     "HRTEMNoise": "noise",
+    "MatchedDenoiser": "denoise",
     "PINNEDDenoiser": "denoise",
     "PoissonGaussianNoise": "noise",
     "SCGNDenoiser": "denoise",

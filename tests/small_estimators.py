@@ -7,7 +7,13 @@ from inspect import signature
 from sklearn.base import BaseEstimator
 
 from stemkit import AtomLocator, DriftDecayModel
-from stemkit.denoise import BlindSpotDenoiser, SplitPairs, UDVDDenoiser, UNetDenoiser
+from stemkit.denoise import (
+    BlindSpotDenoiser,
+    MatchedDenoiser,
+    SplitPairs,
+    UDVDDenoiser,
+    UNetDenoiser,
+)
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise
 from stemkit.utils import all_estimators
 
@@ -31,6 +37,8 @@ VARIANTS: dict[type, list[dict]] = {
             )
         }
     ],
+    # Measuring atoms first would only take time.
+    MatchedDenoiser: [{"atom_sigma": 3.0}],
     # At its own rate a step leaves it a constant, of which every check would be true.
     UDVDDenoiser: [{"lr": 0.1}],
     CompositeDegradationNoise: [{}, {"level": [1, 5]}],

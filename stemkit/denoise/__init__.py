@@ -4,6 +4,7 @@ from ._base import Denoiser
 from ._blind_spot import BlindSpotDenoiser
 from ._classical import GaussianDenoiser, LoGRenderDenoiser
 from ._idf import IDFDenoiser
+from ._matched import MatchedDenoiser
 from ._pinned import PINNEDDenoiser
 from ._scgn import SCGNDenoiser
 from ._sfin import SFINDenoiser
@@ -18,6 +19,7 @@ __all__ = [
     "GaussianDenoiser",
     "IDFDenoiser",
     "LoGRenderDenoiser",
+    "MatchedDenoiser",
     "PINNEDDenoiser",
     "SCGNDenoiser",
     "SFINDenoiser",

@@ -9,6 +9,7 @@ from skimage.feature import peak_local_max
 from .._scene import Scene, render_columns
 from .._validation import Float32Array
 from ._base import Denoiser
+from ._noise_level import noise_level
 
 
 class GaussianDenoiser(Denoiser):
@@ -105,22 +106,12 @@ class LoGRenderDenoiser(Denoiser):
         peaks = peak_local_max(
             response,
             min_distance=self.min_distance,
-            threshold_abs=self.threshold * _noise_sigma(frame) * _noise_gain(self.sigma),
+            threshold_abs=self.threshold * noise_level(frame) * _noise_gain(self.sigma),
             exclude_border=False,
         )
         y, x = (peaks[:, axis] + _refine(response, peaks, axis) for axis in (0, 1))
         dots = (np.full(len(peaks), float(value)) for value in (self.peak, self.dot_sigma))
         return render_columns(Scene(y, x, *dots), frame.shape)
-
-
-def _noise_sigma(frame: Float32Array) -> float:
-    """Estimate the standard deviation of white noise, as Immerkær does.
-
-    His mask sees neither slopes nor lines along an axis, and of atoms next to nothing.
-    """
-    second = np.array([1, -2, 1]) / 6
-    residual = ndimage.correlate(frame.astype(float), 6 * np.outer(second, second))
-    return float(np.sqrt(np.pi / 2) * np.abs(residual).mean())
 
 
 def _noise_gain(sigma: float) -> float:

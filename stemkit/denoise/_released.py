@@ -49,6 +49,7 @@ class ReleasedDenoiser(SupervisedDenoiser):
         model.network_parameters_ = model._own_network_parameters()
         model.module_ = model._build_module(weights, str(path))
         model.input_scaling_ = model.target_scaling_ = (0.0, 1.0)
+        model.input_noise_ = None
         model.history_ = pd.DataFrame()
         model.n_epochs_ = 0
         return model

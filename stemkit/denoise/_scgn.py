@@ -80,11 +80,19 @@ class SCGNDenoiser(ReleasedDenoiser):
         Number of its rows.
     input_scaling_, target_scaling_ : tuple of float
         Offset and scale that standardise what comes in and what comes out.
+    input_noise_ : float or None
+        Standard deviation of the noise of a first batch of training frames, by their finest detail;
+        None where weights don't tell.
+
+    See Also
+    --------
+    MatchedDenoiser : Brings frames of another scale to that of the weights, and dots back.
 
     Notes
     -----
     The shipped weights give dots of nuclei: frames of HRTEM with a background near 100 counts and
-    atoms of a standard deviation from 1.3 to 1.8 px. Bring frames of your own to that scale first.
+    atoms of a standard deviation from 1.3 to 1.8 px. Bring frames of your own to that scale first,
+    with :class:`MatchedDenoiser`.
     The network has 4 blocks of 32 channels, and learned from fresh frames on a CPU.
 
     The paper trains with batches of 6, a constant rate of 2e-4 and without flips for 100 epochs of

@@ -38,6 +38,7 @@ from ._batches import (
     stream_of,
 )
 from ._memory import halve_until_it_fits
+from ._noise_level import noise_level
 from ._scaled import ScaledNetwork
 from ._weights import find_weights, refuse_another_network
 
@@ -62,7 +63,7 @@ class SupervisedDenoiser(Denoiser):
     ----------
     module_ : torch.nn.Module
         The network.
-    history_, n_epochs_, input_scaling_, target_scaling_
+    history_, n_epochs_, input_scaling_, target_scaling_, input_noise_
         As of :class:`SCGNDenoiser`.
 
     Examples
@@ -215,6 +216,7 @@ class SupervisedDenoiser(Denoiser):
             "parameters": self.network_parameters_,
             "input_scaling": list(self.input_scaling_),
             "target_scaling": list(self.target_scaling_),
+            "input_noise": self.input_noise_,
         }
         save_weights(module, path, {**known, **card})
 
@@ -307,6 +309,7 @@ class SupervisedDenoiser(Denoiser):
             self.module_ = self._network(**self.network_parameters_)
         inputs, targets = source.batch(0)[:2]
         self.input_scaling_ = tuple(Scaling.of(inputs))
+        self.input_noise_ = _noise_of(inputs)
         self.target_scaling_ = tuple(self._scaling_of_targets(targets))
 
     def _load(self) -> None:
@@ -329,6 +332,7 @@ class SupervisedDenoiser(Denoiser):
         self.network_parameters_ = card["parameters"]
         self.input_scaling_ = tuple(card["input_scaling"])
         self.target_scaling_ = tuple(card["target_scaling"])
+        self.input_noise_ = card.get("input_noise")
         self.module_ = self._build_module(load_weights(name), str(name))
 
     def _build_module(self, weights: Mapping[str, Tensor], origin: str = "weights") -> nn.Module:
@@ -394,6 +398,12 @@ class SupervisedDenoiser(Denoiser):
 
 
 _LEAST = {"max_epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "tile_size": 8}
+
+
+def _noise_of(frames: Tensor) -> float:
+    """Say how noisy frames (n, ..., h, w) are."""
+    stack = frames.cpu().numpy().reshape(-1, *frames.shape[-2:])
+    return float(np.mean([noise_level(frame) for frame in stack]))
 
 
 def _at_once(device: torch.device) -> int:

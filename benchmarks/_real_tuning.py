@@ -1,0 +1,84 @@
+"""Frames to fine-tune on: atoms drawn onto noise and texture with the spectrum of real frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from localize import draw
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from stemkit import AtomLocator, SCGNDenoiser
+from stemkit.denoise import MatchedDenoiser
+
+STEPS_PER_EPOCH = 25
+BATCH, SIDE = 8, 64
+# Of the nucleation frames that the network learned from: atoms and dots, sigma in px.
+ATOM, DOT, DOT_PEAK = 1.5, 0.75, 255.0
+# Strength of a film's texture, in shares of that of the frames; atoms to a batch's frame.
+STRENGTH, MOST_ATOMS = (0.5, 1.2), 12.0
+# Atoms just outside lend their tails.
+MARGIN = 6
+
+
+class LikeFrames:
+    """Batches (noisy, dots) of what real frames would be were their atoms known.
+
+    A random field with the spectrum of a frame has its noise, that which neighbouring pixels share
+    too, and the grains of its film; of the frame's own atoms nothing can be seen in it. Atoms are
+    as bright as the brighter half of those that AtomLocator finds. No marks are needed.
+
+    Parameters
+    ----------
+    frames : list of ndarray of shape (H, W)
+        Frames as the network sees them.
+    """
+
+    def __init__(self, frames: list[NDArray]) -> None:
+        self.level = float(np.mean([frame.mean() for frame in frames]))
+        self.amplitudes = [_amplitude(field) for field in frames]
+        found = AtomLocator(sigma=ATOM).fit(frames).predict(frames)["amplitude"]
+        # The fainter half may well be grains.
+        self.peak = np.median(found), 1.2 * np.percentile(found, 95)
+
+    def make_batch(self, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make a batch."""
+        pairs = zip(*(self._make_pair(generator) for _ in range(BATCH)), strict=True)
+        noisy, target = (torch.from_numpy(np.stack(frames)).float() for frames in pairs)
+        return noisy, target
+
+    def _make_pair(self, generator: np.random.Generator) -> tuple[NDArray, NDArray]:
+        amplitude = self.amplitudes[generator.integers(len(self.amplitudes))]
+        white = np.fft.fft2(generator.normal(size=amplitude.shape))
+        top, left = (generator.integers(n - SIDE + 1) for n in amplitude.shape)
+        field = np.fft.ifft2(white * amplitude).real[top : top + SIDE, left : left + SIDE]
+        n_atoms = generator.poisson(generator.uniform(0, MOST_ATOMS))
+        places = generator.uniform(-MARGIN, SIDE + MARGIN, (n_atoms, 2))
+        size = ATOM * (1 + 0.1 * generator.normal(size=n_atoms))
+        peak = generator.uniform(*self.peak, n_atoms)
+        noisy = self.level + generator.uniform(*STRENGTH) * field
+        noisy += draw((SIDE, SIDE), places, size, peak)
+        return noisy, draw((SIDE, SIDE), places, DOT, DOT_PEAK)
+
+
+def _amplitude(frame: NDArray) -> NDArray:
+    """Return what a random field's spectrum is multiplied with, smooth over neighbouring waves."""
+    power = np.abs(np.fft.fft2(frame - frame.mean())) ** 2 / frame.size
+    return np.sqrt(ndimage.gaussian_filter(power, 2, mode="wrap"))
+
+
+def tuned(matched: MatchedDenoiser, frames: NDArray, steps: int, folder: Path) -> SCGNDenoiser:
+    """Go on from the shipped weights with what is like these frames; resumes where it stopped."""
+    model = SCGNDenoiser(
+        weights="default",
+        lr=1e-3,
+        batch_size=BATCH,
+        steps_per_epoch=STEPS_PER_EPOCH,
+        max_epochs=steps // STEPS_PER_EPOCH,
+        checkpoint_dir=folder,
+        random_state=0,
+        verbose=1,
+    )
+    return model.fit(LikeFrames(list(matched.match(frames))))

@@ -1,0 +1,215 @@
+"""Frames of any microscope brought to what a network knows, and its dots brought back."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage
+from skimage.transform import downscale_local_mean
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import Float32Array, check_stack, moderate
+from ..localize import AtomLocator
+from ._base import Denoiser
+from ._noise_level import noise_level
+from ._scgn import SCGNDenoiser
+
+Atoms = Literal["bright", "dark"]
+# Slow changes of brightness are those over more than so many standard deviations of an atom.
+_SLOW = 7.0
+
+
+class MatchedDenoiser(Denoiser):
+    """Let a network that draws dots for atoms do so in frames of another scale.
+
+    A network draws atoms of the size that it has learned, out of noise of the strength that it has
+    learned; from frames of another scale it makes atoms up. Here slow changes of brightness are
+    taken off first, frames are binned until atoms have the size that the network knows, and what
+    is left is scaled, frame by frame, until its noise is as strong as in the training. The dots
+    are brought back to where the atoms are.
+
+    Parameters
+    ----------
+    denoiser : estimator, optional
+        One that has learned to draw dots, or has ``weights``. To keep a fitted one through `clone`
+        and grid searches wrap it in `sklearn.frozen.FrozenEstimator`. By default a
+        :class:`SCGNDenoiser` with the weights that are shipped.
+    atom_sigma : float, optional
+        Standard deviation of an atom in the frames, in px. By default ``fit`` measures it with
+        :class:`stemkit.AtomLocator`, for which atoms must stand out of the noise; give it for
+        frames in which they don't.
+    known_sigma : float, default=1.5
+        That of the atoms that the network has learned, in px.
+    background_sigma : float, optional
+        Standard deviation in px of the Gaussian whose answer is the slow change of brightness. By
+        default 7 times that of an atom.
+    atoms : {"bright", "dark"}, default="bright"
+        Whether atoms are brighter than what surrounds them. The network draws bright dots for
+        either.
+
+    Attributes
+    ----------
+    denoiser_ : estimator
+        The denoiser that is used.
+    atom_sigma_ : float
+        Standard deviation of an atom in the frames, in px.
+    binning_ : int
+        How many px are binned along each axis.
+    frame_shape_ : tuple of int
+        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+
+    Notes
+    -----
+    What matching can't mend: noise that neighbouring pixels share, a film with grains of the size
+    of atoms, and atoms smaller than the network knows, since nothing is enlarged. For these
+    fine-tune a network on what :meth:`match` gives. And whatever is drawn is the network's opinion:
+    see :ref:`denoised-frames`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.datasets import make_nucleation
+    >>> from stemkit.denoise import MatchedDenoiser
+    >>> data = make_nucleation(2, (128, 128), contrast="high", random_state=0)
+    >>> counts = 40 * data.noisy.repeat(2, axis=1).repeat(2, axis=2) + 5000
+    >>> counts += np.random.default_rng(0).normal(0, 200, counts.shape)
+    >>> model = MatchedDenoiser().fit(counts)
+    >>> model.binning_
+    2
+    >>> model.transform(counts).shape
+    (2, 256, 256)
+    """
+
+    def __init__(
+        self,
+        *,
+        denoiser: Any = None,
+        atom_sigma: float | None = None,
+        known_sigma: float = 1.5,
+        background_sigma: float | None = None,
+        atoms: Atoms = "bright",
+    ) -> None:
+        self.denoiser = denoiser
+        self.atom_sigma = atom_sigma
+        self.known_sigma = known_sigma
+        self.background_sigma = background_sigma
+        self.atoms = atoms
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Measure how large atoms are, where it is not given.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames; 2-D is a stack of one-line frames.
+        y : object, optional
+            Not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where X is not a stack of finite numbers, a parameter is not what it may be, or the
+            denoiser does not know how noisy the frames were that it learned from.
+        """
+        self._check_parameters()
+        frames, _ = check_stack(X, self, reset=True)
+        self.denoiser_ = self._ready_denoiser()
+        sign = self._sign
+        self.atom_sigma_ = float(self.atom_sigma or AtomLocator().fit(sign * frames).sigma_)
+        self.binning_ = max(1, round(self.atom_sigma_ / self.known_sigma))
+        return self
+
+    def match(self, X: ArrayLike) -> Float32Array:
+        """Give frames as the network sees them: to look at, or to fine-tune it on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_frames, H, W) or (n_lines, W)
+            Noisy frames.
+
+        Returns
+        -------
+        ndarray of shape (n_frames, ceil(H / binning_), ceil(W / binning_)), float32
+            Pixel (i, j) is the mean of those from ``binning_ * (i, j)`` on. Of lines only the
+            pixels of a line are binned, and the result is (n_lines, 1, ceil(W / binning_)).
+
+        Raises
+        ------
+        ValueError
+            Where ``X`` is not a stack of finite numbers.
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        frames, _ = check_stack(X, self, reset=False)
+        return np.stack([self._match(frame) for frame in frames])
+
+    def _denoise(self, frames: Float32Array) -> Float32Array:
+        height, width = frames.shape[1:]
+        bins = self._bins(frames.shape[1:])
+        dots = []
+        # One at a time: a stack of them all would be a second copy of the frames.
+        for frame in frames:
+            drawn = self.denoiser_.transform(self._match(frame)[np.newaxis])[0]
+            enlarged = ndimage.zoom(drawn, bins, order=1, mode="nearest", grid_mode=True)
+            dots.append(enlarged[:height, :width])
+        return np.stack(dots)
+
+    def _match(self, frame: Float32Array) -> Float32Array:
+        moderated, _ = moderate(frame)
+        level = self._sign * moderated.astype(float)
+        level -= ndimage.gaussian_filter(level, self.background_sigma or _SLOW * self.atom_sigma_)
+        bins = self._bins(frame.shape)
+        beyond = [(0, -n % b) for n, b in zip(frame.shape, bins, strict=True)]
+        binned = downscale_local_mean(np.pad(level, beyond, mode="symmetric"), bins)
+        noise = noise_level(binned)
+        # What rounding leaves of a constant frame is no noise, and there is nothing else in it.
+        noisy = noise > 1e-6 * np.abs(moderated).max()
+        scale = self.denoiser_.input_noise_ / noise if noisy else 0.0
+        return (self.denoiser_.input_scaling_[0] + scale * binned).astype(np.float32)
+
+    def _bins(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(min(self.binning_, n) for n in shape)
+
+    @property
+    def _sign(self) -> np.float32:
+        return np.float32(1 if self.atoms == "bright" else -1)
+
+    def _ready_denoiser(self) -> Any:
+        """Return a denoiser that is fitted, without a change to the one that was given."""
+        if self.denoiser is None:
+            denoiser = SCGNDenoiser(weights="default")
+        else:
+            denoiser = self.denoiser if hasattr(self.denoiser, "module_") else clone(self.denoiser)
+        try:
+            check_is_fitted(denoiser)
+        except (NotFittedError, TypeError) as error:
+            raise ValueError(
+                f"denoiser must be one that is fitted or has weights, as "
+                f"SCGNDenoiser(weights='default'); got {self.denoiser!r}. Fit it first, and wrap "
+                f"it in sklearn.frozen.FrozenEstimator where it is cloned."
+            ) from error
+        denoiser.transform(np.zeros((1, 8, 8), np.float32))  # which takes up its weights
+        if getattr(denoiser, "input_noise_", None) is None:
+            raise ValueError(
+                f"denoiser does not know how noisy the frames were that it learned from; got "
+                f"{self.denoiser!r}. Use one that stemkit has trained, as "
+                f"SCGNDenoiser(weights='default')."
+            )
+        return denoiser
+
+    def _check_parameters(self) -> None:
+        for name in ("atom_sigma", "known_sigma", "background_sigma"):
+            value = getattr(self, name)
+            if (value is not None or name == "known_sigma") and not 0 < (value or 0) < np.inf:
+                raise ValueError(f"{name} must be positive and finite; got {value!r}.")
+        if self.atoms not in get_args(Atoms):
+            raise ValueError(f"atoms must be one of {get_args(Atoms)}; got {self.atoms!r}.")
