@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .._validation import Float32Array
 
@@ -14,6 +15,8 @@ from .._validation import Float32Array
 _LEAST_SPACING = 12.0
 # Slower than so many periods in a frame is thickness and vacuum, not structure.
 _SLOWEST = 8
+# Side in px of a frame that shows all that a filter leaves which is a tenth of it wide.
+_SMOOTH_SIDE = 512
 # How far a lattice's spot stands above the median of its ring, and how faint beside the brightest.
 _SPOT, _FAINT = 30.0, 0.03
 
@@ -61,6 +64,17 @@ def bin_frame(frame: Float32Array, binning: int) -> Float32Array:
     height, width = (n // binning for n in frame.shape)
     blocks = frame[: height * binning, : width * binning]
     return blocks.reshape(height, binning, width, binning).mean(axis=(1, 3), dtype=np.float32)
+
+
+def smooth_frame(frame: Float32Array, sigma: float) -> Float32Array:
+    """Smooth a frame by a Gaussian as wide as a good part of it.
+
+    What is so smooth needs no more px than a binned frame has, and the time of a wide filter grows
+    with the third power of the frame's side.
+    """
+    binning = -(-max(frame.shape) // _SMOOTH_SIDE)
+    smooth = ndimage.gaussian_filter(bin_frame(frame, binning), sigma / binning, mode="reflect")
+    return unbin_map(smooth, binning, (frame.shape[0], frame.shape[1]))
 
 
 def bin_overlap(overlap: NDArray[np.bool_], binning: int) -> Float32Array:

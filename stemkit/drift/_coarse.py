@@ -21,6 +21,7 @@ from scipy import fft, ndimage
 
 from .._motion import Motion, warp
 from .._validation import Float32Array
+from ._binning import smooth_frame
 
 # Share of a frame's side by which it is continued as its mirror image, fading out, so that its
 # border makes no jump in a Fourier transform.
@@ -59,8 +60,7 @@ def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
     ndarray of shape (H, W), float32
         With a variance of 1, or all zeros for a frame without signal.
     """
-    blurred = ndimage.gaussian_filter(frame, _LOW_CUT * min(frame.shape), mode="reflect")
-    detail = frame - blurred
+    detail = frame - smooth_frame(frame, _LOW_CUT * min(frame.shape))
     scale = float(np.sqrt(np.mean(detail**2, dtype=np.float64)))
     # Rounding leaves a trace in a constant frame too.
     if scale <= 1e-5 * float(np.abs(frame).max()):

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from .._motion import Motion, coverage
 from .._validation import Float32Array
-from ._binning import bin_frame
+from ._binning import bin_frame, smooth_frame
 
 # Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
 _WINDOW = 0.12
@@ -51,10 +51,11 @@ class Prepared:
 def prepare(weighted: Float32Array) -> Prepared:
     """Equalise the contrast of a frame and precompute what the refinement needs of it."""
     window = _WINDOW * min(weighted.shape)
-    contrast = np.sqrt(ndimage.gaussian_filter(weighted**2, window, mode="reflect"))
+    power = smooth_frame(np.square(weighted), window)
     typical = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
     if typical > 0:
-        values = weighted / np.hypot(contrast, np.float32(_LEAST_CONTRAST * typical))
+        contrast = np.hypot(np.sqrt(power), np.float32(_LEAST_CONTRAST * typical))
+        values = np.divide(weighted, contrast, dtype=np.float32)
     else:
         values = weighted
     gradient = _gradient(values)

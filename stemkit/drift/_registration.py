@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,9 +25,12 @@ _FREE: dict[str, tuple[str, ...]] = {
 }
 # "rigid" is fitted with a shear beside it, see register.
 _FITTED = _FREE | {"rigid": ("rotation", "shear")}
-# Longest side in px of the frames that the search and the last refinement look at.
+# Longest side in px of the frames that the search and the first refinement look at.
 _COARSE_SIDE = 200
 _FINE_SIDE = 512
+# Of the last refinement. Hardly a lattice is recorded with fewer than five px a period, and binned
+# to fewer than three its planes show up in the wrong place.
+_MOST_BINNING = 2
 # Noise that comes with the signal, in shares of its power: much in the search, so that a lattice
 # can't drown what is unique; none in the refinement, where the lattice is welcome.
 _UNEXPLAINED_COARSE = 1.0
@@ -151,9 +155,14 @@ def register(
     weights = np.exp(_RIVALRY * (heights - 1))
     weights /= weights.sum()
 
-    polished = [prepare(weigh_frequencies(bin_frame(f, fine), _UNEXPLAINED_FINE)) for f in frames]
-    start = _rescaled(rivals[0][0], coarse, fine, shape)
-    best = refine(polished, start, _FITTED[motion])
+    found = rivals[0][0]
+    binnings = _finer(fine)
+    for before, binning in pairwise((coarse, *binnings)):
+        start = _rescaled(found, before, binning, shape)
+        unexplained = _UNEXPLAINED_FINE if binning == binnings[-1] else _UNEXPLAINED_COARSE
+        polished = [prepare(weigh_frequencies(bin_frame(f, binning), unexplained)) for f in frames]
+        best = refine(polished, start, _FITTED[motion])
+        found = best.motion
     if motion == "rigid":
         # The shear takes up the rows' jitter or the slow scan's drift and keeps them out of the
         # rotation. Where jitter alone may have made it, the drift is surer without it.
@@ -161,7 +170,7 @@ def register(
         rigid = Motion.from_parameters(start.shape, drift=best.motion.drift, rotation=rotation)
         by_jitter = abs(best.motion.shear) < _MOST_JITTER * np.sqrt(24 / height**3)
         best = refine(polished, rigid, ()) if by_jitter else replace(best, motion=rigid)
-    found = _rescaled(best.motion, fine, 1, shape)
+    found = _rescaled(best.motion, binnings[-1], 1, shape)
     others = [_rescaled(rival, coarse, 1, shape) for rival, _ in rivals[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
     confidence = _confidence(peaks[0].height, heights, count_places(prepared, rivals[0][0]))
@@ -202,6 +211,14 @@ def _rotations(motion: MotionModel, max_rotation: float) -> NDArray[np.float64]:
 def _rescaled(motion: Motion, factor: int, target: int, shape: tuple[int, int]) -> Motion:
     """Return a motion of frames binned by ``factor`` for the same frames binned by ``target``."""
     return motion.rescaled(factor / target, (shape[0] // target, shape[1] // target))
+
+
+def _finer(binning: int) -> list[int]:
+    """List the binnings of the refinements, from the first to the last."""
+    binnings = [binning]
+    while binnings[-1] > _MOST_BINNING:
+        binnings.append(binnings[-1] // 2)
+    return binnings
 
 
 def _confidence(height: float, heights: NDArray[np.float64], n_places: float) -> float:

@@ -8,6 +8,7 @@ from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
+from stemkit.drift._binning import smooth_frame
 from stemkit.drift._coarse import search, weigh_frequencies
 from stemkit.drift._registration import _confidence
 
@@ -53,6 +54,26 @@ def test_sub_pixel_drift_is_not_drawn_to_whole_pixels():
         ]
         found.append(register(*frames, motion="translation").motion.drift)
     np.testing.assert_allclose(found, [[0, dx] for dx in (0, 0.25, 0.5, 0.75)], atol=0.05)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_large_frames_of_a_fine_lattice_are_placed_to_a_fraction_of_a_px(seed):
+    shape = (2100, 512)  # binned by 5, planes 9 px apart show up where there are none
+    scene = make_scene(shape, spacing=(9, 14), margin=0.1, random_state=seed)
+    expected = Motion.from_parameters(shape, drift=(31.4, -17.7), rotation=np.deg2rad(0.6))
+    rng = np.random.default_rng(seed)
+    frames = [
+        record(degrade(scene, shape, motion=m)[0], dose=10, background=0.1, random_state=rng)
+        for m in (None, expected)
+    ]
+    assert misses(register(*frames), expected).max() < 0.1
+
+
+def test_a_wide_gaussian_of_a_large_frame_needs_no_more_than_a_binned_one():
+    frame = np.random.default_rng(0).normal(size=(1100, 733)).astype(np.float32)
+    frame += np.linspace(0, 5, 733, dtype=np.float32)
+    expected = ndimage.gaussian_filter(frame, 60, mode="reflect")
+    np.testing.assert_allclose(smooth_frame(frame, 60), expected, atol=0.02)
 
 
 @pytest.mark.parametrize(
