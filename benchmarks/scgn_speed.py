@@ -1,15 +1,19 @@
 """How fast SCGN is, and how much memory its training takes, beside its layers taken one by one.
 
     python benchmarks/scgn_speed.py --train 6x128 --train 4x256
+    python benchmarks/scgn_speed.py --large 4096x4096 --large 1001x999
 
 Both networks have the released layout and the same weights, and give the same to 1e-4. They take
 turns, in one process. The plain one does whole frames, as the released code does; ours does frames
-of 512 px and more in tiles of the size it was trained with, as SCGNDenoiser does.
+of 512 px and more in tiles of the size it was trained with, as SCGNDenoiser does. Seconds are the
+CPU's, of all threads together, which others on the machine don't add to.
+
+With --large it is the shipped network that is looked at: what frames of any size take in time and
+in a process of their own in memory, all of it counted, and what becomes of them where tiles meet.
 """
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +27,7 @@ import pandas as pd
 import torch
 import typer
 from _plain_scgn import PlainSCGN
+from _scgn_large import large_frame, peak_gib, seams
 
 from stemkit.denoise._supervised import _even_tile
 from stemkit.engine import put_weights, run_tiled
@@ -60,9 +65,9 @@ def take_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str,
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
     return {name: min(values[1:]) for name, values in seconds.items()}
 
 
@@ -137,14 +142,14 @@ def training(n: int, side: int, repeats: int, reduced: bool) -> list[dict[str, o
             "s": took,
             "times as fast": seconds["plain"] / took,
             "direct convolutions alone, s": limit,
-            "GB": peak_memory(name, n, side),
+            "GiB": peak_memory(name, n, side),
         }
         for name, took in seconds.items()
     ]
 
 
 def peak_memory(name: str, n: int, side: int) -> float:
-    """GB that a step takes at its peak, in a process of its own."""
+    """GiB that a step takes at its peak, in a process of its own."""
     command = [sys.executable, __file__, "--memory-of", name, "--train", f"{n}x{side}"]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -152,9 +157,9 @@ def peak_memory(name: str, n: int, side: int) -> float:
 def measure_memory(name: str, n: int, side: int) -> float:
     plain, ours = make_networks()
     network = plain if name == "plain" else ours
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_gib()
     make_step(network, n, side, "bfloat16" in name)()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    return peak_gib() - before
 
 
 def main(
@@ -162,6 +167,7 @@ def main(
     train: Annotated[list[str], typer.Option(help="Batch and side of training steps.")] = [  # noqa: B006
         "6x128"
     ],
+    large: Annotated[list[str], typer.Option(help="Frames to denoise, and no more.")] = [],  # noqa: B006
     repeats: int = 3,
     memory_of: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
@@ -169,6 +175,12 @@ def main(
     steps = [tuple(map(int, text.split("x"))) for text in train]
     if memory_of:
         print(measure_memory(memory_of, *steps[0]))
+        return
+    if large:
+        sizes = [tuple(map(int, text.split("x"))) for text in large]
+        found = pd.DataFrame([large_frame(*size) for size in sizes]).set_index("what")
+        _report.print_table("Large frames, with the shipped SCGN", found.round(3))
+        _report.print_table("Seams of frames of 512 x 512", pd.DataFrame([seams(8)]).round(3))
         return
     # without instructions for it bfloat16 is emulated, a hundred times slower
     reduced = torch.ops.mkldnn._is_mkldnn_bf16_supported()
