@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float32Array = NDArray[np.float32]
+
+# Nobody has so many lines so long that are no frame; scikit-learn's own checks have fewer features.
+_LEAST_FRAME = 32
 
 
 def _as_real(values: ArrayLike, name: str) -> NDArray:
@@ -122,6 +126,11 @@ def check_stack(
     ------
     ValueError
         Where the shape, the dtype or a value is not that of a stack.
+
+    Warns
+    -----
+    UserWarning
+        Where fit is given lines that look like a single frame.
     """
     lines = n_dims(X) == 2 and (reset or len(getattr(estimator, "frame_shape_", ())) == 1)
     if lines:
@@ -135,6 +144,13 @@ def check_stack(
     else:
         array = frames = check_frames(X, name=name, min_frames=min_frames)
     if reset:
+        if lines and min(array.shape) >= _LEAST_FRAME:
+            warnings.warn(
+                f"{name} of shape {array.shape} is read as {len(array)} lines, not as one frame; "
+                f"pass {name}[np.newaxis] for a stack of one.",
+                UserWarning,
+                stacklevel=3,
+            )
         estimator.frame_shape_ = array.shape[1:]
         if not lines:
             for of_lines in ("n_features_in_", "feature_names_in_"):

@@ -2,11 +2,13 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 
 from stemkit._validation import (
     check_frames,
     check_pair,
     check_pairs,
+    check_stack,
     check_times,
     check_weights,
     moderate,
@@ -109,6 +111,18 @@ def test_opposite_infinities_do_not_cancel():
 def test_largest_finite_values_pass():
     X = np.full((2, 3, 3), np.finfo("float32").max)
     np.testing.assert_array_equal(check_frames(X), X.astype("float32"))
+
+
+def test_a_frame_taken_for_lines_is_pointed_out():
+    class Estimator(BaseEstimator):
+        pass
+
+    frame = np.zeros((32, 48))
+    with pytest.warns(UserWarning, match=r"\(32, 48\) is read as 32 lines.*X\[np\.newaxis\]"):
+        frames, shape = check_stack(frame, Estimator(), reset=True)
+    assert (frames.shape, shape) == ((32, 1, 48), (32, 48))
+    for silent in (frame[np.newaxis], frame[:31], frame[:, :31]):
+        check_stack(silent, Estimator(), reset=True)
 
 
 def test_number_of_frames_is_asked_for():
