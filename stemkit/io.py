@@ -156,6 +156,8 @@ def write_stack(
         raise ValueError(f"path must end in .tif or .tiff, got {path.name!r}")
     if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
         raise ValueError(f"pixel_size must be a positive number of nm, got {pixel_size!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist: make it first")
     frames = np.asanyarray(stack)
     if frames.ndim == 2:
         frames = frames[np.newaxis]
@@ -201,15 +203,21 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 def _read_file(path: Path) -> tuple[NDArray[np.float32], float | None]:
     """Return the frames of one file as float32 (n, H, W), and the pixel size in nm or None."""
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder: give its files in the order of time, as {path / '*.tif'} does in "
+            f"a shell, or sorted(Path({str(path)!r}).glob('*.tif')) in Python"
+        )
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
             f"{path} has an ending that is not known: give files ending in {', '.join(_READERS)}"
         )
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+        hint = ": list the files, wildcards are for a shell" if set("*?") & set(path.name) else ""
+        raise FileNotFoundError(f"{path} does not exist{hint}")
     if not path.is_file():
-        raise ValueError(f"{path} is not a file: give the image files themselves")
+        raise ValueError(f"{path} is neither a file nor a folder: give the image files")
     try:
         frames, pixel_size = reader(path)
     except (MemoryError, PermissionError):

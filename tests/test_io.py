@@ -181,10 +181,14 @@ def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.png"):
         read_stack(tmp_path / "missing.png")
     (tmp_path / "folder.tif").mkdir()
-    with pytest.raises(ValueError, match=r"folder\.tif is not a file"):
+    with pytest.raises(ValueError, match=r"folder\.tif is a folder"):
         read_stack(tmp_path / "folder.tif")
+    with pytest.raises(FileNotFoundError, match=r"\*\.tif does not exist: list the files"):
+        read_stack(tmp_path / "*.tif")
     with pytest.raises(ValueError, match="no files"):
         read_stack([])
+    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
+        write_stack(tmp_path / "nowhere" / "a.tif", SMALL)
 
 
 SMALL = _counts(shape=(3, 6, 7))
