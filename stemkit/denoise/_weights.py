@@ -45,7 +45,8 @@ def find_weights(
     missing = _NEEDED - card.keys()
     if missing:
         raise ValueError(
-            f"The card of {name} lacks {sorted(missing)}: use weights that save_weights wrote."
+            f"The weights {name} are not a denoiser's, their card lacks {sorted(missing)}: use "
+            "'default', or weights that save_weights wrote."
         )
     if network is not None and card["network"] != network:
         raise ValueError(
