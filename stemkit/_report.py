@@ -77,9 +77,12 @@ def write_report(
     figure = Figure(figsize=(8.6, 3.8), layout="constrained")
     TrajectoryDisplay(table, truth=truth).plot(figure.subplots(1, 2))
     figure.savefig(folder / "trajectory.png", dpi=_DPI)
+    labels = names or [f"frame {index}" for index in range(len(frames))]
     motions = motions_from_table(table, frames.shape[1:])
     for index in tqdm(range(1, len(frames)), desc="figures", unit="frame", disable=quiet):
         figure = Figure(figsize=figure_size(frames.shape[1:]), layout="constrained")
+        # The panels say first and second, whichever frames these are.
+        figure.suptitle(f"first: {labels[0]}, second: {labels[index]}")
         DriftDecayDisplay(
             frames[[0, index]],
             motions[index],

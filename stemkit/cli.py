@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from .drift import DriftDecayModel
 
+_UNITS = (
+    "dy, dx and closure in px; mean_damage is the share of the first frame's signal that is lost"
+)
+
 # Torch and matplotlib load inside the functions: `stemkit --help` answers at once.
 
 app = typer.Typer(
@@ -132,7 +136,9 @@ def drift(
 
         stack = read_stack(frames)
         if len(stack.frames) < 2:
-            raise ValueError("drift is between frames, give at least two")
+            raise ValueError(
+                "drift is between frames, give at least two: several files, or a tif of many pages"
+            )
         size = stack.pixel_size if pixel_size is None else pixel_size
         record = _record("drift", options, frames=stack.names, pixel_size=size)
         with whole_folder(out, **record) as folder:
@@ -203,6 +209,7 @@ def _record(command: str, options: dict[str, Any], **inputs: Any) -> dict[str, A
 
 def _print_table(table: pd.DataFrame) -> None:
     typer.echo(table.to_string(float_format=lambda value: f"{value:z.3f}"))
+    typer.echo(_UNITS, err=True)
 
 
 @contextmanager

@@ -200,7 +200,7 @@ def fit_module(
     trainer = _Trainer(fabric, module, loss, optimizer, clip_norm, random_state)
     started = time.perf_counter() - state.seconds
     silent = verbose < 1 or not fabric.is_global_zero
-    bar = tqdm(total=max_steps, initial=state.step, unit="step", disable=silent)
+    bar = tqdm(total=max_steps, initial=state.step, desc="training", unit="step", disable=silent)
     with bar, own_randomness(fabric):
         while not state.is_over(max_steps, patience):
             rate = learning_rate(state.step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
