@@ -81,4 +81,4 @@ def tuned(matched: MatchedDenoiser, frames: NDArray, steps: int, folder: Path) -
         random_state=0,
         verbose=1,
     )
-    return model.fit(LikeFrames(list(matched.match(frames))))
+    return model.fit(LikeFrames(list(matched.match(frames)))).set_params(verbose=0)

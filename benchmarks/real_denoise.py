@@ -4,7 +4,7 @@
 
 Frames go to the network through MatchedDenoiser; nothing else is adjusted to them. The frames may
 not be shipped: they are looked for in ../shared/data beside the repository. Fine-tuning takes four
-minutes of a core, and goes on where it was stopped; what came of it is kept beside its checkpoint.
+minutes of a core, and goes on where it was stopped; checkpoints are kept in `--folder`.
 """
 
 from __future__ import annotations

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from inspect import signature
 
+import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 
 from stemkit import AtomLocator, DriftDecayModel
 from stemkit.denoise import (
     BlindSpotDenoiser,
     MatchedDenoiser,
+    SCGNDenoiser,
     SplitPairs,
     UDVDDenoiser,
     UNetDenoiser,
@@ -27,6 +30,13 @@ SMALL = {
     "random_state": 0,
 }
 
+
+def _tiny_network() -> SCGNDenoiser:
+    X = np.random.default_rng(0).normal(size=(4, 16, 16))
+    tiny = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=2, device="cpu", random_state=0)
+    return tiny.fit(X, X)
+
+
 # For some estimators, parameters instead of or beside these: each a variant that is run.
 VARIANTS: dict[type, list[dict]] = {
     BlindSpotDenoiser: [{"network_parameters": {"n_channels": 4}}],
@@ -37,8 +47,8 @@ VARIANTS: dict[type, list[dict]] = {
             )
         }
     ],
-    # Measuring atoms first would only take time.
-    MatchedDenoiser: [{"atom_sigma": 3.0}],
+    # Measuring atoms first would only take time, as would the network that is shipped.
+    MatchedDenoiser: [{"atom_sigma": 3.0, "denoiser": FrozenEstimator(_tiny_network())}],
     # At its own rate a step leaves it a constant, of which every check would be true.
     UDVDDenoiser: [{"lr": 0.1}],
     CompositeDegradationNoise: [{}, {"level": [1, 5]}],

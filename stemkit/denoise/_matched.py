@@ -74,14 +74,14 @@ class MatchedDenoiser(Denoiser):
     >>> import numpy as np
     >>> from stemkit.datasets import make_nucleation
     >>> from stemkit.denoise import MatchedDenoiser
-    >>> data = make_nucleation(2, (128, 128), contrast="high", random_state=0)
+    >>> data = make_nucleation(2, (64, 64), contrast="high", random_state=0)
     >>> counts = 40 * data.noisy.repeat(2, axis=1).repeat(2, axis=2) + 5000
     >>> counts += np.random.default_rng(0).normal(0, 200, counts.shape)
     >>> model = MatchedDenoiser().fit(counts)
     >>> model.binning_
     2
     >>> model.transform(counts).shape
-    (2, 256, 256)
+    (2, 128, 128)
     """
 
     def __init__(
@@ -197,7 +197,8 @@ class MatchedDenoiser(Denoiser):
                 f"SCGNDenoiser(weights='default'); got {self.denoiser!r}. Fit it first, and wrap "
                 f"it in sklearn.frozen.FrozenEstimator where it is cloned."
             ) from error
-        denoiser.transform(np.zeros((1, 8, 8), np.float32))  # which takes up its weights
+        if not hasattr(denoiser, "module_"):
+            denoiser.transform(np.zeros((1, 8, 8), np.float32))  # which takes up its weights
         if getattr(denoiser, "input_noise_", None) is None:
             raise ValueError(
                 f"denoiser does not know how noisy the frames were that it learned from; got "

@@ -83,6 +83,7 @@ class SupervisedDenoiser(Denoiser):
 
     _network_takes: ClassVar[tuple[str, ...]] = ()
     _default_weights: ClassVar[str | None] = None
+    input_noise_: float | None
 
     @property
     @abstractmethod
