@@ -1,6 +1,10 @@
 """How Sphinx builds the documentation."""
 
 import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # for _gallery_order
 
 # The gallery and the examples in docstrings draw without a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -34,7 +38,7 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "_gallery_order.reading_order",
     "abort_on_example_error": True,
     "show_memory": False,
     "show_signature": False,

@@ -102,17 +102,3 @@ def test_user_guide_shows_its_formulas(site, browser):
         )
         drawn = browser.find_elements("css selector", "article .math mjx-container")
         assert len(drawn) == len(formulas)
-
-
-def test_links_within_the_site_lead_somewhere(site, browser):
-    pages = [f"{site}/index.html", f"{site}/api/index.html", f"{site}/auto_examples/index.html"]
-    missing = []
-    for page in pages:
-        browser.get(page)
-        for link in browser.find_elements("css selector", "a[href]"):
-            url = urlparse(link.get_property("href"))
-            if url.netloc == urlparse(site).netloc:
-                path = HTML / unquote(url.path).lstrip("/")
-                if not (path.is_file() or (path / "index.html").is_file()):
-                    missing.append(url.path)
-    assert missing == []

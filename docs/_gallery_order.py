@@ -1,0 +1,22 @@
+"""In which order the gallery shows its examples; a module, since Sphinx has to pickle the name."""
+
+import os
+
+_FIRST = (
+    "plot_drift_and_damage.py",
+    "plot_critical_dose.py",
+    "plot_denoise_nucleation.py",
+    "plot_locate_atoms.py",
+    "plot_composite_noise.py",
+    "plot_noise_calibration.py",
+    "plot_pick_denoiser_without_truth.py",
+    "plot_learn_from_two_exposures.py",
+    "plot_grid_search_pipeline.py",
+    "plot_custom_network.py",
+)
+
+
+def reading_order(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """Return a key that sorts what most come for first, and the rest by name."""
+    name = os.path.basename(path)
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), name
