@@ -1,0 +1,44 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from stemkit import SCGNDenoiser
+from stemkit.datasets import make_nucleation
+
+
+def shipped(**parameters):
+    return SCGNDenoiser(weights="default", device="cpu", **parameters)
+
+
+def test_seams_add_less_than_a_hundredth_to_the_error():
+    model = shipped(tile_size=128)
+    data = make_nucleation(8, (208, 112), random_state=2)
+    # tiles of rows 0..112 and 96..208, and one about the middle of what they share
+    found = model.transform(data.noisy), model.transform(data.noisy[:, 48:160])
+    seam = slice(104 - 8, 104 + 8), slice(56 - 8, 56 + 8)
+    target = data.target[:, seam[0]]
+    tiled, amid = (((f[:, s] - target) ** 2).mean() for f, s in zip(found, seam, strict=True))
+    assert tiled < 1.01 * amid
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (40, 30)])
+def test_constant_frames_stay_empty(shape):
+    flat = np.full((1, *shape), 100.0)
+    assert np.abs(shipped().transform(flat)).max() < 5
+    for level in (0, 1e6):
+        assert np.isfinite(shipped().transform(flat + level)).all()
+
+
+def test_pickle_instead_of_weights_is_not_executed(tmp_path, capsys):
+    path = tmp_path / "weights.safetensors"
+    shipped().save_weights(path)
+    path.write_bytes(pickle.dumps(Loud()))
+    with pytest.raises(ValueError, match="damaged"):
+        SCGNDenoiser(weights=path).transform(np.ones((1, 8, 8)))
+    assert capsys.readouterr().out == ""
+
+
+class Loud:
+    def __reduce__(self):
+        return print, ("executed",)
