@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -15,6 +16,12 @@ _LEAST_FRAME = 32
 
 
 def _as_real(values: ArrayLike, name: str) -> NDArray:
+    if isinstance(values, str | os.PathLike):
+        raise ValueError(
+            f"{name} is a path, not frames; pass stemkit.io.read_stack({str(values)!r}).frames."
+        )
+    if hasattr(values, "frames"):
+        raise ValueError(f"{name} holds frames and more; pass {name}.frames.")
     try:
         array = np.asarray(values)
     except ValueError as error:

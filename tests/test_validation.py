@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from stemkit._validation import (
     check_weights,
     moderate,
 )
+from stemkit.io import FrameStack
 
 REAL = ["bool", "int8", "uint8", "uint16", "int64", "float16", "float32", "float64", ">f4", ">i2"]
 
@@ -111,6 +113,19 @@ def test_opposite_infinities_do_not_cancel():
 def test_largest_finite_values_pass():
     X = np.full((2, 3, 3), np.finfo("float32").max)
     np.testing.assert_array_equal(check_frames(X), X.astype("float32"))
+
+
+@pytest.mark.parametrize(
+    "X, advice",
+    [
+        ("a.tif", r"read_stack\('a.tif'\)\.frames"),
+        (Path("a.tif"), r"read_stack\('a.tif'\)\.frames"),
+        (FrameStack(np.zeros((2, 8, 8), dtype="float32"), None, ("a", "b")), r"pass X\.frames"),
+    ],
+)
+def test_what_holds_frames_is_not_taken_for_them(X, advice):
+    with pytest.raises(ValueError, match=advice):
+        check_frames(X)
 
 
 def test_a_frame_taken_for_lines_is_pointed_out():
