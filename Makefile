@@ -16,6 +16,7 @@ help:  ## say what there is
 # again; an environment that cannot even run pip is made anew.
 .venv/.installed-%: pyproject.toml constraints.txt Makefile
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "installing into .venv: minutes, where PyTorch has to be fetched"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 
