@@ -82,7 +82,7 @@ def write_report(
     for index in tqdm(range(1, len(frames)), desc="figures", unit="frame", disable=quiet):
         figure = Figure(figsize=figure_size(frames.shape[1:]), layout="constrained")
         # The panels say first and second, whichever frames these are.
-        figure.suptitle(f"first: {labels[0]}, second: {labels[index]}")
+        figure.suptitle(f"first: {labels[0]}\nsecond: {labels[index]}", fontsize="medium")
         DriftDecayDisplay(
             frames[[0, index]],
             motions[index],
