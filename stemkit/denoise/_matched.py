@@ -137,9 +137,9 @@ class MatchedDenoiser(Denoiser):
 
         Returns
         -------
-        ndarray of shape (n_frames, ceil(H / binning_), ceil(W / binning_)), float32
-            Pixel (i, j) is the mean of those from ``binning_ * (i, j)`` on. Of lines only the
-            pixels of a line are binned, and the result is (n_lines, 1, ceil(W / binning_)).
+        ndarray of shape (n_frames, ceil(H / b), ceil(W / b)), float32
+            Pixel (i, j) is the mean of those from (b i, b j) on, where b is ``binning_``. Of lines
+            only the pixels of a line are binned, and the result is (n_lines, 1, ceil(W / b)).
 
         Raises
         ------
