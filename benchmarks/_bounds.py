@@ -42,11 +42,16 @@ def hole_bound(info: NDArray, pattern: NDArray, strength: float, where: NDArray)
 
 def noise_bound(
     info: NDArray, pattern: NDArray, strength: float, where: NDArray, kind: str
-) -> float:
+) -> tuple[float, float]:
     """Bayes bound of the map, of noise whose cell, variance and rows' displacement are known.
 
     The pattern is a cubic spline through independent values at the corners of its cells; the bound
     is the posterior's mean absolute deviation, that of normal values with the same variance.
+
+    With it comes how far the amplitude of that best map, the posterior's mean, is below the true
+    strength: of what a map cannot tell it shows the mean, and E[map * truth] is E[map^2], the
+    truth's square less the posterior's variance. A map with a smaller error of the amplitude
+    overstates what it is sure of.
     """
     cell = _CELL[kind]
     along_y, along_x = (_spline(side, cell) for side in info.shape)
@@ -63,8 +68,9 @@ def noise_bound(
     usual = variance(np.linalg.inv(precision)).mean()
     scale = max(strength, 1e-3) ** 2 * float(pattern[where].var()) / usual
     weighted = (design.T @ design.multiply((info * where).reshape(-1, 1))).toarray()
-    posterior = np.linalg.inv(weighted + precision / scale)
-    return float(_MEAN_ABSOLUTE * np.sqrt(variance(posterior)).mean())
+    posterior = variance(np.linalg.inv(weighted + precision / scale))
+    lost = posterior.mean() / (max(strength, 1e-3) * (pattern[some].astype(float) ** 2).mean())
+    return float(_MEAN_ABSOLUTE * np.sqrt(posterior).mean()), float(lost)
 
 
 def _spline(side: int, cell: float) -> sparse.csr_matrix:
