@@ -11,6 +11,7 @@ from stemkit.denoise import BlindSpotDenoiser
 from stemkit.denoise._blind_spot import hide
 from stemkit.metrics import BlindSpotScorer
 from stemkit.networks import PINNED, SCGN, SFIN, UNet
+from stemkit.noise import RowJitter
 from stemkit.noise.functional import column_noise
 
 from .small_net import SmallNet
@@ -63,6 +64,21 @@ def test_noise_that_columns_share_stays_unless_columns_are_hidden():
 
     assert kept("pixel") > 0.6
     assert kept("column") < 0.25
+
+
+def test_jitter_of_rows_stays_unless_rows_are_hidden():
+    """A row's other pixels tell where the probe was, and so it is drawn as crooked as it came."""
+    clean = lattice()
+    jittered = RowJitter(sigma=1.0, correlation=0, random_state=0).fit_transform(clean)
+    noisy = jittered + np.random.default_rng(1).normal(0, 8, clean.shape)
+
+    def kept(structure):
+        model = denoiser(structure=structure, max_epochs=40, batch_size=8, lr=0.02).fit(noisy)
+        jitter = jittered - clean
+        return float(((model.transform(noisy) - clean) * jitter).mean() / (jitter**2).mean())
+
+    assert kept("pixel") > 0.6
+    assert kept("row") < 0.35
 
 
 @pytest.mark.parametrize("structure, share", [("pixel", 1 / 16), ("row", 1 / 4), ("column", 1 / 4)])
