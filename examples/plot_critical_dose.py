@@ -31,7 +31,7 @@ import pandas as pd
 from stemkit.inspection import TrajectoryDisplay
 
 truth = pd.DataFrame(series.drift, columns=["dy", "dx"])
-display = TrajectoryDisplay.from_trajectory(trajectory, truth=truth)
+display = TrajectoryDisplay.from_predictions(trajectory, truth=truth)
 
 # %%
 # The critical dose

@@ -15,7 +15,7 @@ _NAMES = {"train_loss": "training", "val_loss": "validation"}
 class HistoryDisplay:
     """How the losses of a fit fell, epoch by epoch, and the learning rate beside them.
 
-    Use :meth:`from_estimator` or :meth:`from_history` to make one.
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class HistoryDisplay:
     >>> import pandas as pd
     >>> from stemkit.inspection import HistoryDisplay
     >>> history = pd.DataFrame({"lr": [1e-3, 5e-4], "train_loss": [1.0, 0.4]})
-    >>> display = HistoryDisplay.from_history(history)
+    >>> display = HistoryDisplay.from_predictions(history)
     >>> display.ax_[0].get_xlabel()
     'epoch'
     """
@@ -67,11 +67,11 @@ class HistoryDisplay:
             raise ValueError(
                 f"{type(last).__name__} has no history to draw; fit one that learns first."
             )
-        return cls.from_history(history)
+        return cls.from_predictions(history)
 
     @classmethod
-    def from_history(cls, history: pd.DataFrame) -> HistoryDisplay:
-        """Plot a history; the parameter is that of the class.
+    def from_predictions(cls, history: pd.DataFrame) -> HistoryDisplay:
+        """Plot a history that was kept, for instance as csv; the parameter is that of the class.
 
         Parameters
         ----------

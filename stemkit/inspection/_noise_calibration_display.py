@@ -19,7 +19,7 @@ class NoiseCalibrationDisplay:
     """A camera's noise: its two distributions, and how it grows with the signal.
 
     This is figure 3 (b) to (d) of the paper that the model is of [1]_, for one's own camera. Use
-    :meth:`from_estimator` to make one.
+    :meth:`from_estimator` or :meth:`from_predictions` to make one.
 
     Parameters
     ----------
@@ -87,6 +87,25 @@ class NoiseCalibrationDisplay:
                 f"{type(estimator).__name__} has no calibration to draw; fit it to sequences of "
                 f"exposures first: fit([stack, stack, ...])."
             )
+        return cls.from_predictions(calibration, **options)
+
+    @classmethod
+    def from_predictions(
+        cls, calibration: NoiseCalibration, **options: Any
+    ) -> NoiseCalibrationDisplay:
+        """Plot a calibration; the parameters are those of the class.
+
+        Parameters
+        ----------
+        calibration : NoiseCalibration
+            As a calibrated simulator holds it in ``calibration_``.
+        **options : dict
+            Further parameters of the class.
+
+        Returns
+        -------
+        NoiseCalibrationDisplay
+        """
         return cls(calibration, **options).plot()
 
     def plot(self, ax: Any = None) -> NoiseCalibrationDisplay:

@@ -7,6 +7,9 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from ..drift import DriftDecayModel
 
 _ESTIMATE_COLOR = "#1f5f99"
 # Above the estimate and larger, or good estimates hide the truth.
@@ -22,7 +25,7 @@ _TRUTH: dict[str, Any] = {
 class TrajectoryDisplay:
     """The path of the drift over a series, and how the damage grows.
 
-    Use :meth:`from_trajectory` to make one.
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ class TrajectoryDisplay:
     >>> table = pd.DataFrame(
     ...     {"dy": [0, 1], "dx": [0, 2], "mean_damage": [0.0, 0.3], "confidence": [1.0, 0.9]}
     ... )
-    >>> display = TrajectoryDisplay.from_trajectory(table)
+    >>> display = TrajectoryDisplay.from_predictions(table)
     >>> display.ax_[1].get_ylabel()
     'mean damage'
     """
@@ -65,25 +68,42 @@ class TrajectoryDisplay:
         self.low_confidence = low_confidence
 
     @classmethod
-    def from_trajectory(
-        cls, trajectory: pd.DataFrame, *, truth: pd.DataFrame | None = None, **options: Any
+    def from_estimator(
+        cls, estimator: DriftDecayModel, X: ArrayLike, **options: Any
     ) -> TrajectoryDisplay:
-        """Plot a trajectory.
+        """Let an estimator follow a series, and plot what it finds.
 
         Parameters
         ----------
-        trajectory : DataFrame
-            As for the class.
-        truth : DataFrame, optional
-            As for the class.
-        **options
-            Other parameters of the class.
+        estimator : DriftDecayModel
+            A fitted model, or one with weights.
+        X : array-like of shape (n_frames, H, W)
+            The series, in the order of time.
+        **options : dict
+            Further parameters of the class.
 
         Returns
         -------
         TrajectoryDisplay
         """
-        return cls(trajectory, truth=truth, **options).plot()
+        return cls.from_predictions(estimator.trajectory(X), **options)
+
+    @classmethod
+    def from_predictions(cls, trajectory: pd.DataFrame, **options: Any) -> TrajectoryDisplay:
+        """Plot what ``DriftDecayModel.trajectory(X)`` returned.
+
+        Parameters
+        ----------
+        trajectory : DataFrame
+            As for the class.
+        **options : dict
+            Further parameters of the class.
+
+        Returns
+        -------
+        TrajectoryDisplay
+        """
+        return cls(trajectory, **options).plot()
 
     def plot(self, ax: Any = None) -> TrajectoryDisplay:
         """Draw both panels.

@@ -29,7 +29,7 @@ def lines(ax):
 
 
 def test_lines_are_the_losses():
-    display = HistoryDisplay.from_history(HISTORY)
+    display = HistoryDisplay.from_predictions(HISTORY)
     losses, rate = display.ax_
     drawn = lines(losses)
     assert set(drawn) == {"training", "train tv", "validation", "best"}
@@ -43,7 +43,7 @@ def test_lines_are_the_losses():
 
 
 def test_losses_below_zero_are_drawn_too():
-    display = HistoryDisplay.from_history(HISTORY.assign(train_loss=[1.0, -0.5, 0.0]))
+    display = HistoryDisplay.from_predictions(HISTORY.assign(train_loss=[1.0, -0.5, 0.0]))
     assert display.ax_[0].get_yscale() == "linear"
 
 
@@ -60,6 +60,6 @@ def test_estimators_that_learned():
 
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="lacks column"):
-        HistoryDisplay.from_history(HISTORY[["epoch", "lr"]])
+        HistoryDisplay.from_predictions(HISTORY[["epoch", "lr"]])
     with pytest.raises(ValueError, match="two Axes"):
         HistoryDisplay(HISTORY).plot(plt.subplots()[1])

@@ -29,7 +29,7 @@ def _points(ax):
 
 
 def test_path_and_damage_are_drawn_frame_by_frame(table):
-    path, damage = TrajectoryDisplay.from_trajectory(table).ax_
+    path, damage = TrajectoryDisplay.from_predictions(table).ax_
     np.testing.assert_array_equal(_points(path)["estimate"], table[["dx", "dy"]].T)
     assert path.yaxis_inverted()
     assert [text.get_text() for text in path.texts] == ["0", "1", "2"]
@@ -37,18 +37,18 @@ def test_path_and_damage_are_drawn_frame_by_frame(table):
 
 
 def test_frames_of_low_confidence_are_hollow(table):
-    path, _ = TrajectoryDisplay.from_trajectory(table).ax_
+    path, _ = TrajectoryDisplay.from_predictions(table).ax_
     np.testing.assert_array_equal(_points(path)["low confidence"], [[4], [5]])
-    path, _ = TrajectoryDisplay.from_trajectory(table, low_confidence=0.05).ax_
+    path, _ = TrajectoryDisplay.from_predictions(table, low_confidence=0.05).ax_
     assert "low confidence" not in _points(path)
 
 
 def test_truth_is_drawn_where_it_is_known(table):
     truth = table[["dy", "dx", "mean_damage"]] + 1
-    path, damage = TrajectoryDisplay.from_trajectory(table, truth=truth).ax_
+    path, damage = TrajectoryDisplay.from_predictions(table, truth=truth).ax_
     np.testing.assert_array_equal(_points(path)["truth"], truth[["dx", "dy"]].T)
     assert len(damage.lines) == len(path.lines)
-    path, damage = TrajectoryDisplay.from_trajectory(table, truth=truth[["dy", "dx"]]).ax_
+    path, damage = TrajectoryDisplay.from_predictions(table, truth=truth[["dy", "dx"]]).ax_
     assert len(damage.lines) == len(path.lines) - 1
 
 
