@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,29 +155,42 @@ def _level(
 
 
 def _offset(weight: NDArray, lost: NDArray, fallen: NDArray, contrast: float) -> float:
-    """Fit ``fallen = lost ground + offset``; 0 where the offset may as well be none."""
-    weight = weight.astype(np.float64)
-    parts = [weight * v for v in (lost**2, lost, np.ones_like(lost), lost * fallen, fallen)]
-    height, width = (np.linspace(0, side, _BLOCKS + 1).astype(int)[:-1] for side in lost.shape)
-    blocks = np.stack(
-        [np.add.reduceat(np.add.reduceat(part, height, 0), width, 1).ravel() for part in parts]
-    )
-    whole = _intercept(blocks.sum(axis=1))
+    """Fit ``fallen = lost ground + offset``; 0 where the offset may as well be none.
+
+    The ground may tilt and bend over the frame. Damage follows the thickness as often as not, and
+    of a wedge's ground one level for all would leave the slope to the offset.
+    """
+    y, x = np.ix_(*(np.linspace(-1, 1, side) for side in lost.shape))
+    ground = [np.ones_like(y), y, x, y * y, y * x, x * x]
+    terms = np.stack([np.ones(lost.shape), *(lost * term for term in ground), fallen])
+    edges = [np.linspace(0, side, _BLOCKS + 1).astype(int) for side in lost.shape]
+    blocks = []
+    for rows, columns in product(*(pairwise(edge) for edge in edges)):
+        block = (slice(*rows), slice(*columns))
+        values = terms[:, *block].reshape(len(terms), -1)
+        blocks.append((values * weight[block].ravel()) @ values.T)
+    sums = np.stack(blocks)
+    whole = _intercept(sums.sum(axis=0))
     # Left out in turn, parts of the frame tell how far the fit holds, film that varies included.
-    without = _intercept(blocks.sum(axis=1, keepdims=True) - blocks)
-    n_blocks = blocks.shape[1]
+    without = _intercept(sums.sum(axis=0) - sums)
+    n_blocks = len(blocks)
     error = np.sqrt((n_blocks - 1) / n_blocks * np.sum((without - whole) ** 2))
     sure = abs(whole) > max(_OFFSET[0] * error, _OFFSET[1] * contrast)
     return float(whole) if sure else 0.0
 
 
 def _intercept(sums: NDArray) -> NDArray:
-    square, cross, total, product, fallen = sums
-    determinant = square * total - cross**2
-    firm = determinant > 1e-6 * square * total
-    return np.where(
-        firm, (square * fallen - cross * product) / np.where(firm, determinant, 1.0), 0.0
+    """Return the first term's coefficient from the products of terms and, last, of what they fit.
+
+    0 where the other terms do what it does: even damage says nothing of an offset.
+    """
+    cross, others = sums[..., :1, 1:-1], sums[..., 1:-1, 1:-1]
+    without_others = sums[..., 0, [0, -1]] - np.squeeze(
+        cross @ np.linalg.pinv(others, rcond=1e-9, hermitian=True) @ sums[..., 1:-1, [0, -1]], -2
     )
+    own, fallen = np.moveaxis(without_others, -1, 0)
+    firm = own > 1e-6 * sums[..., 0, 0]
+    return np.where(firm, fallen / np.where(firm, own, 1.0), 0.0)
 
 
 def template(frame: Float32Array) -> Float32Array:

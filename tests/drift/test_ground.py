@@ -59,6 +59,24 @@ def test_an_offset_between_the_frames_is_told_from_the_ground(offset):
     assert ground.level.mean() == pytest.approx(0.3, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 3, 4])
+def test_a_wedge_that_turns_amorphous_from_its_thin_side_has_no_offset(seed):
+    # Ground and damage both follow the thickness: one level for all would leave an offset.
+    rng = np.random.default_rng(seed)
+    scene = make_scene(SHAPE, content="perfect", spacing=(9, 14), random_state=seed)
+    y, x = np.indices(SHAPE)
+    uneven = damage_pattern("perlin", SHAPE, cell=50, random_state=seed)(y, x) - 0.5
+    thickness = 0.3 + 1.5 * x / SHAPE[1]
+    decay = 1 - 0.85 * np.exp(-2 * (x / SHAPE[1] + 0.6 * uneven).clip(0))
+    lattice = render_columns(scene, SHAPE)
+    # What is no crystal any more scatters as much as it did, only evenly.
+    pair = [
+        record(thickness * signal, dose=10, background=0.2, random_state=rng)
+        for signal in (lattice, decay * lattice + (1 - decay) * lattice.mean())
+    ]
+    assert ground_of(*pair).offset == 0
+
+
 def test_a_series_knows_the_ground_better_than_its_first_pair():
     alone, together = [], []
     for seed in range(6):
