@@ -26,6 +26,8 @@ _WINDOW = 0.12
 _LEAST_CONTRAST = 0.3
 # Side in px of what counts as one place: about that of a column, as the search sees it.
 _PLACE = 4
+# Side in px of patches that agree or not each for itself: a column and what surrounds it.
+_PATCH = 8
 # Steps smaller than this everywhere in the frame end the search, in px.
 _TOLERANCE = 3e-3
 
@@ -141,6 +143,41 @@ def count_places(frames: Sequence[Prepared], motion: Motion) -> float:
     agreement = bin_frame(first.values * moved * inside, _PLACE).astype(np.float64)
     square = float((agreement**2).sum())
     return max(float(agreement.sum()), 0.0) ** 2 / square if square > 0 else 0.0
+
+
+def leads(frames: Sequence[Prepared], motions: Sequence[Motion]) -> NDArray[np.float64]:
+    """Say by how much frames agree better under a first motion than under each other one.
+
+    What a lattice repeats agrees as well wherever it is repeated, only over less of the frame. So
+    correlation coefficients are compared, not their sums over the overlap, and the scatter of
+    their difference over patches of the frame tells its error (as Vuong does for likelihoods,
+    "Likelihood ratio tests for model selection and non-nested hypotheses", Econometrica 57, 1989).
+
+    Returns
+    -------
+    ndarray of shape (n_motions - 1,)
+        Differences of the correlation coefficients in units of their standard errors.
+    """
+    (best, share), *rivals = (_correlation_by_patch(frames, motion) for motion in motions)
+    differences = [(best - other, share - others) for other, others in rivals]
+    return np.array([d / max(float(np.sqrt(np.sum(s**2))), 1e-12) for d, s in differences])
+
+
+def _correlation_by_patch(
+    frames: Sequence[Prepared], motion: Motion
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the correlation under a motion, and what each patch moves it by."""
+    moved, inside = _pull(frames[1].coefficients, motion)
+    there, moved = frames[0].values * inside, moved * inside
+    products = (there * moved, there * there, moved * moved)
+    joint, *powers = (bin_frame(product, _PATCH).astype(np.float64) for product in products)
+    size = [float(power.sum()) for power in powers]
+    if min(size) <= 0:
+        return 0.0, np.zeros_like(joint)
+    joint /= np.sqrt(size[0] * size[1])
+    correlation = float(joint.sum())
+    shares = sum(power / total for power, total in zip(powers, size, strict=True))
+    return correlation, joint - correlation / 2 * shares
 
 
 def _solve(normal: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

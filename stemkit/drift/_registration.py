@@ -8,12 +8,13 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from .._motion import Motion
 from .._validation import check_pair, moderate
 from ._binning import bin_frame
 from ._coarse import SEPARATION, Peak, search, weigh_frequencies
-from ._fine import Prepared, count_places, prepare, refine
+from ._fine import Prepared, count_places, leads, prepare, refine
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]
 
@@ -173,7 +174,12 @@ def register(
     found = _rescaled(best.motion, binnings[-1], 1, shape)
     others = [_rescaled(rival, coarse, 1, shape) for rival, _ in rivals[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
-    confidence = _confidence(peaks[0].height, heights, count_places(prepared, rivals[0][0]))
+    confidence = _confidence(
+        peaks[0].height,
+        heights,
+        leads(prepared, [rival for rival, _ in rivals]),
+        count_places(prepared, rivals[0][0]),
+    )
     return Registration(found, confidence, tuple(candidates), best.overlap)
 
 
@@ -221,17 +227,20 @@ def _finer(binning: int) -> list[int]:
     return binnings
 
 
-def _confidence(height: float, heights: NDArray[np.float64], n_places: float) -> float:
+def _confidence(
+    height: float, heights: NDArray[np.float64], leads: NDArray[np.float64], n_places: float
+) -> float:
     """Return the probability that the best peak is the right one and no chance.
 
     Logistic in how far it stands above its best rival, in how far above what frames of nothing but
-    noise give, and in the logarithm of how many places speak for it.
+    noise give, and in the logarithm of how many places speak for it; times the probability that
+    the frames really agree better under it than under any rival, and not over more of them.
     """
     runner_up = heights[1] if len(heights) > 1 else _LEAST_HEIGHT
     unrivalled = 1 / (1 + np.exp(_CALIBRATION[0] - _CALIBRATION[1] * (1 - runner_up)))
     significant = 1 / (1 + np.exp(_CHANCE[0] - _CHANCE[1] * height))
     many = 1 / (1 + (_FEW_PLACES / max(n_places, 1e-9)) ** 4)
-    return float(unrivalled * significant * many)
+    return float(unrivalled * significant * many * np.prod(ndtr(leads)))
 
 
 def _unknown(shape: tuple[int, int]) -> Registration:

@@ -10,6 +10,7 @@ from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
 from stemkit.drift._binning import smooth_frame
 from stemkit.drift._coarse import search, weigh_frequencies
+from stemkit.drift._fine import leads, prepare
 from stemkit.drift._registration import _confidence
 
 SHAPE = (160, 144)
@@ -282,8 +283,39 @@ def test_frequencies_of_pure_noise_are_held_down():
 
 
 def test_a_peak_without_rival_may_still_be_chance():
-    alone = np.ones(1)
-    assert _confidence(5.0, alone, n_places=50) < 0.1
-    assert _confidence(12.0, alone, n_places=50) > 0.9
-    assert _confidence(12.0, alone, n_places=3) < 0.1
-    assert _confidence(12.0, np.array([1.0, 0.99]), n_places=50) < 0.1
+    alone, none = np.ones(1), np.empty(0)
+    assert _confidence(5.0, alone, none, n_places=50) < 0.1
+    assert _confidence(12.0, alone, none, n_places=50) > 0.9
+    assert _confidence(12.0, alone, none, n_places=3) < 0.1
+    assert _confidence(12.0, np.array([1.0, 0.99]), np.array([5.0]), n_places=50) < 0.1
+    # A rival that agrees as well, only over less of the frame.
+    assert _confidence(12.0, np.array([1.0, 0.6]), np.array([0.0]), n_places=50) < 0.5
+
+
+def test_leads_are_told_in_their_standard_errors():
+    rng = np.random.default_rng(0)
+    told = []
+    for _ in range(40):
+        common, *own = ndimage.gaussian_filter(rng.normal(size=(3, 128, 128)), (0, 1.5, 1.5))
+        frames = [prepare((common + noise).astype(np.float32)) for noise in own]
+        # Two motions under which the frames agree by chance alone, over unlike overlaps.
+        told.append(*leads(frames, [Motion((128, 128), d) for d in ((40.0, -20.0), (9.0, 64.0))]))
+        assert leads(frames, [Motion((128, 128)), Motion((128, 128), (30, 5))])[0] > 5
+    assert abs(np.mean(told)) < 0.5
+    assert 0.7 < np.std(told) < 1.4
+
+
+@pytest.mark.parametrize("spacing", [10.0, 21.0])
+def test_a_lattice_with_vacancies_seen_in_two_places_gets_no_confidence(spacing):
+    # Where no overlap is, drifts that put lattice on lattice differ only in how much they cover.
+    rng = np.random.default_rng(int(spacing))
+    for _ in range(4):
+        y, x = (np.indices((60, 60)) * spacing - 25 * spacing).reshape(2, -1)
+        y, x = np.array([[1, 0.2], [-0.2, 1]]) @ [y, x] + rng.uniform(0, spacing, (2, 1))
+        there = rng.random(len(y)) > 0.04
+        scene = Scene(y[there], x[there], *np.ones((2, there.sum())) * [[1.0], [0.16 * spacing]])
+        pair = [
+            record(render_columns(scene, (128, 128), motion=m), dose=20, random_state=rng)
+            for m in (None, Motion((128, 128), (-35, 150)))
+        ]
+        assert register(*pair).confidence < 0.5
