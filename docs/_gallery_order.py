@@ -9,10 +9,19 @@ _FIRST = (
     "plot_locate_atoms.py",
     "plot_composite_noise.py",
     "plot_noise_calibration.py",
+    "plot_noise_law.py",
+    "plot_uniform_noise.py",
     "plot_pick_denoiser_without_truth.py",
+    "plot_what_scores_cannot_see.py",
     "plot_learn_from_two_exposures.py",
     "plot_grid_search_pipeline.py",
     "plot_custom_network.py",
+    "plot_nucleation.py",
+    "plot_growing_grain.py",
+    "plot_crystals.py",
+    "plot_crystal_defects.py",
+    "plot_stem_noise.py",
+    "plot_afterglow.py",
 )
 
 

@@ -1,7 +1,7 @@
 """
-======================================
-Crystals down a zone axis, and defects
-======================================
+=========================
+Crystals down a zone axis
+=========================
 
 To learn to denoise, or to measure how well something does, one needs frames whose every column is
 known. Here they come from crystals: by name, from a CIF file or from a unit cell.
@@ -56,46 +56,5 @@ for ax, (name, zone_axis) in zip(axes.flat, names.items(), strict=True):
     )
     ax.imshow(crystal.frames[0], cmap="gray")
     ax.set_title(f"{name} [{''.join(map(str, zone_axis))}]", fontsize="medium")
-    ax.set_axis_off()
-
-# %%
-# No crystal is perfect
-# ---------------------
-# A tilt of a degree that smears the columns, missing atoms, strain, vacuum behind an edge, and a
-# background that varies slowly: each is a number.
-
-defects = {
-    "perfect": {},
-    "tilt of 15 mrad": {"tilt": (15, 0)},
-    "vacancies, 20 %": {"vacancies": 0.2, "thickness": 2},
-    "strain": {"strain": (0.0, 0.15, 0.1)},
-    "vacuum": {"vacuum": 0.4},
-    "background": {"background": 0.6},
-}
-figure, axes = plt.subplots(2, 3, figsize=(8.6, 6.0), layout="constrained")
-for ax, (title, options) in zip(axes.flat, defects.items(), strict=True):
-    crystal = make_crystal_images(
-        "BaTiO3", rotation=12, pixel_size=0.016, shape=(200, 200), random_state=3, **options
-    )
-    ax.imshow(crystal.frames[0], cmap="gray", vmin=0, vmax=255)
-    ax.set_title(title, fontsize="medium")
-    ax.set_axis_off()
-
-# %%
-# And noise
-# ---------
-# The noise of the PINNED paper in its five levels, from "moderate" to "maximum".
-
-from stemkit.noise import CompositeDegradationNoise
-
-clean = make_crystal_images("InN", pixel_size=0.0125, shape=(200, 200), random_state=0).frames
-figure, axes = plt.subplots(1, 6, figsize=(8.6, 1.8), layout="constrained")
-axes[0].imshow(clean[0], cmap="gray", vmin=0, vmax=255)
-axes[0].set_title("clean", fontsize="medium")
-for level, ax in enumerate(axes[1:], start=1):
-    noise = CompositeDegradationNoise(level=level, random_state=0)
-    ax.imshow(noise.fit_transform(clean)[0], cmap="gray", vmin=0, vmax=255)
-    ax.set_title(f"level {level}", fontsize="medium")
-for ax in axes:
     ax.set_axis_off()
 plt.show()
