@@ -48,6 +48,17 @@ class Motion:
     5.0
     >>> bool(np.allclose(motion.then(motion.inverse()).drift, 0))
     True
+
+    Points (y, x), the way half gone, the frames binned by two, and scikit-image's transform, which
+    counts (x, y):
+
+    >>> center = [[31.5, 31.5]]
+    >>> motion.apply(center).round(6).tolist()
+    [[34.5, 29.5]]
+    >>> motion.at(0.5).drift.tolist(), motion.rescaled(0.5, (32, 32)).drift.round(6).tolist()
+    ([1.5, -1.0], [1.5, -1.0])
+    >>> motion.to_skimage()(center).round(6).tolist()
+    [[29.5, 34.5]]
     """
 
     shape: tuple[int, int]

@@ -71,6 +71,11 @@ def damage_pattern(
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] Wang, Zheng, He and Razi, "AtomDiffuser: Time-Aware Degradation Modeling for Drift and
+       Beam Damage in STEM Imaging", ICCV Workshops 2025.
+
     Examples
     --------
     >>> import numpy as np
@@ -166,6 +171,11 @@ def degrade(
         Expected signal.
     decay : ndarray of shape (H, W), float32
         Share of the columns' signal that is left, at the frame's own pixels.
+
+    References
+    ----------
+    .. [1] Wang, Zheng, He and Razi, "AtomDiffuser: Time-Aware Degradation Modeling for Drift and
+       Beam Damage in STEM Imaging", ICCV Workshops 2025.
 
     Examples
     --------

@@ -47,6 +47,11 @@ def total_variation(output: Tensor, *, reduction: Literal["mean", "sum"] = "mean
     ValueError
         Where ``reduction`` is none of these.
 
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
+
     Examples
     --------
     >>> import torch
@@ -82,6 +87,11 @@ def spectral_fidelity(output: Tensor, target: Tensor) -> Tensor:
     The paper does not say how its transform is normalised. Here it is orthonormal, so that the term
     is on the scale of the intensities and does not grow with the frame.
 
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
+
     Examples
     --------
     >>> import torch
@@ -111,6 +121,11 @@ def brightness(output: Tensor, target: Tensor) -> Tensor:
         One number, the mean over frames: a frame that is too bright does not make up for one that
         is too dark.
 
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
+
     Examples
     --------
     >>> import torch
@@ -134,6 +149,11 @@ def contrast(output: Tensor, target: Tensor) -> Tensor:
     -------
     Tensor of shape ()
         One number, the mean over frames. Its gradient is finite where a frame is constant.
+
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
 
     Examples
     --------
@@ -180,6 +200,11 @@ def physics_informed(
     dict of Tensor
         "loss", the weighted sum, and without their weights "mse" and those of "tv", "sf", "b" and
         "c" that are not left out.
+
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
 
     Examples
     --------

@@ -56,6 +56,11 @@ class CrystalStream:
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
+
     Examples
     --------
     >>> from stemkit.datasets import CrystalStream
@@ -129,6 +134,16 @@ class CrystalStream:
             Frames with the simulator's noise.
         clean : ndarray of shape (batch_size, H, W), float32
             The same without.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from stemkit.datasets import CrystalStream
+        >>> from stemkit.noise import CompositeDegradationNoise
+        >>> noise = CompositeDegradationNoise()
+        >>> stream = CrystalStream(noise, batch_size=2, shape=(32, 32), random_state=0)
+        >>> [frames.shape for frames in stream.make_batch(np.random.default_rng(0))]
+        [(2, 32, 32), (2, 32, 32)]
         """
         pairs = [self._pair(generator) for _ in range(self.batch_size)]
         noisy, clean = (np.stack(frames) for frames in zip(*pairs, strict=True))

@@ -92,6 +92,11 @@ def make_nucleation_sequence(
     (``scipy.optimize.linear_sum_assignment``). Where there are too few it has vacancies, and an
     atom that finds its site taken stays where it is for a while.
 
+    References
+    ----------
+    .. [1] H. Li, Z. Wu, R. Shao and Y. Fu, "Statistical Characteristic-Guided Denoising for Rapid
+       High-Resolution Transmission Electron Microscopy Imaging", CVPR 2026, section 3.5.
+
     Examples
     --------
     >>> from stemkit.datasets import make_nucleation_sequence

@@ -61,6 +61,11 @@ class NucleationStream:
     For :func:`stemkit.engine.fit_module` wrap it:
     ``StreamSource(stream.make_batch, random_state=0)``.
 
+    References
+    ----------
+    .. [1] H. Li, Z. Wu, R. Shao and Y. Fu, "Statistical Characteristic-Guided Denoising for Rapid
+       High-Resolution Transmission Electron Microscopy Imaging", CVPR 2026, section 3.5.
+
     Examples
     --------
     >>> from stemkit.datasets import NucleationStream
@@ -68,6 +73,12 @@ class NucleationStream:
     >>> noisy, target = stream.batch(7)
     >>> noisy.shape, noisy.dtype, bool((noisy == stream.batch(7)[0]).all())
     (torch.Size([4, 64, 64]), torch.float32, True)
+
+    To train on it, what :mod:`stemkit.engine` calls a source:
+
+    >>> import numpy as np
+    >>> stream.make_batch(np.random.default_rng(0))[1].shape
+    torch.Size([4, 64, 64])
     """
 
     def __init__(

@@ -72,6 +72,11 @@ def make_damage_sequence(
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] Wang, Zheng, He and Razi, "AtomDiffuser: Time-Aware Degradation Modeling for Drift and
+       Beam Damage in STEM Imaging", ICCV Workshops 2025.
+
     Examples
     --------
     >>> from stemkit.datasets import make_damage_sequence
@@ -169,6 +174,11 @@ def make_drift_pairs(
     ------
     ValueError
         Where a parameter is not what it may be.
+
+    References
+    ----------
+    .. [1] Wang, Zheng, He and Razi, "AtomDiffuser: Time-Aware Degradation Modeling for Drift and
+       Beam Damage in STEM Imaging", ICCV Workshops 2025.
 
     Examples
     --------

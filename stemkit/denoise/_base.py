@@ -33,6 +33,12 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
     ...         return np.minimum(frames, 0)
     >>> Darkest().fit_transform(np.array([[[1.0, -2.0]]]))
     array([[[ 0., -2.]]], dtype=float32)
+
+    What is known of the truth is what it is scored by, in dB:
+
+    >>> truth = np.array([[[0.0, -100.0]]])
+    >>> round(Darkest().fit(truth).score(truth - 10, truth), 6)
+    20.0
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:

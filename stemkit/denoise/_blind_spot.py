@@ -108,6 +108,18 @@ class BlindSpotDenoiser(SupervisedDenoiser):
     ... )
     >>> model.fit(frames).transform(frames).shape
     (4, 32, 32)
+
+    Frames of another session are learned on top, and the weights kept:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> other = make_nucleation(2, shape=(32, 32), random_state=1).noisy
+    >>> model.partial_fit(other).score(other) < 0  # without truth: minus an error
+    True
+    >>> with TemporaryDirectory() as folder:
+    ...     model.save_weights(f"{folder}/mine.safetensors")
+    ...     again = BlindSpotDenoiser(weights=f"{folder}/mine.safetensors")
+    ...     bool((again.predict(other) == model.predict(other)).all())
+    True
     """
 
     def __init__(

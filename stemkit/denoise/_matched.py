@@ -82,6 +82,11 @@ class MatchedDenoiser(Denoiser):
     2
     >>> model.transform(counts).shape
     (2, 128, 128)
+
+    The network itself sees binned frames on its own scale, on which it can be fine-tuned:
+
+    >>> model.match(counts).shape
+    (2, 64, 64)
     """
 
     def __init__(

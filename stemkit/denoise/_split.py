@@ -80,6 +80,12 @@ class SplitPairs(Denoiser):
     UNetDenoiser(...)
     >>> SplitPairs(denoiser=unet, noise=HRTEMNoise()).fit(first).transform(first).shape
     (4, 32, 32)
+
+    It is judged by the other exposure, too:
+
+    >>> model = SplitPairs(denoiser=unet.set_params(steps_per_epoch=100)).fit(first, second)
+    >>> model.score(first, second) < 0
+    True
     """
 
     def __init__(self, *, denoiser: Any = None, noise: Any = None, fraction: float = 0.5) -> None:

@@ -79,6 +79,17 @@ class SupervisedDenoiser(Denoiser):
     >>> X = np.random.default_rng(0).normal(size=(4, 32, 32))
     >>> LinearDenoiser(max_epochs=2, random_state=0).fit(X, 0 * X).transform(X).shape
     (4, 32, 32)
+
+    A trained one learns on from other frames:
+
+    >>> model = LinearDenoiser(max_epochs=2, random_state=0).fit(X, 0 * X)
+    >>> model.partial_fit(X, 0 * X).n_epochs_
+    3
+
+    and is scored by the truth, in dB:
+
+    >>> bool(model.score(X, 0 * X + np.eye(32)) > 0)
+    True
     """
 
     _network_takes: ClassVar[tuple[str, ...]] = ()
@@ -323,13 +334,11 @@ class SupervisedDenoiser(Denoiser):
             denoiser=type(self).__name__,
             network=own.__name__ if isinstance(own, type) else None,
         )
-        defaults = inspect.signature(type(self)).parameters
-        asked = {
-            key: value
-            for key, value in self._own_network_parameters().items()
-            if key in defaults and value != defaults[key].default
-        }
-        refuse_another_network(asked, card["parameters"], name)
+        signature = inspect.signature(type(self)).parameters
+        own_parameters = self._own_network_parameters()
+        asked = {key: value for key, value in own_parameters.items() if key in signature}
+        defaults = {key: signature[key].default for key in asked}
+        refuse_another_network(asked, defaults, card["parameters"], name)
         self.network_parameters_ = card["parameters"]
         self.input_scaling_ = tuple(card["input_scaling"])
         self.target_scaling_ = tuple(card["target_scaling"])

@@ -139,6 +139,15 @@ class UDVDDenoiser(SupervisedDenoiser):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> from stemkit.datasets import make_nucleation
+        >>> from stemkit.denoise import UDVDDenoiser
+        >>> series = make_nucleation(6, shape=(16, 16), random_state=0).noisy
+        >>> model = UDVDDenoiser(n_channels=4, max_epochs=1, random_state=0).fit(series)
+        >>> model.partial_fit(series).n_epochs_
+        2
         """
         return super().partial_fit(X)
 

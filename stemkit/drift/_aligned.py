@@ -20,6 +20,14 @@ class AlignedStack(np.ndarray):
         What it is made of, and is itself.
     mask : ndarray of shape (n_frames, H, W), bool
         True where a frame holds data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.drift import AlignedStack
+    >>> stack = AlignedStack(np.ones((3, 2, 2)), np.ones((3, 2, 2), dtype=bool))
+    >>> stack[1:].mask.shape, stack.copy().mask is stack.mask, type(stack + 1)
+    ((2, 2, 2), False, <class 'numpy.ndarray'>)
     """
 
     mask: NDArray[np.bool_] | None

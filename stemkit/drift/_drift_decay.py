@@ -118,6 +118,26 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
     >>> state = DriftDecayModel(max_epochs=0).fit(data.pairs).predict(data.pairs[0], t=0.5)
     >>> state.frame.shape, bool(abs(2 * state.drift - data.drift[0]).max() < 1)
     ((128, 128), True)
+
+    A series: its path, all frames laid onto the first, what is left of each, and what it bears:
+
+    >>> from stemkit.datasets import make_llzo_series
+    >>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
+    >>> model = DriftDecayModel()
+    >>> path = model.trajectory(series.frames)
+    >>> bool(abs(path[["dy", "dx"]] - series.drift).max(axis=None) < 1)
+    True
+    >>> model.transform(series.frames, trajectory=path).shape
+    (3, 128, 128)
+    >>> model.decay_maps(series.frames, trajectory=path).max(axis=(1, 2)).round().tolist()
+    [1.0, 1.0, 1.0]
+    >>> model.critical_dose(series.frames, series.dose, trajectory=path).dose.shape
+    (128, 128)
+
+    How well the predicted frames explain those that were recorded; 1 is wholly:
+
+    >>> bool(0 < model.score(series.frames) < 1)
+    True
     """
 
     def __init__(

@@ -60,6 +60,14 @@ class DenoisingDisplay:
     >>> display = DenoisingDisplay.from_estimator(model, frames[0])
     >>> display.ax_[3].get_xlabel()
     'spatial frequency (1/px)'
+
+    What was denoised before, drawn into axes of one's own:
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots(1, 4)
+    >>> display = DenoisingDisplay.from_predictions(frames[1], model.predict(frames)[1])
+    >>> display.plot(axes).figure_ is figure
+    True
     """
 
     def __init__(

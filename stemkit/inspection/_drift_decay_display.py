@@ -70,6 +70,15 @@ class DriftDecayDisplay:
     ... ).plot()
     >>> [ax.get_title().split(",")[0] for ax in display.ax_]
     ['first frame', 'second frame', 'overlay once aligned', 'damage']
+
+    By a model, or from what it said before:
+
+    >>> from stemkit import DriftDecayModel
+    >>> model = DriftDecayModel()
+    >>> display = DriftDecayDisplay.from_estimator(model, data.pairs[0], t=0.5)
+    >>> state = model.predict(data.pairs[0], t=1.0)
+    >>> DriftDecayDisplay.from_predictions(data.pairs[0], state).t
+    1.0
     """
 
     def __init__(

@@ -38,6 +38,17 @@ class HistoryDisplay:
     >>> display = HistoryDisplay.from_predictions(history)
     >>> display.ax_[0].get_xlabel()
     'epoch'
+
+    Of a network that has learned, drawn into axes of one's own:
+
+    >>> import matplotlib.pyplot as plt
+    >>> from stemkit.datasets import make_nucleation
+    >>> from stemkit.denoise import UNetDenoiser
+    >>> data = make_nucleation(2, shape=(16, 16), random_state=0)
+    >>> model = UNetDenoiser(n_channels=2, max_epochs=2, random_state=0).fit(data.noisy, data.clean)
+    >>> figure, axes = plt.subplots(2, 1)
+    >>> HistoryDisplay.from_estimator(model).plot(axes).figure_ is figure
+    True
     """
 
     def __init__(self, history: pd.DataFrame) -> None:

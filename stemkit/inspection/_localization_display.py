@@ -62,6 +62,14 @@ class LocalizationDisplay:
     ... )
     >>> display.ax_.get_title()[:2]
     'F1'
+
+    From a table, drawn into axes of one's own:
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> atoms = locator.predict(data.noisy)
+    >>> LocalizationDisplay.from_predictions(data.noisy[0], atoms).plot(ax).ax_ is ax
+    True
     """
 
     def __init__(

@@ -55,6 +55,14 @@ class NoiseCalibrationDisplay:
     >>> display = NoiseCalibrationDisplay.from_estimator(HRTEMNoise().fit(vacuum))
     >>> display.ax_[2].get_xlabel()
     'intensity (counts)'
+
+    Another sequence, drawn into axes of one's own:
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots(1, 3)
+    >>> display = NoiseCalibrationDisplay.from_predictions(display.calibration, sequence=1)
+    >>> display.plot(axes).figure_ is figure
+    True
     """
 
     def __init__(self, calibration: NoiseCalibration, *, sequence: int = 0) -> None:

@@ -54,6 +54,17 @@ class TrajectoryDisplay:
     >>> display = TrajectoryDisplay.from_predictions(table)
     >>> display.ax_[1].get_ylabel()
     'mean damage'
+
+    Of a series, drawn into axes of one's own:
+
+    >>> import matplotlib.pyplot as plt
+    >>> from stemkit import DriftDecayModel
+    >>> from stemkit.datasets import make_llzo_series
+    >>> series = make_llzo_series(2, shape=(64, 64), random_state=0)
+    >>> figure, axes = plt.subplots(2, 1)
+    >>> display = TrajectoryDisplay.from_estimator(DriftDecayModel(), series.frames)
+    >>> display.plot(axes).figure_ is figure
+    True
     """
 
     def __init__(

@@ -204,6 +204,11 @@ def atom_iou(
     :func:`sklearn.metrics.jaccard_score` of the thresholded pixels of one frame is the same, but
     gives 0 with a warning where neither has an atom.
 
+    References
+    ----------
+    .. [1] H. Li, Z. Wu, R. Shao and Y. Fu, "Statistical Characteristic-Guided Denoising for Rapid
+       High-Resolution Transmission Electron Microscopy Imaging", CVPR 2026.
+
     Examples
     --------
     >>> import numpy as np

@@ -45,6 +45,12 @@ class SplitScorer:
     drift between the two (align them first), damage, a changed beam. And a split frame shares with
     its other half all that the law of noise does not know of.
 
+    References
+    ----------
+    .. [1] Lehtinen et al., "Noise2Noise: learning image restoration without clean data", ICML 2018.
+    .. [2] Neufeld et al., "Data thinning for convolution-closed distributions", J. Mach. Learn.
+       Res. 25 (2024).
+
     Examples
     --------
     >>> from sklearn.model_selection import GridSearchCV

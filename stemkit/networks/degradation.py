@@ -90,6 +90,12 @@ class DegradationNet(nn.Module):
     >>> motion, decay = net(first, second, torch.full((4,), 50.0))
     >>> motion.shape, decay.shape
     (torch.Size([4, 3]), torch.Size([4, 1, 20, 33]))
+
+    Of one pair at many times, read once:
+
+    >>> features = net.encode(first, second)
+    >>> net.motion(features).shape, net.decode(features, 25.0).shape
+    (torch.Size([4, 3]), torch.Size([4, 1, 20, 33]))
     """
 
     def __init__(

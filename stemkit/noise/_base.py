@@ -42,6 +42,12 @@ class FrameNoise(TransformerMixin, BaseEstimator, ABC):
     ...         return frames + self.level
     >>> Fog().fit_transform(np.ones((1, 1, 2)))
     array([[[101., 101.]]], dtype=float32)
+
+    In training the noise is drawn anew for every batch, of arrays and of tensors:
+
+    >>> model = Fog().fit(np.ones((1, 1, 2)))
+    >>> model.degrade(model.transform(np.ones((1, 1, 2))), generator=np.random.default_rng(0))
+    array([[[201., 201.]]], dtype=float32)
     """
 
     random_state: RandomState

@@ -44,6 +44,11 @@ class GaussianNoise(PureNoise):
     random_state : int, Generator, RandomState or None, default=None
         Source of the noise; fresh in every call with None.
 
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
+
     Examples
     --------
     >>> import numpy as np
@@ -72,6 +77,11 @@ class StaticNoise(PureNoise):
         Range of what replaces them, in the frames' units.
     random_state : int, Generator, RandomState or None, default=None
         Source of the noise; fresh in every call with None.
+
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
 
     Examples
     --------
@@ -110,6 +120,11 @@ class SpeckleNoise(PureNoise):
         Variance of n; 0 for no noise.
     random_state : int, Generator, RandomState or None, default=None
         Source of the noise; fresh in every call with None.
+
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
 
     Examples
     --------

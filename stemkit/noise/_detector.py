@@ -25,6 +25,11 @@ class Afterglow(PureNoise):
         Pixels after which 1/e of the late light is still to come: the scintillator's decay time
         over the dwell time.
 
+    References
+    ----------
+    .. [1] T. Mullarkey, C. Downing and L. Jones, "Development of a practicable digital pulse
+       read-out for dark-field STEM", Microsc. Microanal. 27 (2021) 99.
+
     Examples
     --------
     >>> import numpy as np

@@ -86,6 +86,14 @@ class HRTEMNoise(CalibratedNoise):
     >>> noise = HRTEMNoise().fit(vacuum)
     >>> bool(abs(noise.gain_ - 0.05) < 4 * noise.gain_stderr_), noise.calibration_.holds
     (True, True)
+
+    The noise is made uniform, and back:
+
+    >>> stable = noise.stabilize(vacuum[1])
+    >>> round(float(stable.std(axis=0).mean()), 1)
+    1.0
+    >>> bool(np.allclose(noise.unstabilize(stable), vacuum[1], rtol=1e-5))
+    True
     """
 
     _model = "HRTEMNoise"

@@ -66,6 +66,11 @@ class PoissonGaussianNoise(CalibratedNoise):
     --------
     HRTEMNoise : For cameras whose standard deviation grows linearly.
 
+    References
+    ----------
+    .. [1] A. Foi, M. Trimeche, V. Katkovnik and K. Egiazarian, "Practical Poissonian-Gaussian noise
+       modeling and fitting for single-image raw-data", IEEE Trans. Image Processing 17 (2008) 1737.
+
     Examples
     --------
     >>> import numpy as np
@@ -75,6 +80,14 @@ class PoissonGaussianNoise(CalibratedNoise):
     >>> noise = PoissonGaussianNoise().fit(vacuum)
     >>> bool(abs(noise.gain_ - 3) < 4 * noise.gain_stderr_), noise.calibration_.preferred
     (True, 'PoissonGaussianNoise')
+
+    The noise is made uniform, and back:
+
+    >>> stable = noise.stabilize(vacuum[2])
+    >>> round(float(stable.std()), 1)
+    1.0
+    >>> bool(np.allclose(noise.unstabilize(stable), vacuum[2], rtol=1e-4))
+    True
     """
 
     _model = "PoissonGaussianNoise"

@@ -27,6 +27,11 @@ class RowJitter(PureNoise):
     --------
     stemkit.noise.functional.shift_rows : How it is interpolated, and how well.
 
+    References
+    ----------
+    .. [1] L. Jones and P. D. Nellist, "Identifying and correcting scan noise and drift in the
+       scanning transmission electron microscope", Microsc. Microanal. 19 (2013) 1050.
+
     Examples
     --------
     >>> import numpy as np
@@ -61,6 +66,11 @@ class Flyback(PureNoise):
         How far off the probe is at the first pixel of a row, in px; 0 for not at all.
     decay : float, default=8.0
         Pixels after which 1/e of the displacement is left.
+
+    References
+    ----------
+    .. [1] L. Jones and P. D. Nellist, "Identifying and correcting scan noise and drift in the
+       scanning transmission electron microscope", Microsc. Microanal. 19 (2013) 1050.
 
     Examples
     --------

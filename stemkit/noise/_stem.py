@@ -78,6 +78,11 @@ class STEMNoise(SignalNoise):
     jitter on a lattice whose rows should be straight, the afterglow on single electrons in vacuum
     at a short dwell time.
 
+    References
+    ----------
+    .. [1] L. Jones and P. D. Nellist, "Identifying and correcting scan noise and drift in the
+       scanning transmission electron microscope", Microsc. Microanal. 19 (2013) 1050.
+
     Examples
     --------
     A low dose, quoted per square angstrom, at 0.02 nm per pixel: 40 electrons per pixel.

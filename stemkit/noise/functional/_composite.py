@@ -75,6 +75,11 @@ def static_noise(
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
+
     Examples
     --------
     >>> import numpy as np
@@ -116,6 +121,11 @@ def speckle_noise(frames: Frames, variance: Any, *, generator: Generator | None 
     ------
     ValueError
         Where a parameter is not what it may be.
+
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
 
     Examples
     --------
@@ -161,6 +171,11 @@ def composite_noise(
     -------
     ndarray or tensor of shape (..., H, W), float32
         Not clipped.
+
+    References
+    ----------
+    .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
+       STEM imaging".
 
     Examples
     --------

@@ -37,6 +37,11 @@ def afterglow(frames: Frames, share: float, decay: float = 1.0) -> Frames:
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] T. Mullarkey, C. Downing and L. Jones, "Development of a practicable digital pulse
+       read-out for dark-field STEM", Microsc. Microanal. 27 (2021) 99.
+
     Examples
     --------
     >>> import numpy as np

@@ -49,6 +49,11 @@ def poisson_gaussian_noise(
         Where the gain is not above 0, ``read_sigma`` is negative, or a pixel lies below the
         pedestal.
 
+    References
+    ----------
+    .. [1] A. Foi, M. Trimeche, V. Katkovnik and K. Egiazarian, "Practical Poissonian-Gaussian noise
+       modeling and fitting for single-image raw-data", IEEE Trans. Image Processing 17 (2008) 1737.
+
     Examples
     --------
     >>> import numpy as np
@@ -165,6 +170,11 @@ def unstabilize_anscombe(
     This is the exact algebraic inverse. What has been averaged in between comes back
     ``gain / 4`` too low where there are more than a few electrons per pixel: the square root is
     concave.
+
+    References
+    ----------
+    .. [1] J.-L. Starck, F. Murtagh and A. Bijaoui, "Image Processing and Data Analysis",
+       Cambridge University Press, 1998.
 
     Examples
     --------

@@ -60,6 +60,11 @@ def row_jitter(
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] L. Jones and P. D. Nellist, "Identifying and correcting scan noise and drift in the
+       scanning transmission electron microscope", Microsc. Microanal. 19 (2013) 1050.
+
     Examples
     --------
     >>> import numpy as np
@@ -169,6 +174,11 @@ def flyback(frames: Frames, amplitude: float, decay: float = 8.0) -> Frames:
     ------
     ValueError
         Where a parameter is not what it may be.
+
+    References
+    ----------
+    .. [1] L. Jones and P. D. Nellist, "Identifying and correcting scan noise and drift in the
+       scanning transmission electron microscope", Microsc. Microanal. 19 (2013) 1050.
 
     Examples
     --------

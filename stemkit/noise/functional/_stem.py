@@ -67,6 +67,11 @@ def stem_noise(
     ValueError
         Where a parameter is not what it may be.
 
+    References
+    ----------
+    .. [1] L. Jones and P. D. Nellist, "Identifying and correcting scan noise and drift in the
+       scanning transmission electron microscope", Microsc. Microanal. 19 (2013) 1050.
+
     Examples
     --------
     >>> import numpy as np
