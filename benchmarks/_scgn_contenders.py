@@ -116,7 +116,9 @@ WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN, larger crops at the end": LargerCropsSCGN,
     "SCGN, higher moments": HigherMomentsSCGN,
 }
-NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION]
+# Half as many pixels of a side, and with one and a half times the channels half as many sums.
+UNSHUFFLED = "SCGN, unshuffled"
+NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, UNSHUFFLED, *ABLATION]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
@@ -128,6 +130,9 @@ def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenois
         return IDFDenoiser(**settings)
     if name == "SFIN":
         return SFINDenoiser(**size, **settings)
+    if name == UNSHUFFLED:
+        size["n_channels"] = budget.n_channels * 3 // 2
+        return SCGNDenoiser(**size, unshuffle=2, **settings)
     if name in WHOLE:
         return WHOLE[name](**size, **settings)
     return SCGNDenoiser(**size, **ABLATION[name], **settings)

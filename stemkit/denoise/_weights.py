@@ -57,13 +57,18 @@ def find_weights(
 
 
 def refuse_another_network(
-    asked: Mapping[str, Any], parameters: Mapping[str, Any], name: str | os.PathLike[str]
+    asked: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    name: str | os.PathLike[str],
 ) -> None:
     """Raise where a network was asked for that is not the one of the weights."""
     for key, value in asked.items():
-        if value != parameters.get(key, value):
+        # Weights that are older than a parameter don't name it: their network has its default.
+        theirs = parameters.get(key, defaults[key])
+        if value not in (defaults[key], theirs):
             raise ValueError(
                 f"{key}={value!r} is not that of weights={str(name)!r}, whose network has "
-                f"{key}={parameters[key]!r}: leave {key} out, or set weights=None to train a "
+                f"{key}={theirs!r}: leave {key} out, or set weights=None to train a "
                 "network of your own."
             )
