@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.signal import windows
 
-from .._validation import Float32Array, check_frames
+from .._validation import Float32Array
 from ..metrics._spectral import rings
-from ._images import add_scale_bar, grey_levels, show_image
+from ._images import add_scale_bar, check_frame, grey_levels, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,9 +78,9 @@ class DenoisingDisplay:
         truth: ArrayLike | None = None,
         pixel_size: float | None = None,
     ) -> None:
-        self.noisy = _check_frame(noisy, "noisy")
-        self.denoised = _check_frame(denoised, "denoised", self.noisy.shape)
-        self.truth = None if truth is None else _check_frame(truth, "truth", self.noisy.shape)
+        self.noisy = check_frame(noisy, "noisy")
+        self.denoised = check_frame(denoised, "denoised", self.noisy.shape)
+        self.truth = None if truth is None else check_frame(truth, "truth", self.noisy.shape)
         if pixel_size is not None and not 0 < pixel_size < np.inf:
             raise ValueError(f"pixel_size must be a positive number of nm; got {pixel_size!r}.")
         self.pixel_size = pixel_size
@@ -106,7 +106,7 @@ class DenoisingDisplay:
         -------
         DenoisingDisplay
         """
-        frame = _check_frame(noisy, "noisy")
+        frame = check_frame(noisy, "noisy")
         return cls.from_predictions(
             frame, estimator.predict(frame[np.newaxis])[0], truth=truth, **options
         )
@@ -217,17 +217,6 @@ class DenoisingDisplay:
         ax.set_xlim(0, None)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize="small")
-
-
-def _check_frame(frame: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> Float32Array:
-    array = np.asarray(frame)
-    if array.ndim != 2 or (shape is not None and array.shape != shape):
-        due = "(H, W)" if shape is None else f"{shape}, that of noisy"
-        raise ValueError(
-            f"{name} has shape {array.shape}, but one frame of shape {due} is due; pass one frame "
-            f"of the stack, as {name}[0]."
-        )
-    return check_frames(array[np.newaxis], name=name)[0]
 
 
 def _spectrum(frame: Float32Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

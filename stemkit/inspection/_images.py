@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from .._validation import Float32Array
+from .._validation import Float32Array, check_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +51,18 @@ def _flattened(frame: Float32Array) -> Float32Array:
     # Noise alone is not blown up to the contrast of the lattice.
     least = max(float(np.median(spread)), float(np.finfo(np.float32).tiny))
     return (0.4 + 0.22 * fine / np.maximum(spread, least)).clip(0, 1)
+
+
+def check_frame(frame: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> Float32Array:
+    """Return one frame as float32, of a shape if there is one that it has to have."""
+    array = np.asarray(frame)
+    if array.ndim != 2 or (shape is not None and array.shape != shape):
+        due = "(H, W)" if shape is None else f"{shape}, that of noisy"
+        raise ValueError(
+            f"{name} has shape {array.shape}, but one frame of shape {due} is due; pass one frame "
+            f"of the stack, as {name}[0]."
+        )
+    return check_frames(array[np.newaxis], name=name)[0]
 
 
 def show_image(ax: Axes, image: NDArray[Any], title: str, **options: Any) -> Any:

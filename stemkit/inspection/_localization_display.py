@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_frames
 from ..metrics import atom_score
-from ._images import ARROW_COLOR, add_scale_bar, grey_levels, show_image
+from ._images import ARROW_COLOR, add_scale_bar, check_frame, grey_levels, show_image
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +80,7 @@ class LocalizationDisplay:
         tolerance: float = 2.0,
         pixel_size: float | None = None,
     ) -> None:
-        self.frame = check_frames(np.asarray(frame)[np.newaxis], name="frame")[0]
+        self.frame = check_frame(frame, "frame")
         for name, table in (("atoms", atoms), ("truth", truth)):
             frames = getattr(table, "get", lambda column: None)("frame")
             if frames is not None and frames.nunique() > 1:
@@ -120,8 +119,8 @@ class LocalizationDisplay:
         ValueError
             Where ``frame`` is not one frame of finite numbers.
         """
-        stack = check_frames(np.asarray(frame)[np.newaxis], name="frame")
-        return cls.from_predictions(stack[0], estimator.predict(stack), **options)
+        frame = check_frame(frame, "frame")
+        return cls.from_predictions(frame, estimator.predict(frame[np.newaxis]), **options)
 
     @classmethod
     def from_predictions(

@@ -72,5 +72,7 @@ def test_bad_input_is_named(frame):
         LocalizationDisplay(frame, FOUND.assign(frame=[0, 1, 2]))
     with pytest.raises(ValueError, match="pixel_size must be a positive"):
         LocalizationDisplay(frame, FOUND, pixel_size=-1)
-    with pytest.raises(ValueError, match="frame"):
+    with pytest.raises(ValueError, match=r"frame has shape \(1, 64, 60\).* as frame\[0\]"):
         LocalizationDisplay(frame[None], FOUND)
+    with pytest.raises(ValueError, match=r"pass one frame of the stack, as frame\[0\]"):
+        LocalizationDisplay.from_estimator(AtomLocator(), frame[None])
