@@ -16,6 +16,7 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     Returns
     -------
     torch.device
+        One that is there.
 
     Raises
     ------
@@ -65,6 +66,7 @@ def pick_precision(precision: str, device: torch.device) -> str:
     Returns
     -------
     {"32-true", "bf16-mixed"}
+        As lightning-fabric names it.
 
     Raises
     ------

@@ -59,6 +59,7 @@ def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) ->
     Returns
     -------
     float
+        What the optimiser is to take in this step.
 
     Examples
     --------

@@ -75,6 +75,7 @@ def list_weights() -> list[str]:
     Returns
     -------
     list of str
+        Names that ``weights=`` and :func:`load_weights` take.
 
     Examples
     --------

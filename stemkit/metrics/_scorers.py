@@ -114,6 +114,7 @@ def get_scorer_names() -> list[str]:
     Returns
     -------
     list of str
+        Those of the metrics with a truth, and of the two scores without.
 
     Examples
     --------
