@@ -160,9 +160,11 @@ def register(
     binnings = _finer(fine)
     for before, binning in pairwise((coarse, *binnings)):
         start = _rescaled(found, before, binning, shape)
-        unexplained = _UNEXPLAINED_FINE if binning == binnings[-1] else _UNEXPLAINED_COARSE
+        last = binning == binnings[-1]
+        unexplained = _UNEXPLAINED_FINE if last else _UNEXPLAINED_COARSE
         polished = [prepare(weigh_frequencies(bin_frame(f, binning), unexplained)) for f in frames]
-        best = refine(polished, start, _FITTED[motion])
+        # Seen coarsely, a narrow frame can't tell a shear from a rotation.
+        best = refine(polished, start, (_FITTED if last else _FREE)[motion])
         found = best.motion
     if motion == "rigid":
         # The shear takes up the rows' jitter or the slow scan's drift and keeps them out of the
