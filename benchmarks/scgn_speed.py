@@ -29,7 +29,7 @@ import typer
 from _plain_scgn import PlainSCGN
 from _scgn_large import large_frame, peak_gib, seams
 
-from stemkit.denoise._supervised import _even_tile
+from stemkit.denoise._tiled import even_tile
 from stemkit.engine import put_weights, run_tiled
 from stemkit.networks import SCGN, rename_released
 
@@ -72,7 +72,7 @@ def take_turns(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str,
 
 
 def in_tiles(network: SCGN, frame: torch.Tensor, precision: str = "32-true") -> np.ndarray:
-    tile = _even_tile(tuple(frame.shape[2:]), TILE, OVERLAP)
+    tile = even_tile(tuple(frame.shape[2:]), TILE, OVERLAP)
     settings = {"tile": tile, "overlap": OVERLAP, "device": "cpu", "precision": precision}
     return run_tiled(network, frame.numpy(), **settings)
 

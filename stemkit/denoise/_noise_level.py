@@ -15,3 +15,8 @@ def noise_level(frame: NDArray) -> float:
     second = np.array([1, -2, 1]) / 6
     residual = ndimage.correlate(frame.astype(float), 6 * np.outer(second, second))
     return float(np.sqrt(np.pi / 2) * np.abs(residual).mean())
+
+
+def mean_noise_level(frames: NDArray) -> float:
+    """Estimate that of frames (n, ..., H, W), as the mean of theirs."""
+    return float(np.mean([noise_level(frame) for frame in frames.reshape(-1, *frames.shape[-2:])]))

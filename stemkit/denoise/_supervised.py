@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -25,7 +24,6 @@ from ..engine import (
     load_weights,
     pick_device,
     put_weights,
-    run_tiled,
     save_weights,
 )
 from ._base import Denoiser, check_target
@@ -38,8 +36,9 @@ from ._batches import (
     stream_of,
 )
 from ._memory import halve_until_it_fits
-from ._noise_level import noise_level
+from ._noise_level import mean_noise_level
 from ._scaled import ScaledNetwork
+from ._tiled import denoise_tiled
 from ._weights import find_weights, refuse_another_network
 
 _LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
@@ -321,7 +320,7 @@ class SupervisedDenoiser(Denoiser):
             self.module_ = self._network(**self.network_parameters_)
         inputs, targets = source.batch(0)[:2]
         self.input_scaling_ = tuple(Scaling.of(inputs))
-        self.input_noise_ = _noise_of(inputs)
+        self.input_noise_ = mean_noise_level(inputs.cpu().numpy())
         self.target_scaling_ = tuple(self._scaling_of_targets(targets))
 
     def _load(self) -> None:
@@ -373,21 +372,14 @@ class SupervisedDenoiser(Denoiser):
         network = ScaledNetwork(
             self._ready_network(), Scaling(*self.input_scaling_), Scaling(*self.target_scaling_)
         )
-        overlap = self.tile_size // 8
-
-        def denoise(batch_size: int) -> Float32Array:
-            return run_tiled(
-                network,
-                self._as_inputs(frames),
-                tile=_even_tile(frames.shape[1:], self.tile_size, overlap),
-                overlap=overlap,
-                batch_size=batch_size,
-                device=self.device,
-                precision=self.precision,
-                verbose=self.verbose,
-            )
-
-        return halve_until_it_fits(denoise, _at_once(pick_device(self.device)))[:, 0]
+        return denoise_tiled(
+            network,
+            self._as_inputs(frames),
+            self.tile_size,
+            self.device,
+            precision=self.precision,
+            verbose=self.verbose,
+        )[:, 0]
 
     def _as_inputs(self, frames: Float32Array) -> Float32Array:
         """Give what the network sees of frames (n, H, W): (n, channels, H, W)."""
@@ -408,27 +400,3 @@ class SupervisedDenoiser(Denoiser):
 
 
 _LEAST = {"max_epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "tile_size": 8}
-
-
-def _noise_of(frames: Tensor) -> float:
-    """Say how noisy frames (n, ..., h, w) are."""
-    stack = frames.cpu().numpy().reshape(-1, *frames.shape[-2:])
-    return float(np.mean([noise_level(frame) for frame in stack]))
-
-
-def _at_once(device: torch.device) -> int:
-    """Say how many tiles to denoise at a time: on the CPU more take memory and no less time."""
-    return 1 if device.type == "cpu" else 16
-
-
-def _even_tile(shape: tuple[int, ...], tile: int, overlap: int) -> int:
-    """Make tiles as small as their number allows, so that they overlap no more than they must.
-
-    A frame that is larger by less than the overlap is done at once.
-    """
-    return max(2 * overlap, *(_even_length(n, tile, overlap) for n in shape))
-
-
-def _even_length(length: int, tile: int, overlap: int) -> int:
-    n_tiles = max(1, math.ceil((length - overlap) / tile))
-    return math.ceil((length + (n_tiles - 1) * overlap) / n_tiles)

@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from stemkit.datasets import NucleationStream
 from stemkit.denoise import IDFDenoiser, PINNEDDenoiser, SCGNDenoiser, SFINDenoiser, UNetDenoiser
 from stemkit.denoise._batches import PairSource
-from stemkit.denoise._supervised import _even_tile
 from stemkit.noise import HRTEMNoise
 
 TINY = {"n_channels": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
@@ -106,26 +105,6 @@ def test_seed_decides_and_global_randomness_is_left_alone():
     assert not same_weights(one, other)
     np.testing.assert_array_equal(np.random.get_state()[1], before[0])
     assert torch.equal(torch.get_rng_state(), before[1])
-
-
-def test_large_frames_are_done_in_tiles_without_steps():
-    X, y = random_pairs(2, (64, 64))
-    model = scgn(tile_size=64, max_epochs=4).fit(X, y)
-    large, _ = random_pairs(1, (150, 131), seed=5)
-    tiled = model.transform(large)[0]
-    whole = model.set_params(tile_size=256).transform(large)[0]
-    difference = tiled - whole
-    assert np.abs(difference).mean() < 0.05 * whole.std()
-    # nowhere does the difference jump, as it would from tile to tile if they were just joined
-    assert np.abs(np.diff(difference, axis=0)).mean(1).max() < 0.05 * whole.std()
-    assert np.abs(np.diff(difference, axis=1)).mean(0).max() < 0.05 * whole.std()
-
-
-@pytest.mark.parametrize(
-    "shape, tile", [((256, 256), 256), ((288, 20), 288), ((512, 512), 272), ((4096, 600), 286)]
-)
-def test_tiles_overlap_no_more_than_they_must(shape, tile):
-    assert _even_tile(shape, 256, 32) == tile
 
 
 @pytest.mark.parametrize("n_views", [4, 8])
@@ -332,10 +311,10 @@ def test_batches_are_halved_where_memory_is_short(monkeypatch):
     roomy = Cramped(batch_size=2, max_epochs=1, device="cpu", random_state=0).fit(X, y)
     assert model.history_["step"].iloc[-1] == roomy.history_["step"].iloc[-1] == 4
     expected = roomy.transform(X)
-    monkeypatch.setattr("stemkit.denoise._supervised._at_once", lambda device: 4)
+    monkeypatch.setattr("stemkit.denoise._tiled._at_once", lambda device: 4)
     with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
         np.testing.assert_array_equal(roomy.transform(X), expected)
-    monkeypatch.setattr("stemkit.denoise._supervised._at_once", lambda device: 2)
+    monkeypatch.setattr("stemkit.denoise._tiled._at_once", lambda device: 2)
     monkeypatch.setattr(Full, "most", 0)
     with (
         pytest.raises(MemoryError, match="use a smaller tile_size"),

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from stemkit.denoise import SCGNDenoiser
+from stemkit.denoise._tiled import even_tile
+
+
+def random_pairs(n, shape, seed=0):
+    rng = np.random.default_rng(seed)
+    target = 100 + 20 * rng.standard_normal((n, *shape))
+    return target + 10 * rng.standard_normal(target.shape), target
+
+
+def test_large_frames_are_done_in_tiles_without_steps():
+    X, y = random_pairs(2, (64, 64))
+    tiny = SCGNDenoiser(n_blocks=1, n_channels=4, device="cpu", random_state=0)
+    model = tiny.set_params(tile_size=64, max_epochs=4).fit(X, y)
+    large, _ = random_pairs(1, (150, 131), seed=5)
+    tiled = model.transform(large)[0]
+    whole = model.set_params(tile_size=256).transform(large)[0]
+    difference = tiled - whole
+    assert np.abs(difference).mean() < 0.05 * whole.std()
+    # nowhere does the difference jump, as it would from tile to tile if they were just joined
+    assert np.abs(np.diff(difference, axis=0)).mean(1).max() < 0.05 * whole.std()
+    assert np.abs(np.diff(difference, axis=1)).mean(0).max() < 0.05 * whole.std()
+
+
+@pytest.mark.parametrize(
+    "shape, tile", [((256, 256), 256), ((288, 20), 288), ((512, 512), 272), ((4096, 600), 286)]
+)
+def test_tiles_overlap_no_more_than_they_must(shape, tile):
+    assert even_tile(shape, 256, 32) == tile
