@@ -35,7 +35,7 @@ def test_known_motions_are_found(data, results):
     for result, motion in zip(results, data.motion, strict=True):
         if result.confidence > 0.5:
             assert misses(result, motion).max() < 1
-    assert sum(result.confidence > 0.5 for result in results) >= 3
+    assert sum(result.confidence > 0.5 for result in results) >= 2
 
 
 def test_without_noise_the_motion_is_right_to_a_fraction_of_a_px():
@@ -68,6 +68,20 @@ def test_large_frames_of_a_fine_lattice_are_placed_to_a_fraction_of_a_px(seed):
         for m in (None, expected)
     ]
     assert misses(register(*frames), expected).max() < 0.1
+
+
+def test_a_long_narrow_frame_is_turned_and_not_sheared():
+    shape = (3000, 700)
+    scene = make_scene(shape, spacing=(5, 6), margin=0.1, random_state=0)
+    expected = Motion.from_parameters(shape, drift=(31.4, -17.7), rotation=np.deg2rad(0.6))
+    rng = np.random.default_rng(0)
+    frames = [
+        record(degrade(scene, shape, motion=m)[0], dose=10, background=0.1, random_state=rng)
+        for m in (None, expected)
+    ]
+    found = register(*frames).motion
+    assert abs(np.rad2deg(found.rotation - expected.rotation)) < 0.01
+    assert np.hypot(*(found.drift - expected.drift)) < 0.1
 
 
 def test_a_wide_gaussian_of_a_large_frame_needs_no_more_than_a_binned_one():
