@@ -14,7 +14,9 @@ from stemkit.denoise import SCGNDenoiser
 from stemkit.denoise._batches import source_of_stream
 from stemkit.engine import Source
 from stemkit.networks import SCGN
+from stemkit.networks._convolution import Conv3x3
 from stemkit.networks._folding import pointwise
+from stemkit.networks._padding import mirror_to_multiple
 from stemkit.networks._statistics import _mirror, local_deviation
 
 _EPSILON = 1e-5
@@ -100,6 +102,30 @@ class MomentSCGN(SCGN):
         for block in self.blocks:
             for layer in block.layers:
                 layer.weigh = MomentWeights(n_channels // 2)
+
+
+class UnshuffledNet(SCGN):
+    """SCGN that sees half the side: the four pixels of a square are channels.
+
+    With one and a half times the channels it does half the sums, about as many as a U-Net.
+    """
+
+    def __init__(self, n_blocks: int, n_channels: int) -> None:
+        super().__init__(n_blocks, n_channels * 3 // 2)
+        self.head = Conv3x3(4, n_channels * 3 // 2)
+        self.tail = Conv3x3(n_channels * 3 // 2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        halved = F.pixel_unshuffle(mirror_to_multiple(x, 2), 2)
+        return F.pixel_shuffle(super().forward(halved), 2)[..., :height, :width]
+
+
+class UnshuffledSCGN(SCGNDenoiser):
+    """SCGN with that network."""
+
+    _network = UnshuffledNet
+    _network_takes = ("n_blocks", "n_channels")
 
 
 class HigherMomentsSCGN(SCGNDenoiser):

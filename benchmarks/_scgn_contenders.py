@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _scgn_beyond import AveragedSCGN, HigherMomentsSCGN, LargerCropsSCGN
+from _scgn_beyond import AveragedSCGN, HigherMomentsSCGN, LargerCropsSCGN, UnshuffledSCGN
 from sklearn.utils import Bunch
 
 from stemkit._validation import Float32Array
@@ -115,10 +115,9 @@ WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN": AveragedSCGN,
     "SCGN, larger crops at the end": LargerCropsSCGN,
     "SCGN, higher moments": HigherMomentsSCGN,
+    "SCGN, unshuffled": UnshuffledSCGN,
 }
-# Half as many pixels of a side, and with one and a half times the channels half as many sums.
-UNSHUFFLED = "SCGN, unshuffled"
-NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, UNSHUFFLED, *ABLATION]
+NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
@@ -130,9 +129,6 @@ def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenois
         return IDFDenoiser(**settings)
     if name == "SFIN":
         return SFINDenoiser(**size, **settings)
-    if name == UNSHUFFLED:
-        size["n_channels"] = budget.n_channels * 3 // 2
-        return SCGNDenoiser(**size, unshuffle=2, **settings)
     if name in WHOLE:
         return WHOLE[name](**size, **settings)
     return SCGNDenoiser(**size, **ABLATION[name], **settings)

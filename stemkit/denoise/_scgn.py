@@ -32,10 +32,6 @@ class SCGNDenoiser(ReleasedDenoiser):
     layout : {"stemkit", "paper", "released"}, default="stemkit"
         Which variant where the paper's text, the authors' code and ours differ, see
         :class:`stemkit.networks.SCGN`.
-    unshuffle : int, default=1
-        Let blocks see frames of 1 / unshuffle of their side, with the pixels of a square as
-        channels. It is not in the paper. 2 makes twice the channels cost as much as before, and
-        sees twice as far.
     loss : {"l1", "l2"}, default="l1"
         Mean absolute or mean square error.
     max_epochs : int, default=100
@@ -131,7 +127,6 @@ class SCGNDenoiser(ReleasedDenoiser):
         "band_weighting",
         "position_embedding",
         "layout",
-        "unshuffle",
     )
     _released_parameters: ClassVar[Mapping[str, Any]] = {"layout": "released"}
 
@@ -144,7 +139,6 @@ class SCGNDenoiser(ReleasedDenoiser):
         band_weighting: BandWeighting | None = "band",
         position_embedding: bool = True,
         layout: str | Layout = "stemkit",
-        unshuffle: int = 1,
         loss: Literal["l1", "l2"] = "l1",
         max_epochs: int = 100,
         steps_per_epoch: int = 100,
@@ -183,7 +177,6 @@ class SCGNDenoiser(ReleasedDenoiser):
         self.band_weighting = band_weighting
         self.position_embedding = position_embedding
         self.layout = layout
-        self.unshuffle = unshuffle
         self.n_views = n_views
 
     def _denoise(self, frames: Float32Array) -> Float32Array:

@@ -8,11 +8,9 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ._convolution import Conv3x3
-from ._padding import mirror_to_multiple
 
 # The authors' names, as they stand in their files, and ours.
 _RELEASED_NAMES = [
@@ -52,17 +50,13 @@ class SpatialFrequencyNet(nn.Module):
     n_channels : int
         Channels of the blocks: even, half of them spatial, half of frequencies.
     blocks : iterable of nn.Module
-    unshuffle : int, default=1
-        Squares of so many px along each side become channels before the first convolution, and
-        pixels again after the last one.
     """
 
-    def __init__(self, n_channels: int, blocks: Iterable[nn.Module], unshuffle: int = 1) -> None:
+    def __init__(self, n_channels: int, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.unshuffle = unshuffle
-        self.head = Conv3x3(unshuffle**2, n_channels)
+        self.head = Conv3x3(1, n_channels)
         self.blocks = nn.ModuleList(blocks)
-        self.tail = Conv3x3(n_channels, unshuffle**2)
+        self.tail = Conv3x3(n_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise frames of any size.
@@ -76,15 +70,12 @@ class SpatialFrequencyNet(nn.Module):
         -------
         Tensor of shape (B, 1, H, W)
         """
-        height, width = x.shape[2:]
-        whole = mirror_to_multiple(x, self.unshuffle)
-        features = start = self.head(F.pixel_unshuffle(whole, self.unshuffle))
+        features = start = self.head(x)
         learning = self.training and torch.is_grad_enabled()
         afresh = learning and _kept_bytes(start) * len(self.blocks) > _room(x.device)
         for block in self.blocks:
             features = _run_afresh(block, features) if afresh else block(features)
-        denoised = F.pixel_shuffle(self.tail(features + start), self.unshuffle)
-        return denoised[..., :height, :width]
+        return self.tail(features + start)
 
 
 def _kept_bytes(features: Tensor) -> int:

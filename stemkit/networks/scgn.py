@@ -62,9 +62,6 @@ class SCGN(SpatialFrequencyNet):
         Tell each bin of a spectrum where it is.
     layout : {"stemkit", "paper", "released"} or Layout, default="stemkit"
         The paper's text, the authors' code, where both differ, or ours. See the notes.
-    unshuffle : int, default=1
-        Make channels of the pixels of squares with so many px along each side, so that blocks see
-        a frame of 1 / unshuffle of its side; pixels are put back at the end. Not in the paper.
 
     Notes
     -----
@@ -108,11 +105,8 @@ class SCGN(SpatialFrequencyNet):
         band_weighting: BandWeighting | None = "band",
         position_embedding: bool = True,
         layout: str | Layout = "stemkit",
-        unshuffle: int = 1,
     ) -> None:
         check_widths(n_blocks, n_channels)
-        if unshuffle < 1:
-            raise ValueError(f"unshuffle must be at least 1 px; got {unshuffle}.")
         if band_weighting not in ("band", "channel", None):
             raise ValueError(
                 f'band_weighting must be "band", "channel" or None; got {band_weighting!r}.'
@@ -123,7 +117,7 @@ class SCGN(SpatialFrequencyNet):
             layout = LAYOUTS[layout]
         parts = (deviation_weighting, band_weighting, position_embedding, Layout(*layout))
         blocks = [_Block(n_channels, *parts) for _ in range(n_blocks)]
-        super().__init__(n_channels, blocks, unshuffle)
+        super().__init__(n_channels, blocks)
 
 
 class _Block(nn.Module):

@@ -32,20 +32,6 @@ def test_frames_without_contrast_stay_finite(level):
         assert np.isfinite(shipped().transform(np.full((1, *shape), level))).all()
 
 
-def test_weights_older_than_a_parameter_have_its_default():
-    with pytest.raises(ValueError, match=r"unshuffle=2 is not that of .* has unshuffle=1"):
-        shipped(unshuffle=2).transform(np.ones((1, 8, 8)))
-
-
-def test_weights_of_an_unshuffled_network_are_found_again(tmp_path):
-    data = make_nucleation(2, (16, 18), random_state=0)
-    model = SCGNDenoiser(n_blocks=1, n_channels=4, unshuffle=2, max_epochs=1, random_state=0)
-    expected = model.fit(data.noisy, data.target).transform(data.noisy)
-    model.save_weights(tmp_path / "weights.safetensors")
-    again = SCGNDenoiser(weights=tmp_path / "weights.safetensors")
-    np.testing.assert_array_equal(again.transform(data.noisy), expected)
-
-
 def test_pickle_instead_of_weights_is_not_executed(tmp_path, capsys):
     path = tmp_path / "weights.safetensors"
     shipped().save_weights(path)

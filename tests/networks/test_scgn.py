@@ -9,7 +9,6 @@ from stemkit.networks.scgn import LAYOUTS
 
 MAKERS = {
     **{name: lambda name=name: SCGN(1, 8, layout=name) for name in LAYOUTS},
-    "unshuffled": lambda: SCGN(1, 8, unshuffle=2),
     "sfin": lambda: SFIN(1, 8),
     "unet": lambda: UNet(8),
 }
@@ -87,21 +86,6 @@ def test_frames_of_any_size(make, size):
     torch.testing.assert_close(together[1:2], alone, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_unshuffled_pixels_find_back_to_their_places(n):
-    """With nothing but a first and a last convolution that pass on what they get."""
-    network = SCGN(1, 2 * n**2, unshuffle=n).eval()
-    network.blocks = torch.nn.ModuleList()
-    for conv, shape in ((network.head, (2, 1)), (network.tail, (1, 2))):
-        torch.nn.init.zeros_(conv.bias)
-        torch.nn.init.zeros_(conv.weight)
-        conv.weight.data[..., 1, 1] = torch.eye(n**2).tile(shape) / 2
-    batch = frames(2, 1, 7, 10)
-    with torch.inference_mode():
-        # twice the same n**2 channels, and the start is added to what the blocks give
-        torch.testing.assert_close(network(batch), batch)
-
-
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("value", [0.0, 7.0, 1e6])
 def test_constant_frames(make, value):
@@ -138,7 +122,6 @@ def test_half_precision_stays_near(make):
         (lambda: SCGN(0), "n_blocks must be at least 1"),
         (lambda: SFIN(n_channels=7), "n_channels must be even"),
         (lambda: UNet(3), "n_channels must be even"),
-        (lambda: SCGN(unshuffle=0), "unshuffle must be at least 1"),
         (lambda: SCGN(band_weighting="all"), 'band_weighting must be "band", "channel" or None'),
         (lambda: SCGN(layout="mine"), r"layout must be one of \['paper', 'released', 'stemkit'\]"),
     ],
