@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -12,8 +11,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
-from sklearn.exceptions import NotFittedError
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from .._motion import Motion
@@ -29,13 +26,11 @@ from .._validation import (
     n_dims,
 )
 from ..base import FrameEstimator
-from ..engine import load_weights, read_checkpoint
-from ..networks.degradation import T_MAX, DegradationNet
+from ..networks.degradation import T_MAX
 from ._binning import bin_frame, bin_overlap, choose_binning, unbin_map
 from ._decay import decay_between, scale_pair
-from ._evidence import N_EVIDENCE
 from ._explained import align, explained_share, predict_frames
-from ._network import network_of
+from ._network import NetworkMixin
 from ._pairs import theta_to_motion
 from ._parameters import check_parameters
 from ._registration import MotionModel, Registration, register
@@ -46,7 +41,6 @@ from ._training import train_network
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-DEFAULT_WEIGHTS = "drift_decay"
 _STEPS_PER_EPOCH = 25
 _BATCH_SIZE = 8
 _SIDE = 96
@@ -54,7 +48,7 @@ _LEARNING_RATE = 2e-4
 _LEARNING_RATE_FROM_SCRATCH = 2e-3
 
 
-class DriftDecayModel(SeriesMixin, FrameEstimator):
+class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
     """Drift and beam damage between any two frames of a series, at any time in between.
 
     Drift comes from a registration that holds on lattices which fade; decay comes from a network
@@ -164,30 +158,6 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
-
-    @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
-        """Make a model of the weights that the paper's authors released.
-
-        Parameters
-        ----------
-        path : path
-            A ``.pth`` file in the released layout; nothing in it is executed.
-        **parameters
-            Parameters of the model.
-
-        Returns
-        -------
-        DriftDecayModel
-            Ready to predict. Its network takes frames scaled to 0..1.
-        """
-        model = cls(**parameters)
-        weights = read_checkpoint(path)
-        model.module_ = network_of(weights, str(path))
-        model.units_ = "released"
-        model.history_ = pd.DataFrame()
-        model.n_epochs_ = 0
-        return model
 
     def fit(self, X: ArrayLike, y: None = None) -> Self:
         """Adapt the network to a series: learn from synthetic degradations of its frames.
@@ -362,36 +332,8 @@ class DriftDecayModel(SeriesMixin, FrameEstimator):
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
-
-    @staticmethod
-    def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
-        return network_of(weights, "weights")
-
     def _check_parameters(self) -> None:
         check_parameters(self)
-
-    def _check_fitted(self) -> None:
-        if self.weights is None and not hasattr(self, "module_"):
-            raise NotFittedError(
-                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
-                'or use weights="default".'
-            )
-
-    def _starting_network(self, seed: int) -> DegradationNet:
-        if self.weights is not None:
-            name = DEFAULT_WEIGHTS if self.weights == "default" else self.weights
-            return network_of(load_weights(name), str(name))
-        with torch.random.fork_rng():
-            torch.default_generator.manual_seed(seed)
-            return DegradationNet(n_evidence=N_EVIDENCE)
-
-    def _network(self) -> tuple[DegradationNet, str]:
-        """Return the network and its units, from the shipped weights where nothing was fitted."""
-        if hasattr(self, "module_"):
-            return self.module_, self.units_
-        return self._starting_network(0), "local"
 
     def _bin(self, frame: Float32Array) -> int:
         if isinstance(self.binning, str):
