@@ -105,6 +105,11 @@ class DenoisingDisplay:
         Returns
         -------
         DenoisingDisplay
+
+        Raises
+        ------
+        ValueError
+            Where `noisy` is not one frame of finite numbers.
         """
         frame = check_frame(noisy, "noisy")
         return cls.from_predictions(
