@@ -22,9 +22,7 @@ RESULTS = {"trajectory.csv", "aligned.tif", "decay.tif", "trajectory.png", "stem
 
 @pytest.fixture(scope="module")
 def series():
-    return make_llzo_series(
-        3, shape=(128, 160), pixel_size=0.06, max_rotation=0, max_shear=0, random_state=5
-    )
+    return make_llzo_series(3, shape=(256, 240), max_rotation=0, max_shear=0, random_state=6)
 
 
 @pytest.fixture
@@ -243,16 +241,16 @@ def test_warnings_are_one_plain_line_each(run, paths, truthful, monkeypatch):
 
 
 def test_demo_compares_estimate_and_truth(run, tmp_path):
-    result = run("demo", "-o", "out", "--frames", 2, "--size", 128, "--seed", 2)
+    result = run("demo", "-o", "out", "--frames", 2, "--size", 192, "--seed", 2)
     assert result.exit_code == 0, result.output
     for word in ("dy", "dx", "rotation_deg", "mean_damage", "estimate", "truth", "error"):
         assert word in result.stdout
     out = tmp_path / "out"
     assert set(os.listdir(out)) == RESULTS | {"frame_0001.png", "frames.tif", "truth.csv"}
-    assert read_stack(out / "frames.tif").frames.shape == (2, 128, 128)
+    assert read_stack(out / "frames.tif").frames.shape == (2, 192, 192)
     truth = pd.read_csv(out / "truth.csv", index_col="frame")
     assert (truth.loc[0] == 0).all()
-    series = make_llzo_series(2, shape=(128, 128), random_state=2)
+    series = make_llzo_series(2, shape=(192, 192), random_state=2)
     np.testing.assert_allclose(truth[["dy", "dx"]], series.drift)
     np.testing.assert_allclose(truth["rotation_deg"], np.rad2deg(series.rotation))
     np.testing.assert_allclose(truth["shear"], series.shear)
