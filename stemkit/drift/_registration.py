@@ -230,7 +230,7 @@ def _finer(binning: int) -> list[int]:
 
 
 def _confidence(
-    height: float, heights: NDArray[np.float64], leads: NDArray[np.float64], n_places: float
+    height: float, heights: NDArray[np.float64], ahead: NDArray[np.float64], n_places: float
 ) -> float:
     """Return the probability that the best peak is the right one and no chance.
 
@@ -242,7 +242,7 @@ def _confidence(
     unrivalled = 1 / (1 + np.exp(_CALIBRATION[0] - _CALIBRATION[1] * (1 - runner_up)))
     significant = 1 / (1 + np.exp(_CHANCE[0] - _CHANCE[1] * height))
     many = 1 / (1 + (_FEW_PLACES / max(n_places, 1e-9)) ** 4)
-    return float(unrivalled * significant * many * np.prod(ndtr(leads)))
+    return float(unrivalled * significant * many * np.prod(ndtr(ahead)))
 
 
 def _unknown(shape: tuple[int, int]) -> Registration:

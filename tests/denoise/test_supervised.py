@@ -15,6 +15,8 @@ from stemkit.denoise import IDFDenoiser, PINNEDDenoiser, SCGNDenoiser, SFINDenoi
 from stemkit.denoise._batches import PairSource
 from stemkit.noise import HRTEMNoise
 
+from .random_pairs import random_pairs
+
 TINY = {"n_channels": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
 MODELS = {
     "scgn": SCGNDenoiser(n_blocks=1, **TINY),
@@ -27,12 +29,6 @@ MODELS = {
 
 def scgn(**parameters):
     return clone(MODELS["scgn"]).set_params(**parameters)
-
-
-def random_pairs(n=4, shape=(24, 24), seed=0):
-    rng = np.random.default_rng(seed)
-    target = 100 + 20 * rng.standard_normal((n, *shape))
-    return target + 10 * rng.standard_normal(target.shape), target
 
 
 @pytest.fixture(scope="module", params=MODELS.values(), ids=MODELS)

@@ -4,11 +4,7 @@ import pytest
 from stemkit.denoise import SCGNDenoiser
 from stemkit.denoise._tiled import even_tile
 
-
-def random_pairs(n, shape, seed=0):
-    rng = np.random.default_rng(seed)
-    target = 100 + 20 * rng.standard_normal((n, *shape))
-    return target + 10 * rng.standard_normal(target.shape), target
+from .random_pairs import random_pairs
 
 
 def test_large_frames_are_done_in_tiles_without_steps():
