@@ -60,7 +60,8 @@ class SCGNDenoiser(ReleasedDenoiser):
         "default", those that are shipped, see the notes. They bring their own network; a parameter
         of the network that says otherwise is an error. None is for a network of your own.
     checkpoint_dir : path, optional
-        Where fit keeps checkpoints, and goes on from if it was stopped.
+        Where fit keeps checkpoints, after each epoch and every 50 steps of a longer one, and goes
+        on from if it was stopped.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         The first GPU if there is one, else the CPU.
     precision : {"auto", "32-true", "bf16-mixed"}, default="auto"

@@ -42,6 +42,8 @@ from ._tiled import denoise_tiled
 from ._weights import find_weights, refuse_another_network
 
 _LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
+# Steps that a fit may lose when it is stopped: on a CPU one of them may take most of a minute.
+_KEPT_AFTER = 50
 
 
 class SupervisedDenoiser(Denoiser):
@@ -265,6 +267,7 @@ class SupervisedDenoiser(Denoiser):
                 max_steps=n_epochs * source.steps_per_epoch,
                 lr=self.lr,
                 checkpoint_dir=checkpoint_dir,
+                checkpoint_every=min(source.steps_per_epoch, _KEPT_AFTER),
                 device=self.device,
                 precision=self.precision,
                 random_state=seed,

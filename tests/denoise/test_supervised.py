@@ -181,7 +181,39 @@ def test_partial_fit_goes_on():
     assert scgn().partial_fit(X, y).n_epochs_ == 1
 
 
-def test_interrupted_fit_goes_on(tmp_path):
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("per_epoch, n_epochs, last, kept", [(2, 3, 5, 4), (70, 1, 60, 50)])
+def test_stopped_fit_loses_an_epoch_or_50_steps_at_most(per_epoch, n_epochs, last, kept, tmp_path):
+    n_batches = 0
+
+    def make_stream(most):
+        nonlocal n_batches
+        n_batches = 0
+
+        def make_batch(generator):
+            nonlocal n_batches
+            n_batches += 1
+            if n_batches > most:
+                raise StoppedError
+            return generator.normal(size=(2, 2, 8, 8)).astype(np.float32)
+
+        return make_batch
+
+    settings = {"steps_per_epoch": per_epoch, "max_epochs": n_epochs, "tile_size": 8}
+    looked_at = 3  # batches before the first step: for their form, their scale, their checksum
+    n_steps = per_epoch * n_epochs
+    unbroken = scgn(**settings).fit(make_stream(n_steps + looked_at))
+    with pytest.raises(StoppedError):
+        scgn(**settings, checkpoint_dir=tmp_path).fit(make_stream(last + looked_at))
+    again = scgn(**settings, checkpoint_dir=tmp_path).fit(make_stream(n_steps))
+    assert n_batches == n_steps - kept + looked_at
+    assert same_weights(again, unbroken)
+
+
+def test_finished_fit_is_taken_up_as_it_is(tmp_path):
     X, y = random_pairs()
     whole = scgn(max_epochs=3).fit(X, y)
     first = scgn(max_epochs=3, checkpoint_dir=tmp_path).fit(X, y)
