@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,17 @@ class LargerCropsSCGN(SCGNDenoiser):
         change = self.max_epochs * self.steps_per_epoch * 3 // 4
         source = _TwoSources(crops, larger, change)
         return lambda batch_size: source
+
+
+class ConstantRateSCGN(SCGNDenoiser):
+    """SCGN with a rate that neither rises nor falls, as the authors' hundred epochs have it."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        def constant(step: int, *, lr: float, **schedule: int) -> float:
+            return lr
+
+        with mock.patch("stemkit.engine.training.learning_rate", constant):
+            return super().fit(X, y)
 
 
 class _TwoSources:

@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _scgn_beyond import AveragedSCGN, HigherMomentsSCGN, LargerCropsSCGN, UnshuffledSCGN
+from _scgn_beyond import (
+    AveragedSCGN,
+    ConstantRateSCGN,
+    HigherMomentsSCGN,
+    LargerCropsSCGN,
+    UnshuffledSCGN,
+)
 from sklearn.utils import Bunch
 
 from stemkit._validation import Float32Array
@@ -22,6 +28,7 @@ from stemkit.denoise import (
 )
 from stemkit.denoise._base import Denoiser
 from stemkit.denoise._supervised import SupervisedDenoiser
+from stemkit.networks.scgn import LAYOUTS
 
 # No training draws from it, since trainings count their seeds from 0.
 TEST_SEED = 20_000
@@ -110,14 +117,23 @@ ABLATION: dict[str, dict[str, Any]] = {
     "V4": {"band_weighting": "channel", "position_embedding": False},
     "V5": {"position_embedding": False},
 }
-# The network itself, and with what its paper does not have.
+# What ours does otherwise than the authors' code, undone one at a time, and all at once.
+UNDONE: dict[str, dict[str, Any]] = {
+    "SCGN, spectra with their mean": {"layout": LAYOUTS["stemkit"]._replace(centred=False)},
+    "SCGN, positions by index": {"layout": LAYOUTS["stemkit"]._replace(coordinates="index")},
+    "SCGN, a convolution before pooling": {"layout": LAYOUTS["stemkit"]._replace(gate_conv=True)},
+    "SCGN, released layout": {"layout": "released"},
+    "SCGN, the paper's layout": {"layout": "paper"},
+}
+# The network itself, with what its paper does not have, and without our schedule.
 WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN": AveragedSCGN,
     "SCGN, larger crops at the end": LargerCropsSCGN,
     "SCGN, higher moments": HigherMomentsSCGN,
     "SCGN, unshuffled": UnshuffledSCGN,
+    "SCGN, constant rate": ConstantRateSCGN,
 }
-NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION]
+NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION, *UNDONE]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
@@ -131,4 +147,4 @@ def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenois
         return SFINDenoiser(**size, **settings)
     if name in WHOLE:
         return WHOLE[name](**size, **settings)
-    return SCGNDenoiser(**size, **ABLATION[name], **settings)
+    return SCGNDenoiser(**size, **(ABLATION | UNDONE)[name], **settings)

@@ -167,7 +167,12 @@ def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, fl
 def f1(
     test: Bunch, denoised: NDArray, sigma: float | None = None, *, tolerance: float = 1.0
 ) -> float:
-    """F1 of the peaks of a Laplacian of Gaussian, of the size of dots or of the frame's atoms.
+    """F1 of what `peaks_of` finds."""
+    return atom_score(test.positions, peaks_of(test, denoised, sigma), tolerance=tolerance).f1
+
+
+def peaks_of(test: Bunch, denoised: NDArray, sigma: float | None = None) -> pd.DataFrame:
+    """Find peaks of a Laplacian of Gaussian, of the size of dots or of the frame's atoms.
 
     A peak counts that is at least a quarter as strong as what the denoiser shows of a true atom.
     """
@@ -186,5 +191,4 @@ def f1(
         )
         at = [peaks[:, axis] + _refine(response, peaks, axis) for axis in (0, 1)]
         found.append(pd.DataFrame({"frame": index, "y": at[0], "x": at[1]}))
-    table = pd.concat(found, ignore_index=True)
-    return atom_score(test.positions, table, tolerance=tolerance).f1
+    return pd.concat(found, ignore_index=True)

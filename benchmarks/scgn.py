@@ -9,6 +9,9 @@ table can be made piece by piece:
 
     python benchmarks/scgn.py --only SCGN --only SFIN --data NUC --seeds 0
     python benchmarks/scgn.py --table
+    python benchmarks/scgn.py --table --sequence 10
+
+The last one trains UDVD on a film, and prints it beside others.
 
 The row that a paper's table calls HINT cites IDF, iterative dynamic filtering; IDF is what is here.
 """
@@ -31,7 +34,7 @@ from _scgn_sequence import N_FRAMES, SIDE, sequence_table
 RESULTS = Path(__file__).parent / "results" / "scgn"
 
 
-def table_of(files: list[Path]) -> pd.DataFrame:
+def table_of(files: list[Path], batch_size: int) -> pd.DataFrame:
     """Mean and spread over seeds of what was run; times are of one core, or of the GPU."""
     rows = []
     for file in files:
@@ -46,6 +49,7 @@ def table_of(files: list[Path]) -> pd.DataFrame:
     found.insert(0, "seeds", groups["seed"].count())
     found.insert(2, "+- dB", groups["PSNR, dB"].std())
     found["s to learn"] = found["s a step"] * found.index.get_level_values("steps")
+    found["frames learned a s"] = batch_size / found["s a step"]
     return found.astype({"parameters": "Int64"})
 
 
@@ -79,7 +83,7 @@ def main(
     device: str = "auto",
     threads: Annotated[int, typer.Option(help="Of the CPU; 0 leaves that to PyTorch.")] = 0,
     sequence: Annotated[int, typer.Option(help="Epochs of UDVD on a film; 0 for none.")] = 0,
-    table: Annotated[bool, typer.Option("--table", help="Train nothing, print only.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Train no pairs, print only.")] = False,
 ) -> None:
     """Train what is not trained yet, seed by seed, and print what there is."""
     if threads:
@@ -101,14 +105,16 @@ def main(
     missing = [run for run in runs if not run.file(folder).exists()]
     _report.print_table(
         f"Denoisers on fresh frames, budget {budget}",
-        table_of(sorted(folder.glob("*.json"))).round(4),
+        table_of(sorted(folder.glob("*.json")), sizes.batch_size).round(4),
         notes=f"Not run with {n_steps} steps: {names_of(missing)}.{matrix_peak()}",
     )
     if sequence:
         width = 16 if budget == "cpu" else 48
         _report.print_table(
-            f"A film of nucleation, {N_FRAMES} frames of {SIDE} px, against the clean film",
+            f"A film of nucleation, {N_FRAMES} frames of {SIDE} px",
             sequence_table(folder, sequence, seeds, width, device).round(4),
+            notes="PSNR and SSIM are against the clean film; dots, IoU and F1 against the dots "
+            "that it should become. Of a film that was only denoised the peaks are drawn as dots.",
         )
 
 
