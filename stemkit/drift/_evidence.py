@@ -42,10 +42,14 @@ _LEAN = 0.03
 
 @dataclass(frozen=True)
 class _Sums:
-    """What windows sum up: the template times the second frame, and times the first."""
+    """What windows sum up: the template times the second frame, and times the first.
+
+    Both are 0 where ``inside`` is, beyond what the second frame shows.
+    """
 
     seen: NDArray
     there: NDArray
+    inside: NDArray
 
 
 def evidence_maps(
@@ -141,7 +145,11 @@ def _refine(above: _Sums, decay: NDArray) -> NDArray:
         step = missing(window)
         # White noise is 1.8 times as strong in what a window half as wide adds.
         finer = (missing(window / 2) - step) ** 2 / 1.8
-        power, noise = (smooth(v, _OVER * window).clip(1e-12) for v in (step**2, finer))
+        # Beyond the overlap windows find nothing, which says neither of signal nor of noise.
+        seen = smooth(above.inside, _OVER * window).clip(1e-3)
+        power, noise = (
+            (smooth(above.inside * v, _OVER * window) / seen).clip(1e-12) for v in (step**2, finer)
+        )
         # Passing over gradually, or the map would show where one rule ends.
         wholly, at_all = ((1.5 - noise / error**2).clip(0, 1) for error in (_SURE, _VAGUE))
         trust = at_all * (1 - _DOUBT * noise / power).clip(0)
@@ -155,7 +163,7 @@ def _above_ground(
     there = first - ground.level
     shape = template(there)
     seen = inside * shape * (second - ground.level - ground.offset)
-    return _Sums(seen, inside * shape * there)
+    return _Sums(seen, inside * shape * there, inside)
 
 
 def _usual(there: NDArray) -> float:

@@ -180,6 +180,24 @@ def test_a_wrong_map_is_put_right(jitter, dose):
         assert np.abs(refined - 0.6)[INSIDE].mean() < 0.07
 
 
+@pytest.mark.parametrize("missing", [40, 70])
+def test_a_wrong_map_is_put_right_up_to_the_border_of_the_overlap(missing):
+    # A wedge that fades from its thin side on, where the second frame ends.
+    shape = (160, 256)
+    thickness = np.linspace(0.3, 1, shape[1], dtype=np.float32)
+    decay = np.linspace(-0.3, 0.95, shape[1], dtype=np.float32).clip(0.05)
+    wide = make_scene(shape, content="perfect", spacing=(9, 14), random_state=1)
+    first = render_columns(wide, shape) * thickness
+    pair = [
+        record(frame, dose=10, background=0.1, random_state=seed)
+        for seed, frame in enumerate([first, first * decay])
+    ]
+    overlap = np.ones_like(first)
+    overlap[:, :missing] = 0
+    refined = refine_decay(*pair, np.full_like(first, 0.6), overlap)
+    assert np.abs((refined - decay).mean(axis=0))[missing : missing + 60].max() < 0.08
+
+
 def test_a_map_is_left_alone_where_there_is_no_structure():
     flat = np.full((40, 40), 3.0, dtype=np.float32)
     said = np.random.default_rng(0).random((40, 40), dtype=np.float32)
