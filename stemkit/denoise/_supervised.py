@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -336,11 +335,7 @@ class SupervisedDenoiser(Denoiser):
             denoiser=type(self).__name__,
             network=own.__name__ if isinstance(own, type) else None,
         )
-        signature = inspect.signature(type(self)).parameters
-        own_parameters = self._own_network_parameters()
-        asked = {key: value for key, value in own_parameters.items() if key in signature}
-        defaults = {key: signature[key].default for key in asked}
-        refuse_another_network(asked, defaults, card["parameters"], name)
+        refuse_another_network(self, self._own_network_parameters(), card["parameters"], name)
         self.network_parameters_ = card["parameters"]
         self.input_scaling_ = tuple(card["input_scaling"])
         self.target_scaling_ = tuple(card["target_scaling"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -57,16 +58,18 @@ def find_weights(
 
 
 def refuse_another_network(
+    denoiser: object,
     asked: Mapping[str, Any],
-    defaults: Mapping[str, Any],
     parameters: Mapping[str, Any],
     name: str | os.PathLike[str],
 ) -> None:
-    """Raise where a network was asked for that is not the one of the weights."""
-    for key, value in asked.items():
+    """Raise where a denoiser asks for a network that is not the one of the weights."""
+    own = inspect.signature(type(denoiser)).parameters
+    for key in asked.keys() & own.keys():
+        value, default = asked[key], own[key].default
         # Weights that are older than a parameter don't name it: their network has its default.
-        theirs = parameters.get(key, defaults[key])
-        if value not in (defaults[key], theirs):
+        theirs = parameters.get(key, default)
+        if value not in (default, theirs):
             raise ValueError(
                 f"{key}={value!r} is not that of weights={str(name)!r}, whose network has "
                 f"{key}={theirs!r}: leave {key} out, or set weights=None to train a "

@@ -5,6 +5,7 @@ import pytest
 
 from stemkit import SCGNDenoiser
 from stemkit.datasets import make_nucleation
+from stemkit.metrics import psnr
 
 
 def shipped(**parameters):
@@ -20,6 +21,15 @@ def test_seams_add_less_than_a_hundredth_to_the_error():
     target = data.target[:, seam[0]]
     tiled, amid = (((f[:, s] - target) ** 2).mean() for f, s in zip(found, seam, strict=True))
     assert tiled < 1.01 * amid
+
+
+def test_half_precision_costs_less_than_a_twentieth_of_a_decibel():
+    data = make_nucleation(4, (48, 48), random_state=7)
+    exact, half = (
+        shipped(precision=name).transform(data.noisy) for name in ("32-true", "bf16-mixed")
+    )
+    assert np.abs(half - exact).max() > 0.1
+    assert abs(psnr(data.target, half) - psnr(data.target, exact)) < 0.05
 
 
 def test_constant_frames_stay_empty():

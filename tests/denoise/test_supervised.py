@@ -351,6 +351,13 @@ def test_batches_are_halved_where_memory_is_short(monkeypatch):
         roomy.transform(X)
 
 
+def test_streams_are_halved_where_memory_is_short():
+    stream = NucleationStream(4, (16, 16))
+    cramped = Cramped(steps_per_epoch=2, batch_size=4, max_epochs=1, device="cpu", random_state=0)
+    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+        assert cramped.fit(stream).history_["step"].iloc[-1] == 2
+
+
 def test_released_checkpoints(shared_fixtures):
     for name, cls in {"scgn": SCGNDenoiser, "sfin": SFINDenoiser}.items():
         model = cls.from_checkpoint(shared_fixtures / f"{name}_released_layout.pth", device="cpu")
