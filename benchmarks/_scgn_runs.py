@@ -47,9 +47,13 @@ class OutOfTimeError(Exception):
     """The run has to stop; its checkpoint stays."""
 
 
-def train(run: Run, budget: Budget, results: Path, n_frames: int, device: str) -> bool:
-    """Train, score and keep the scores; False where time was up before that."""
-    deadline = time.monotonic() + 60 * budget.minutes
+def train(
+    run: Run, budget: Budget, results: Path, n_frames: int, device: str, deadline: float
+) -> bool:
+    """Train, score and keep the scores; False where time was up before that.
+
+    The deadline is one of ``time.monotonic``.
+    """
     batches = itertools.count()
 
     def stream(times: int) -> Callable[[np.random.Generator], Any]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -89,6 +90,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     sizes = BUDGETS[budget]
+    deadline = time.monotonic() + 60 * sizes.minutes
     folder = results / budget
     folder.mkdir(parents=True, exist_ok=True)
     for name, kind in itertools.product(CLASSICAL, data):
@@ -99,7 +101,7 @@ def main(
     for run in runs:
         if not (table or run.file(folder).exists()):
             print(f"{run.network}, {run.data}, seed {run.seed}", flush=True)
-            if not train(run, sizes, folder, frames, device):
+            if not train(run, sizes, folder, frames, device, deadline):
                 print("Time is up: call the same again to go on.")
                 break
     missing = [run for run in runs if not run.file(folder).exists()]

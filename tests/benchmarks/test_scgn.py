@@ -53,7 +53,8 @@ def test_what_is_out_of_time_goes_on_and_ends_the_same(benchmark, tmp_path, monk
         process_time=time.process_time,
         perf_counter=time.perf_counter,
     )
-    monkeypatch.setattr(runs, "time", clock)
+    for module in (scgn, runs):
+        monkeypatch.setattr(module, "time", clock)
     # It asks for the time at the start, at three batches that it looks at, and at each that it
     # learns from: there is time for nine of twelve, of which eight are kept.
     short = scgn.BUDGETS["gpu"]._replace(minutes=12.5 / 60)
