@@ -65,12 +65,11 @@ def write_report(
     from .inspection import DriftDecayDisplay, TrajectoryDisplay
     from .inspection._drift_decay_display import figure_size
 
-    table = model.trajectory(frames)
-    table.index.name = "frame"
+    # Both at once: the table is told from the maps, which take most of the time.
+    table, decay = model._follow(frames)
     write_stack(
         folder / "aligned.tif", model.transform(frames, trajectory=table), pixel_size=pixel_size
     )
-    decay = model.decay_maps(frames, trajectory=table)
     write_stack(folder / "decay.tif", decay, pixel_size=pixel_size)
 
     # Figures are made without pyplot: no window, and nothing that stays in memory.

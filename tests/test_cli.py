@@ -54,12 +54,12 @@ class TruthfulModel:
     def fit(self, frames):
         return self
 
-    def trajectory(self, frames):
+    def _follow(self, frames):
         dy, dx = self.series.drift.T
         zero = np.zeros(len(frames))
         table = {"dy": dy, "dx": dx, "rotation_deg": zero, "shear": zero}
         table |= {"stretch": zero, "scale": zero + 1, "mean_damage": zero, "closure": zero}
-        return pd.DataFrame(table | {"confidence": zero + 1})
+        return pd.DataFrame(table | {"confidence": zero + 1}), self.series.decay
 
     def transform(self, frames, trajectory):
         return np.stack(
@@ -68,9 +68,6 @@ class TruthfulModel:
                 for frame, motion in zip(frames, self.series.motion, strict=True)
             ]
         )
-
-    def decay_maps(self, frames, trajectory):
-        return self.series.decay
 
 
 @pytest.fixture
@@ -212,7 +209,7 @@ def test_failures_halfway_leave_nothing(
     def fail(self, frames, trajectory):
         raise error
 
-    monkeypatch.setattr(truthful, "decay_maps", fail)
+    monkeypatch.setattr(truthful, "transform", fail)
     before = sorted(os.listdir(tmp_path))
     result = run("drift", *paths, "-o", "out", "-q")
     assert result.exit_code == status

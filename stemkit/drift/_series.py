@@ -84,6 +84,12 @@ class SeriesMixin(TransformerMixin, ABC):
         ValueError
             Where ``stack`` holds less than two frames of finite numbers, or ``times`` don't rise.
         """
+        return self._follow(stack, times)[0]
+
+    def _follow(
+        self, stack: ArrayLike, times: ArrayLike | None = None
+    ) -> tuple[pd.DataFrame, Float32Array]:
+        """Return the trajectory and the decay maps that it is told from."""
         frames, _ = self._check_series(stack, min_frames=2)
         frames, _ = moderate(frames)
         when = _check_axis(times, len(frames), "times") if times is not None else None
@@ -106,9 +112,9 @@ class SeriesMixin(TransformerMixin, ABC):
                 f"The drift of frames {doubtful} has a confidence below {TRUSTED}: they may be "
                 f"vacuum, perfectly periodic or without overlap with the others.",
                 LowConfidenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return table
+        return table, decay
 
     def transform(
         self,
@@ -211,7 +217,11 @@ class SeriesMixin(TransformerMixin, ABC):
         """
         frames, _ = self._check_series(stack, min_frames=3)
         exposure = _check_axis(dose, len(frames), "dose")
-        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
+        if trajectory is None:
+            decay = self._follow(frames)[1]
+        else:
+            decay = self.decay_maps(frames, trajectory=trajectory)
+        return fit_critical_dose(decay, exposure)
 
     def _check_series(
         self, stack: ArrayLike, *, min_frames: int = 1
