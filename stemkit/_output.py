@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
@@ -11,7 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows has no locks on folders
+    fcntl = None  # type: ignore[assignment]
+
 RECORD = "stemkit.json"
+_PARTIAL = ".partial"
 
 
 @contextmanager
@@ -19,7 +26,8 @@ def whole_folder(out: str | os.PathLike[str], **record: Any) -> Iterator[Path]:
     """Give an empty folder to write results to, and turn it into ``out`` if nothing went wrong.
 
     The results are collected in a hidden folder beside ``out``, which one rename puts into place
-    at the end; whatever ends the block early, an exception or Ctrl-C, removes it. ``out`` may exist
+    at the end; whatever ends the block early, an exception or Ctrl-C, removes it. Where a process
+    was killed outright and could not, the next run with this ``out`` does. ``out`` may exist
     if it is empty or holds nothing but what an earlier run wrote, and then is replaced as a whole.
 
     Parameters
@@ -46,11 +54,13 @@ def whole_folder(out: str | os.PathLike[str], **record: Any) -> Iterator[Path]:
     _check_replaceable(target, Path(out))
     # The nearest folder that exists: on the same disk as the target, or the rename would copy.
     home = next(parent for parent in target.parents if parent.exists())
-    collected = home / f".{target.name}-{secrets.token_hex(4)}.partial"
+    _remove_orphans(home, target.name)
+    collected = home / f".{target.name}-{secrets.token_hex(4)}{_PARTIAL}"
     try:
         collected.mkdir()
     except OSError as error:  # the user knows nothing of the hidden folder
         raise OSError(error.errno, f"{out} can't be written: {error.strerror}") from error
+    lock = _lock(collected)
     try:
         yield collected
         files = sorted(path.name for path in collected.iterdir())
@@ -59,6 +69,29 @@ def whole_folder(out: str | os.PathLike[str], **record: Any) -> Iterator[Path]:
         _swap(collected, target)
     finally:
         shutil.rmtree(collected, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_orphans(home: Path, name: str) -> None:
+    """Remove what processes that were killed had collected; those that live hold a lock."""
+    for orphan in home.glob(f".{glob.escape(name)}-{'[0-9a-f]' * 8}{_PARTIAL}"):
+        if (lock := _lock(orphan)) is not None:
+            shutil.rmtree(orphan, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder for as long as this process lives; None if another has it or none can."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another has it, or it is on a disk that knows no locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _check_replaceable(target: Path, shown: Path) -> None:

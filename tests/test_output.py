@@ -1,6 +1,9 @@
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,25 @@ def test_nothing_is_left_of_a_run_that_failed_and_earlier_results_stay(tmp_path,
     with pytest.raises(error):
         run("half", then=error)
     assert _contents(tmp_path) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="folders are locked as POSIX has it")
+def test_what_a_killed_run_left_is_removed_by_the_next_and_a_living_one_keeps_its_own(tmp_path):
+    (tmp_path / ".out-notes.partial").mkdir()
+    code = (
+        "import os, signal; from stemkit._output import whole_folder\n"
+        "with whole_folder('out') as folder:\n"
+        "    (folder / 'half.csv').write_text('1')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path)
+    assert done.returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
+    with whole_folder(tmp_path / "out") as living:
+        assert set(os.listdir(tmp_path)) == {".out-notes.partial", living.name}
+        with whole_folder(tmp_path / "out"):
+            assert living.is_dir()
+    assert set(os.listdir(tmp_path)) == {".out-notes.partial", "out"}
 
 
 def test_earlier_results_are_replaced_as_a_whole(tmp_path):
