@@ -272,7 +272,7 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         rotation = np.array([step.rotation for step in steps])
         single = times.ndim == 0
         return DriftDecayState(
-            t=float(times) if single else times,
+            t=float(times) if single else times.copy(),  # it may be the caller's own
             drift=drift[0] if single else drift,
             rotation=float(rotation[0]) if single else rotation,
             decay=decay[0] if single else decay,

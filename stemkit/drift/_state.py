@@ -64,8 +64,9 @@ class DriftDecayState:
     overlap: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        for array in (self.drift, self.decay, self.frame, self.overlap):
-            array.flags.writeable = False
+        for values in (self.t, self.drift, self.rotation, self.decay, self.frame, self.overlap):
+            if isinstance(values, np.ndarray):
+                values.flags.writeable = False
 
     @property
     def damage(self) -> Float32Array:

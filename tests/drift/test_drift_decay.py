@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from stemkit import DriftDecayModel
-from stemkit.datasets import make_damage_sequence, make_drift_pairs
-from stemkit.drift import LowConfidenceWarning
+from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
+from stemkit.drift import LowConfidenceWarning, Motion, Registration
 from stemkit.drift._evidence import N_EVIDENCE
 from stemkit.engine import save_weights
 from stemkit.networks import DegradationNet
@@ -81,9 +81,14 @@ def test_result_is_immutable(model, pair):
     state = model.predict(pair.pairs[0])
     with pytest.raises(AttributeError):
         state.confidence = 1.0
-    for name in ("drift", "decay", "frame", "overlap"):
+    times = np.array([0.0, 1.0])
+    several = model.predict(pair.pairs[0], times)
+    times[0] = 0.5  # the caller's own, and none of the result's business
+    assert several.t[0] == 0
+    arrays = [state.drift, state.decay, state.frame, state.overlap, several.t, several.rotation]
+    for array in [*arrays, state.motion.drift, state.motion.matrix]:
         with pytest.raises(ValueError, match="read-only"):
-            getattr(state, name)[0] = 0
+            array[0] = 0
     np.testing.assert_array_equal(state.damage, 1 - state.decay)
 
 
@@ -136,6 +141,44 @@ def test_trajectory_through_transform_is_not_estimated_again(model, pair, monkey
     np.testing.assert_allclose(model.transform(stack, trajectory=moved), stack, atol=1e-5)
 
 
+@pytest.mark.parametrize("fill", ["edge", "reflect", 7.0])
+def test_fill_says_what_lies_outside_of_aligned_frames(model, pair, fill):
+    moved = pd.DataFrame({"dy": [0.0, 5.0], "dx": [0.0, -8.5]})
+    aligned = model.transform(pair.clean[0], trajectory=moved, fill=fill)
+    assert np.isfinite(aligned).all()
+    outside = aligned[1][~aligned.mask[1]]
+    assert 0 < outside.size < aligned[1].size / 4
+    if fill == 7.0:
+        assert (np.asarray(outside) == 7).mean() > 0.9  # but where splines reach over the border
+    else:
+        assert np.abs(np.asarray(outside)).max() < 1.5 * pair.clean[0].max()
+
+
+def test_a_wrong_pair_of_a_series_is_outvoted(model, monkeypatch):
+    series = make_llzo_series(4, shape=(160, 160), max_rotation=0, max_shear=0, random_state=6)
+    right = {}
+
+    def register(self, first, second):
+        which = [
+            int(np.argmax([np.corrcoef(own.ravel(), frame.ravel())[0, 1] for own in series.frames]))
+            for frame in (first, second)
+        ]
+        return right[tuple(which)]
+
+    for i in range(4):
+        for j in range(i + 1, 4):
+            motion = series.motion[i].inverse().then(series.motion[j])
+            right[i, j] = Registration(motion, 0.95, ((motion, 1.0),), 0.9)
+    off = Motion((160, 160), right[0, 2].motion.drift + np.array([24, -13]))
+    right[0, 2] = Registration(off, 0.99, ((off, 1.0),), 0.9)
+    monkeypatch.setattr(DriftDecayModel, "_register", register)
+    table = model.trajectory(series.frames)
+    np.testing.assert_allclose(table[["dy", "dx"]], series.drift, atol=0.05)
+    # It is not hidden: the two frames disagree with somebody.
+    assert (table["closure"][[0, 2]] > 5).all()
+    assert (table["closure"][[1, 3]] < 0.1).all()
+
+
 def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
     series = make_damage_sequence("perlin", 2, shape=(128, 128), random_state=5)
     rate = 0.1 + 0.15 * series.pattern[1]
@@ -160,6 +203,43 @@ def test_score_prefers_the_right_partner(model):
     assert model.score(right, sample_weight=[1, 0]) == pytest.approx(model.score(right[:1]))
 
 
+@pytest.mark.usefixtures("quick_fits")
+def test_progress_is_shown_when_asked(pair, small_weights, capfd):
+    for verbose in (0, 1):
+        small = DriftDecayModel(
+            weights=small_weights, max_epochs=1, random_state=0, verbose=verbose
+        ).fit(pair.pairs)
+        of_fit = capfd.readouterr()
+        small.predict(pair.pairs[0])
+        of_predict = capfd.readouterr()
+        small.trajectory(pair.pairs[0])
+        of_series = capfd.readouterr()
+        assert of_fit.out == of_predict.out == of_series.out == ""
+        if not verbose:
+            assert of_fit.err == of_predict.err == of_series.err == ""
+    assert "training: 100%" in of_fit.err
+    assert "predict: 100%" in of_predict.err
+    assert "drift: 100%" in of_series.err
+    assert "decay: 100%" in of_series.err
+
+
+@pytest.mark.usefixtures("quick_fits")
+def test_fit_goes_on_from_its_checkpoint(pair, small_weights, tmp_path, monkeypatch):
+    common = {"weights": small_weights, "max_epochs": 1, "random_state": 0}
+    whole = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
+    steps = []
+    monkeypatch.setattr(
+        "stemkit.drift._training.pair_loss", lambda *arguments: steps.append(arguments)
+    )
+    again = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
+    assert not steps
+    for one, other in zip(whole.module_.parameters(), again.module_.parameters(), strict=True):
+        assert torch.equal(one, other)
+    pd.testing.assert_frame_equal(whole.history_, again.history_)
+    with pytest.raises(ValueError, match="is of another fit"):
+        DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs[:, ::-1, :100])
+
+
 FLAT = np.full((2, 64, 64), 7.0)
 
 
@@ -170,6 +250,12 @@ FLAT = np.full((2, 64, 64), 7.0)
         pytest.param(np.full((2, 64, 64), 65535, dtype=np.uint16), id="saturated"),
         pytest.param(np.zeros((2, 64, 64)), id="zero"),
         pytest.param(np.random.default_rng(0).poisson(5, (2, 96, 96)), id="vacuum"),
+        pytest.param(
+            np.stack(
+                [make_drift_pairs(1, shape=(96, 96), random_state=s).pairs[0, 0] for s in (3, 4)]
+            ),
+            id="two specimens",
+        ),
         pytest.param(np.ones((2, 1, 1)), id="one pixel"),
         pytest.param(np.random.default_rng(0).random((2, 1, 65)), id="one line"),
         pytest.param(np.random.default_rng(0).random((2, 3, 5)), id="tiny"),
@@ -184,6 +270,14 @@ def test_what_holds_no_drift_gets_a_warning_and_no_confidence(model, pair):
 
 
 @pytest.fixture
+def quick_fits(monkeypatch):
+    small = {"_STEPS_PER_EPOCH": 2, "_BATCH_SIZE": 2, "_SIDE": 32}
+    for name, value in small.items():
+        monkeypatch.setattr(f"stemkit.drift._drift_decay.{name}", value)
+    monkeypatch.setattr("stemkit.drift._training.VALIDATION_BATCHES", 1)
+
+
+@pytest.fixture
 def small_weights(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -192,11 +286,8 @@ def small_weights(tmp_path):
     return tmp_path / "small.safetensors"
 
 
-def test_fit_is_the_same_for_the_same_seed_and_leaves_global_randomness_alone(
-    pair, small_weights, monkeypatch
-):
-    monkeypatch.setattr("stemkit.drift._drift_decay._STEPS_PER_EPOCH", 3)
-    monkeypatch.setattr("stemkit.drift._training.VALIDATION_BATCHES", 1)
+@pytest.mark.usefixtures("quick_fits")
+def test_fit_is_the_same_for_the_same_seed_and_leaves_global_randomness_alone(pair, small_weights):
     np.random.seed(3)
     torch.manual_seed(3)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()

@@ -1,0 +1,66 @@
+"""Laws that the decay obeys whatever the network says, ours or one in the released layout."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemkit.drift._decay import decay_between
+from stemkit.drift._evidence import N_EVIDENCE
+from stemkit.networks import DegradationNet
+
+UNITS = {"local": N_EVIDENCE, "released": 0}
+
+
+@cache
+def untrained(units, seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = DegradationNet((2, 3, 4), n_evidence=UNITS[units])
+        with torch.no_grad():  # or it would hardly depend on what it sees
+            for weight in module.parameters():
+                weight.mul_(3)
+    return module
+
+
+def frames(seed, shape):
+    rng = np.random.default_rng(seed)
+    first = rng.random(shape, dtype=np.float32)
+    second = first * rng.random(shape, dtype=np.float32)
+    overlap = np.ones(shape, dtype=bool)
+    overlap[:, : rng.integers(0, shape[1] + 1)] = False
+    return first, second, overlap
+
+
+@pytest.mark.parametrize("units", UNITS)
+@settings(max_examples=12)
+@given(
+    seed=st.integers(0, 3),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    times=st.lists(st.floats(0, 1), min_size=1, max_size=6),
+)
+def test_decay_starts_at_one_and_never_grows(units, seed, shape, times):
+    first, second, overlap = frames(seed, shape)
+    asked = np.array([0.0, *sorted(times), 1.0])
+    decay = decay_between(untrained(units, seed), first, second, overlap, asked, units=units)
+    assert decay.shape == (len(asked), *shape)
+    assert (decay[0] == 1).all()
+    assert (np.diff(decay, axis=0) <= 1e-6).all()
+    assert decay.min() >= 0
+    # A time's answer does not depend on what else is asked.
+    alone = decay_between(untrained(units, seed), first, second, overlap, asked[1:2], units=units)
+    np.testing.assert_allclose(alone[0], decay[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_what_the_second_frame_does_not_show_continues_what_it_does(units):
+    first, second, _ = frames(0, (32, 40))
+    overlap = np.ones(first.shape, dtype=bool)
+    overlap[:, :9] = False
+    decay = decay_between(
+        untrained(units, 0), first, second, overlap, np.array([0.4, 1.0]), units=units
+    )
+    np.testing.assert_array_equal(decay[:, :, :9], np.repeat(decay[:, :, 9:10], 9, axis=2))
