@@ -20,11 +20,12 @@ help:  ## say what there is
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 
+# FRAMES is read as a shell would: names with blanks in quotes of their own, and *.tif works.
 demo: .venv/.installed-dev  ## estimate drift and damage of a simulated series, or of FRAMES="a.png b.png"
 ifeq ($(strip $(FRAMES)),)
-	$(BIN)/stemkit demo -o $(OUT)
+	$(BIN)/stemkit demo -o "$(OUT)"
 else
-	$(BIN)/stemkit drift $(FRAMES) -o $(OUT)
+	$(BIN)/stemkit drift $(FRAMES) -o "$(OUT)"
 endif
 
 test: lint  ## check style and types, then run the tests and the examples in docstrings
