@@ -23,6 +23,7 @@ class CriticalDose:
     stderr : ndarray of shape (H, W), float32
         One standard deviation, from how well the exponential fits, with the first frame's noise;
         inf where ``dose`` is, and where a single later frame leaves nothing to judge the fit by.
+        What all maps share, as their blur, is not in it: errors may be half as large again.
     """
 
     dose: Float32Array
