@@ -192,6 +192,13 @@ def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
     assert (result.stderr >= 0).all()
 
 
+def test_critical_dose_follows_the_series_where_no_trajectory_is_given(model, pair):
+    stack = np.concatenate([pair.clean[0], pair.clean[0, 1:] * 0.8])
+    given = model.critical_dose(stack, [0, 1, 2], trajectory=model.trajectory(stack))
+    found = model.critical_dose(stack, [0, 1, 2])
+    np.testing.assert_allclose(found.dose, given.dose, rtol=1e-3)
+
+
 def test_score_prefers_the_right_partner(model):
     right = make_drift_pairs(
         2, shape=(128, 128), max_drift=0.03, max_strength=0.3, dose=None, random_state=6
