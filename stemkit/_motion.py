@@ -286,13 +286,15 @@ def warp(
     )
 
 
-def coverage(motion: Motion) -> NDArray[np.bool_]:
+def coverage(motion: Motion, *, margin: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.bool_]:
     """Return where in the second frame's pixels the first frame holds data.
 
     Parameters
     ----------
     motion : Motion
         From the first frame to the second.
+    margin : tuple of float, default=(0.0, 0.0)
+        Rows and columns along the first frame's borders, in px, that don't count as data.
 
     Returns
     -------
@@ -311,11 +313,11 @@ def coverage(motion: Motion) -> NDArray[np.bool_]:
     rows = np.arange(height)[:, None] - back.center[0]
     columns = np.arange(width)[None, :] - back.center[1]
     inside = np.ones(motion.shape, dtype=bool)
-    for axis, size in enumerate(motion.shape):
+    for axis, (size, rim) in enumerate(zip(motion.shape, margin, strict=True)):
         source = back.matrix[axis, 0] * rows + back.matrix[axis, 1] * columns
         source += back.center[axis] + back.drift[axis]
         # A hair's breadth of tolerance, or rounding drops a border row of an unmoved frame.
-        inside &= (source >= -1e-6) & (source <= size - 1 + 1e-6)
+        inside &= (source >= rim - 1e-6) & (source <= size - 1 - rim + 1e-6)
     return inside
 
 

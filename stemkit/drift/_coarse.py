@@ -26,6 +26,9 @@ from ._binning import smooth_frame
 # Share of a frame's side by which it is continued as its mirror image, fading out, so that its
 # border makes no jump in a Fourier transform.
 _RIM = 0.08
+# Next to its border a filtered frame shows how its mirror image meets it: a trace that stays with
+# the frame and not with the specimen. In px, and in shares of the frame's side at most.
+_BORDER = (4, 0.1)
 # Standard deviation of the high-pass, in shares of the shorter side: slower changes of
 # brightness than this are damage and thickness as often as they are structure.
 _LOW_CUT = 0.1
@@ -43,6 +46,11 @@ class Peak:
 
     motion: Motion
     height: float
+
+
+def border(shape: tuple[int, ...]) -> list[int]:
+    """Return how many px along each border of a filtered frame say nothing of the specimen."""
+    return [min(_BORDER[0], max(1, int(_BORDER[1] * side))) for side in shape]
 
 
 def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
@@ -127,6 +135,8 @@ def search(
     # Noise in a sum over the overlap grows as the root of its area.
     normalise = (1 / np.sqrt(overlap)).astype(np.float32)
 
+    inner = _window(shape, border(shape))
+    first, second = first * inner, second * inner
     transformed = fft.rfft2(second, padded, workers=-1)
     highest = np.full(normalise.shape, -np.inf, dtype=np.float32)
     which = np.zeros(normalise.shape, dtype=int)

@@ -19,6 +19,7 @@ from scipy import ndimage
 from .._motion import Motion, coverage
 from .._validation import Float32Array
 from ._binning import bin_frame, smooth_frame
+from ._coarse import border
 
 # Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
 _WINDOW = 0.12
@@ -28,6 +29,8 @@ _LEAST_CONTRAST = 0.3
 _PLACE = 4
 # Side in px of patches that agree or not each for itself: a column and what surrounds it.
 _PATCH = 8
+# Full steps are at most 1 / 0.3 times as long as those that noise shortened.
+_LEAST_AGREEMENT = 0.3
 # Steps smaller than this everywhere in the frame end the search, in px.
 _TOLERANCE = 3e-3
 
@@ -69,7 +72,8 @@ def refine(
     start: Motion,
     parameters: tuple[str, ...],
     *,
-    max_steps: int = 12,
+    max_steps: int = 20,
+    full_steps: bool = False,
 ) -> Refined:
     """Refine a motion between two prepared frames.
 
@@ -81,8 +85,11 @@ def refine(
         Where to start from; right to about a pixel, or a quarter of the finest period.
     parameters : tuple of str
         Which of "rotation", "shear", "stretch" and "scale" to fit besides the drift.
-    max_steps : int, default=12
+    max_steps : int, default=20
         Steps at most.
+    full_steps : bool, default=False
+        Whether to undo what noise takes off each step. From a start that may be a period off,
+        short steps go astray less often.
 
     Returns
     -------
@@ -97,9 +104,9 @@ def refine(
     for _ in range(max_steps):
         moved, inside = _pull(second.coefficients, motion)
         residual = (first.values - moved) * inside
-        along_y, along_x = _gradient(moved)
-        along_y = 0.5 * (along_y + first.gradient[0]) * inside
-        along_x = 0.5 * (along_x + first.gradient[1]) * inside
+        slope_y, slope_x = _gradient(moved)
+        along_y = 0.5 * (slope_y + first.gradient[0]) * inside
+        along_x = 0.5 * (slope_x + first.gradient[1]) * inside
         slopes = {
             "rotation": lambda gy, gx: y * gx - x * gy,
             "shear": lambda gy, gx: y * gx,
@@ -114,6 +121,12 @@ def refine(
         jacobian = np.stack([column.ravel() for column in columns])
         normal = (jacobian @ jacobian.T).astype(np.float64)
         step = _solve(normal, (jacobian @ residual.ravel()).astype(np.float64))
+        if full_steps:
+            # Noise steepens the gradients and so shortens the steps; what is steep in both frames
+            # alike tells by how much.
+            common = np.vdot(slope_y * inside, first.gradient[0])
+            common += np.vdot(slope_x * inside, first.gradient[1])
+            step /= np.clip(common / max(normal[0, 0] + normal[1, 1], 1e-12), _LEAST_AGREEMENT, 1)
         # A step beyond the reach of the linear model is cut, not trusted.
         step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
         linear = dict(zip(parameters, step[2:] / reach, strict=True))
@@ -129,7 +142,8 @@ def refine(
         if np.abs(step).max() < _TOLERANCE:
             break
     moved, inside = _pull(second.coefficients, motion)
-    return Refined(motion, _correlation(first.values, moved, inside), float(inside.mean()))
+    overlap = float(coverage(motion.inverse()).mean())
+    return Refined(motion, _correlation(first.values, moved, inside), overlap)
 
 
 def count_places(frames: Sequence[Prepared], motion: Motion) -> float:
@@ -187,7 +201,7 @@ def _solve(normal: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 
 
 def _pull(coefficients: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
-    """Draw the second frame as it lies in the first, and where it holds data."""
+    """Draw the second frame as it lies in the first, and where both show the specimen."""
     offset = motion.center + motion.drift - motion.matrix @ motion.center
     moved = ndimage.affine_transform(
         coefficients,
@@ -198,7 +212,10 @@ def _pull(coefficients: Float32Array, motion: Motion) -> tuple[Float32Array, NDA
         mode="nearest",
         prefilter=False,
     )
-    return moved, coverage(motion.inverse())
+    rim = border(motion.shape)
+    inside = coverage(motion.inverse(), margin=(rim[0], rim[1]))
+    inside &= coverage(Motion(motion.shape), margin=(rim[0], rim[1]))
+    return moved, inside
 
 
 def _gradient(values: Float32Array) -> tuple[Float32Array, Float32Array]:

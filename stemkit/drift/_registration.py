@@ -78,6 +78,20 @@ class Registration:
     overlap: float
 
 
+@dataclass(frozen=True)
+class _Rival:
+    """A motion that the frames may show.
+
+    Its peak on the correlation surface, that and its refined height as a share of the highest's,
+    and the share of the frame that it leaves in view.
+    """
+
+    motion: Motion
+    peak: float
+    height: float
+    overlap: float
+
+
 def register(
     first: ArrayLike,
     second: ArrayLike,
@@ -149,14 +163,15 @@ def register(
         *weighted, rotations=_rotations(motion, max_rotation), max_drift=max_drift, n_peaks=_N_PEAKS
     )
     prepared = [prepare(f) for f in weighted]
-    rivals = _weigh_rivals(peaks, prepared, _FREE[motion])
+    farthest = np.deg2rad(max_rotation) + _ROTATION_STEP
+    rivals = _weigh_rivals(peaks, prepared, _FREE[motion], farthest)
     if not rivals:
         return _unknown(shape)
-    heights = np.array([height for _, height in rivals])
+    heights = np.array([rival.height for rival in rivals])
     weights = np.exp(_RIVALRY * (heights - 1))
     weights /= weights.sum()
 
-    found = rivals[0][0]
+    found = rivals[0].motion
     binnings = _finer(fine)
     for before, binning in pairwise((coarse, *binnings)):
         start = _rescaled(found, before, binning, shape)
@@ -164,7 +179,7 @@ def register(
         unexplained = _UNEXPLAINED_FINE if last else _UNEXPLAINED_COARSE
         polished = [prepare(weigh_frequencies(bin_frame(f, binning), unexplained)) for f in frames]
         # Seen coarsely, a narrow frame can't tell a shear from a rotation.
-        best = refine(polished, start, (_FITTED if last else _FREE)[motion])
+        best = refine(polished, start, (_FITTED if last else _FREE)[motion], full_steps=last)
         found = best.motion
     if motion == "rigid":
         # The shear takes up the rows' jitter or the slow scan's drift and keeps them out of the
@@ -172,39 +187,51 @@ def register(
         rotation = best.motion.rotation
         rigid = Motion.from_parameters(start.shape, drift=best.motion.drift, rotation=rotation)
         by_jitter = abs(best.motion.shear) < _MOST_JITTER * np.sqrt(24 / height**3)
-        best = refine(polished, rigid, ()) if by_jitter else replace(best, motion=rigid)
+        if by_jitter:
+            best = refine(polished, rigid, (), full_steps=True)
+        else:
+            best = replace(best, motion=rigid)
     found = _rescaled(best.motion, binnings[-1], 1, shape)
-    others = [_rescaled(rival, coarse, 1, shape) for rival, _ in rivals[1:]]
+    others = [_rescaled(rival.motion, coarse, 1, shape) for rival in rivals[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
     confidence = _confidence(
-        peaks[0].height,
+        rivals[0].peak,
         heights,
-        leads(prepared, [rival for rival, _ in rivals]),
-        count_places(prepared, rivals[0][0]),
+        leads(prepared, [rival.motion for rival in rivals]),
+        np.array([rival.overlap for rival in rivals]),
+        count_places(prepared, rivals[0].motion),
     )
     return Registration(found, confidence, tuple(candidates), best.overlap)
 
 
 def _weigh_rivals(
-    peaks: list[Peak], frames: list[Prepared], parameters: tuple[str, ...]
-) -> list[tuple[Motion, float]]:
-    """Refine the peaks and return them, each with its height as a share of the highest's.
+    peaks: list[Peak], frames: list[Prepared], parameters: tuple[str, ...], max_rotation: float
+) -> list[_Rival]:
+    """Refine the peaks and return them, the highest first.
 
     The height on the correlation surface and that after the refinement count alike: the surface
     knows no local minima, the refinement no steps of drift and rotation.
     """
     peaks = [peak for peak in peaks if peak.height >= _LEAST_HEIGHT * peaks[0].height]
-    fits = [refine(frames, peak.motion, parameters, max_steps=6) for peak in peaks]
-    refined = np.array([max(f.correlation, 0.0) * np.sqrt(f.overlap) for f in fits])
-    if not refined.any():
+    fits = [(peak, refine(frames, peak.motion, parameters, max_steps=6)) for peak in peaks]
+    # A fit that wanders off to where nobody looked is none.
+    fits = [
+        (peak, fit)
+        for peak, fit in fits
+        if fit.correlation > 0 and abs(fit.motion.rotation) <= max_rotation
+    ]
+    if not fits:
         return []
-    heights = refined / refined.max() + [peak.height / peaks[0].height for peak in peaks]
-    rivals: list[tuple[Motion, float]] = []
+    found = np.array([peak.height for peak, _ in fits])
+    refined = np.array([fit.correlation * np.sqrt(fit.overlap) for _, fit in fits])
+    heights = refined / refined.max() + found / found.max()
+    rivals: list[_Rival] = []
     for index in np.argsort(-heights, kind="stable"):
-        drift = fits[index].motion.drift
+        peak, fit = fits[index]
         # Two peaks that were refined to one place are one.
-        if all(np.hypot(*(drift - rival.drift)) > SEPARATION for rival, _ in rivals):
-            rivals.append((fits[index].motion, float(heights[index] / heights.max())))
+        if all(np.hypot(*(fit.motion.drift - r.motion.drift)) > SEPARATION for r in rivals):
+            height = float(heights[index] / heights.max())
+            rivals.append(_Rival(fit.motion, peak.height, height, fit.overlap))
     return rivals
 
 
@@ -230,19 +257,26 @@ def _finer(binning: int) -> list[int]:
 
 
 def _confidence(
-    height: float, heights: NDArray[np.float64], ahead: NDArray[np.float64], n_places: float
+    height: float,
+    heights: NDArray[np.float64],
+    ahead: NDArray[np.float64],
+    overlaps: NDArray[np.float64],
+    n_places: float,
 ) -> float:
     """Return the probability that the best peak is the right one and no chance.
 
     Logistic in how far it stands above its best rival, in how far above what frames of nothing but
     noise give, and in the logarithm of how many places speak for it; times the probability that
-    the frames really agree better under it than under any rival, and not over more of them.
+    the frames really agree better under it than under any rival, and not over more of them. A
+    rival counts by the part that it explains of what the best one explains.
     """
     runner_up = heights[1] if len(heights) > 1 else _LEAST_HEIGHT
     unrivalled = 1 / (1 + np.exp(_CALIBRATION[0] - _CALIBRATION[1] * (1 - runner_up)))
     significant = 1 / (1 + np.exp(_CHANCE[0] - _CHANCE[1] * height))
     many = 1 / (1 + (_FEW_PLACES / max(n_places, 1e-9)) ** 4)
-    return float(unrivalled * significant * many * np.prod(ndtr(ahead)))
+    explained = np.minimum(overlaps[1:] / overlaps[0], 1.0)
+    first = np.prod(1 - explained * ndtr(-ahead))
+    return float(unrivalled * significant * many * first)
 
 
 def _unknown(shape: tuple[int, int]) -> Registration:
