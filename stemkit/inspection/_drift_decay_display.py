@@ -236,6 +236,7 @@ class DriftDecayDisplay:
             scale=1,
             width=0.006,
             color=ARROW_COLOR,
+            zorder=1.5,  # above the scale bar's ground, below its label
             path_effects=[patheffects.withStroke(linewidth=1.6, foreground="black")],
         )
         # Arrows that point out of the frame must not widen the view.
