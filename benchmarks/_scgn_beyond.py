@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Self
 from unittest import mock
@@ -137,6 +138,45 @@ class UnshuffledSCGN(SCGNDenoiser):
     """SCGN with that network."""
 
     _network = UnshuffledNet
+    _network_takes = ("n_blocks", "n_channels")
+
+
+class _Apart(nn.Module):
+    """A block that sees pixels so many px apart: the images that they make, each for itself."""
+
+    def __init__(self, block: nn.Module, step: int) -> None:
+        super().__init__()
+        self.block = block
+        self.step = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        size, phases = x.shape[:2], self.step**2
+        parts = F.pixel_unshuffle(x, self.step).unflatten(1, (size[1], phases))
+        parts = self.block(parts.transpose(1, 2).flatten(0, 1))
+        parts = parts.unflatten(0, (size[0], phases)).transpose(1, 2).flatten(1, 2)
+        return F.pixel_shuffle(parts, self.step)
+
+
+class WideViewNet(SCGN):
+    """SCGN whose blocks see a wide view first, with as many weights and sums."""
+
+    steps = (8, 4, 2, 1)
+
+    def __init__(self, n_blocks: int, n_channels: int) -> None:
+        super().__init__(n_blocks, n_channels)
+        self.blocks = nn.Sequential(
+            *(_Apart(block, step) for block, step in zip(self.blocks, itertools.cycle(self.steps)))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        return super().forward(mirror_to_multiple(x, max(self.steps)))[..., :height, :width]
+
+
+class WideViewSCGN(SCGNDenoiser):
+    """SCGN with that network."""
+
+    _network = WideViewNet
     _network_takes = ("n_blocks", "n_channels")
 
 

@@ -13,6 +13,7 @@ from _scgn_beyond import (
     HigherMomentsSCGN,
     LargerCropsSCGN,
     UnshuffledSCGN,
+    WideViewSCGN,
 )
 from sklearn.utils import Bunch
 
@@ -131,6 +132,7 @@ WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN, larger crops at the end": LargerCropsSCGN,
     "SCGN, higher moments": HigherMomentsSCGN,
     "SCGN, unshuffled": UnshuffledSCGN,
+    "SCGN, wide view": WideViewSCGN,
     "SCGN, constant rate": ConstantRateSCGN,
 }
 NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION, *UNDONE]
