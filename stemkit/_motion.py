@@ -286,15 +286,15 @@ def warp(
     )
 
 
-def coverage(motion: Motion, *, margin: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.bool_]:
+def coverage(motion: Motion, *, margin: tuple[int, int] = (0, 0)) -> NDArray[np.bool_]:
     """Return where in the second frame's pixels the first frame holds data.
 
     Parameters
     ----------
     motion : Motion
         From the first frame to the second.
-    margin : tuple of float, default=(0.0, 0.0)
-        Rows and columns along the first frame's borders, in px, that don't count as data.
+    margin : tuple of int, default=(0, 0)
+        Rows and columns along the borders of either frame, in px, that don't count.
 
     Returns
     -------
@@ -312,7 +312,8 @@ def coverage(motion: Motion, *, margin: tuple[float, float] = (0.0, 0.0)) -> NDA
     back = motion.inverse()
     rows = np.arange(height)[:, None] - back.center[0]
     columns = np.arange(width)[None, :] - back.center[1]
-    inside = np.ones(motion.shape, dtype=bool)
+    inside = np.zeros(motion.shape, dtype=bool)
+    inside[margin[0] : height - margin[0], margin[1] : width - margin[1]] = True
     for axis, (size, rim) in enumerate(zip(motion.shape, margin, strict=True)):
         source = back.matrix[axis, 0] * rows + back.matrix[axis, 1] * columns
         source += back.center[axis] + back.drift[axis]

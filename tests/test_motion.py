@@ -188,6 +188,19 @@ def test_coverage_is_where_the_source_lies_inside(motion):
     np.testing.assert_array_equal(coverage(motion).ravel()[clear], (beyond < 0)[clear])
 
 
+@given(motions(), st.tuples(st.integers(0, 4), st.integers(0, 4)))
+def test_a_margin_leaves_out_the_borders_of_both_frames(motion, margin):
+    height, width = motion.shape
+    grid = np.indices(motion.shape).reshape(2, -1).T
+    source = motion.to_skimage().inverse(grid[:, ::-1].astype(float))[:, ::-1]
+    edge = np.array(margin), np.array([height - 1, width - 1]) - margin
+    beyond = np.maximum(edge[0] - source, source - edge[1]).max(axis=1)
+    own = np.maximum(edge[0] - grid, grid - edge[1]).max(axis=1) <= 0
+    clear = np.abs(beyond) > 1e-5
+    found = coverage(motion, margin=margin).ravel()
+    np.testing.assert_array_equal(found[clear], ((beyond < 0) & own)[clear])
+
+
 def test_motions_cannot_be_changed():
     drift = np.array([1.0, 2.0])
     motion = Motion((4, 5), drift)

@@ -13,6 +13,7 @@ Transactions on Acoustics, Speech, and Signal Processing 24 (1976), 320-327.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,10 @@ class Peak:
     height: float
 
 
-def border(shape: tuple[int, ...]) -> list[int]:
+def border(shape: tuple[int, int]) -> tuple[int, int]:
     """Return how many px along each border of a filtered frame say nothing of the specimen."""
-    return [min(_BORDER[0], max(1, int(_BORDER[1] * side))) for side in shape]
+    rows, columns = (min(_BORDER[0], max(1, int(_BORDER[1] * side))) for side in shape)
+    return rows, columns
 
 
 def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
@@ -182,7 +184,7 @@ def _vertex(values: Float32Array, index: int) -> float:
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
-def _window(shape: tuple[int, ...], rim: list[int]) -> Float32Array:
+def _window(shape: tuple[int, ...], rim: Sequence[int]) -> Float32Array:
     """Return a window that rises from 0 at the border to 1 within ``rim``, as a squared sine."""
     sides = []
     for side, width in zip(shape, rim, strict=True):

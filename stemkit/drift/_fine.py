@@ -212,10 +212,7 @@ def _pull(coefficients: Float32Array, motion: Motion) -> tuple[Float32Array, NDA
         mode="nearest",
         prefilter=False,
     )
-    rim = border(motion.shape)
-    inside = coverage(motion.inverse(), margin=(rim[0], rim[1]))
-    inside &= coverage(Motion(motion.shape), margin=(rim[0], rim[1]))
-    return moved, inside
+    return moved, coverage(motion.inverse(), margin=border(motion.shape))
 
 
 def _gradient(values: Float32Array) -> tuple[Float32Array, Float32Array]:
