@@ -180,6 +180,8 @@ class SeriesMixin(TransformerMixin, ABC):
             Where ``stack`` is not one of finite numbers, or ``trajectory`` is of another.
         """
         frames, shape = self._check_series(stack)
+        if trajectory is None and len(frames) > 1:
+            return self._follow(frames)[1].reshape(shape)
         frames, _ = moderate(frames)
         motions = self._motions(frames, trajectory)
         maps = np.ones_like(frames)
@@ -217,11 +219,7 @@ class SeriesMixin(TransformerMixin, ABC):
         """
         frames, _ = self._check_series(stack, min_frames=3)
         exposure = _check_axis(dose, len(frames), "dose")
-        if trajectory is None:
-            decay = self._follow(frames)[1]
-        else:
-            decay = self.decay_maps(frames, trajectory=trajectory)
-        return fit_critical_dose(decay, exposure)
+        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), exposure)
 
     def _check_series(
         self, stack: ArrayLike, *, min_frames: int = 1
