@@ -65,8 +65,10 @@ def refuse_another_network(
 ) -> None:
     """Raise where a denoiser asks for a network that is not the one of the weights."""
     own = inspect.signature(type(denoiser)).parameters
-    for key in asked.keys() & own.keys():
-        value, default = asked[key], own[key].default
+    for key, value in asked.items():
+        if key not in own:
+            continue
+        default = own[key].default
         # Weights that are older than a parameter don't name it: their network has its default.
         theirs = parameters.get(key, default)
         if value not in (default, theirs):
