@@ -15,7 +15,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows has no locks on folders
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 RECORD = "stemkit.json"
 _PARTIAL = ".partial"
@@ -82,10 +82,17 @@ def _remove_orphans(home: Path, name: str) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock a folder for as long as this process lives; None if another has it or none can."""
+    """Lock a folder for as long as this process lives; None if another has it or none can.
+
+    A lock on the folder itself goes with it when it is renamed, and there is no file to remove
+    while others wait for it, as `filelock` would need.
+    """
     if fcntl is None:
         return None
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # gone in between, or another person's
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # another has it, or it is on a disk that knows no locks

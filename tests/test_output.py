@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,12 @@ def test_nothing_is_left_of_a_run_that_failed_and_earlier_results_stay(tmp_path,
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="folders are locked as POSIX has it")
 def test_what_a_killed_run_left_is_removed_by_the_next_and_a_living_one_keeps_its_own(tmp_path):
     (tmp_path / ".out-notes.partial").mkdir()
+    (tmp_path / ".out-00000000.partial").symlink_to("gone")  # and what can't be opened is no error
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / ".out-00000000.partial").is_symlink()
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / ".out-00000000.partial").unlink()
     code = (
         "import os, signal; from stemkit._output import whole_folder\n"
         "with whole_folder('out') as folder:\n"
