@@ -155,7 +155,14 @@ def seconds(call: Callable[[], object]) -> float:
 
 def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, float]:
     """Score a denoiser of stacks."""
-    denoised = denoise(test.noisy)
+    return {
+        **scores(test, denoise(test.noisy)),
+        "s a frame": seconds(lambda: denoise(test.noisy[:2])) / 2,
+    }
+
+
+def scores(test: Bunch, denoised: NDArray) -> dict[str, float]:
+    """Score what a denoiser made of the noisy frames."""
     # dots are as bright as can be; of a clean frame half of the brightest place is the bound
     dots = test.target is not test.clean
     bound = {} if dots else {"data_range": float(test.target.max()), "quantize": False}
@@ -164,7 +171,6 @@ def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, fl
         "SSIM": ssim(test.target, denoised),
         "IoU": atom_iou(test.target, denoised, **bound),
         "F1": f1(test, denoised, TARGET_SIGMA if dots else None),
-        "s a frame": seconds(lambda: denoise(test.noisy[:2])) / 2,
     }
 
 

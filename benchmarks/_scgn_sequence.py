@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _scgn_contenders import CLASSICAL, TEST_SEED
-from _scgn_runs import f1, peaks_of, seconds
+from _scgn_runs import peaks_of, scores, seconds
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
@@ -16,15 +16,14 @@ from sklearn.utils import Bunch
 
 from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_nucleation_sequence
-from stemkit.datasets._nucleation_law import TARGET_SIGMA
+from stemkit.datasets._nucleation_law import TARGET_PEAK, TARGET_SIGMA
 from stemkit.denoise import GaussianDenoiser, SCGNDenoiser, UDVDDenoiser
-from stemkit.metrics import atom_iou, atom_score, psnr, ssim
+from stemkit.metrics import atom_score, psnr, ssim
 
 SIDE, N_FRAMES = 128, 16
 SIGMAS = (0.5, 1.0, 1.5, 2.0, 3.0)
 # Of the Laplacian of Gaussian that finds the atoms of a film, smoothed or not.
 PEAKS = (0.5, 0.75, 1.15, 1.5)
-DOT = 255.0
 
 
 def sequence_table(
@@ -106,15 +105,12 @@ def of_film(film: Bunch, denoised: NDArray) -> dict[str, float]:
 
 def of_dots(film: Bunch, dots: NDArray) -> dict[str, float]:
     """Score dots against the true ones."""
-    return {
-        "dots, dB": psnr(film.target, dots),
-        "dots, SSIM": ssim(film.target, dots),
-        "dots, IoU": atom_iou(film.target, dots),
-        "F1": f1(film, dots, TARGET_SIGMA),
-    }
+    names = {"PSNR, dB": "dots, dB", "SSIM": "dots, SSIM", "IoU": "dots, IoU", "F1": "F1"}
+    return {names[name]: value for name, value in scores(film, dots).items()}
 
 
 def draw(atoms: pd.DataFrame) -> NDArray:
     """Draw a dot for each atom, as the target has them."""
     y, x = atoms["y"].to_numpy(), atoms["x"].to_numpy()
-    return render_columns(Scene(y, x, *np.full((2, len(y)), [[DOT], [TARGET_SIGMA]])), (SIDE, SIDE))
+    dots = Scene(y, x, *np.full((2, len(y)), [[TARGET_PEAK], [TARGET_SIGMA]]))
+    return render_columns(dots, (SIDE, SIDE))

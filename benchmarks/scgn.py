@@ -33,6 +33,7 @@ from _scgn_runs import EPOCH, Run, score_classical, seconds, train
 from _scgn_sequence import N_FRAMES, SIDE, sequence_table
 
 RESULTS = Path(__file__).parent / "results" / "scgn"
+KINDS, SEEDS = list(DATA), [0, 1, 2]
 
 
 def table_of(files: list[Path], batch_size: int) -> pd.DataFrame:
@@ -76,8 +77,8 @@ def matrix_peak() -> str:
 def main(
     budget: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     only: Annotated[list[str], typer.Option(help="Networks to train.")] = NETWORKS,
-    data: Annotated[list[str], typer.Option(help="Kinds of frames.")] = list(DATA),  # noqa: B006
-    seeds: Annotated[list[int], typer.Option(help="Seeds of the trainings.")] = [0, 1, 2],  # noqa: B006
+    data: Annotated[list[str], typer.Option(help="Kinds of frames.")] = KINDS,
+    seeds: Annotated[list[int], typer.Option(help="Seeds of the trainings.")] = SEEDS,
     steps: Annotated[int, typer.Option(help="Steps of a training; 0 is the budget's.")] = 0,
     frames: Annotated[int, typer.Option(help="Frames of 256 x 256 px to test with.")] = 8,
     results: Annotated[Path, typer.Option(help="Where trainings and scores are kept.")] = RESULTS,

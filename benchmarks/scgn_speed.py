@@ -34,6 +34,7 @@ from stemkit.engine import put_weights, run_tiled
 from stemkit.networks import SCGN, rename_released
 
 TILE, OVERLAP = 256, 32
+SIDES, BATCHES = [256, 512], ["6x128"]
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
 # Multiplications of a pixel, of which a half spectrum has half as many: 3x3 and 1x1 convolutions.
 LAYER = 9 * 32 * 32 + 32 * 32 + 9 * 32 * 32 + (66 + 64) * 64 / 2 + 9 * 64 * 64 / 2 + 9 * 64 * 32
@@ -163,11 +164,9 @@ def measure_memory(name: str, n: int, side: int) -> float:
 
 
 def main(
-    side: Annotated[list[int], typer.Option(help="Sides of frames in px.")] = [256, 512],  # noqa: B006
-    train: Annotated[list[str], typer.Option(help="Batch and side of training steps.")] = [  # noqa: B006
-        "6x128"
-    ],
-    large: Annotated[list[str], typer.Option(help="Frames to denoise, and no more.")] = [],  # noqa: B006
+    side: Annotated[list[int], typer.Option(help="Sides of frames in px.")] = SIDES,
+    train: Annotated[list[str], typer.Option(help="Batch and side of training steps.")] = BATCHES,
+    large: Annotated[list[str] | None, typer.Option(help="Frames to denoise, no more.")] = None,
     repeats: int = 3,
     memory_of: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
