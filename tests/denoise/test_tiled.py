@@ -4,7 +4,7 @@ import pytest
 from stemkit.denoise import SCGNDenoiser
 from stemkit.denoise._tiled import even_tile
 
-from .random_pairs import random_pairs
+from .tiny import random_pairs
 
 
 def test_large_frames_are_done_in_tiles_without_steps():

@@ -1,0 +1,45 @@
+"""What a network is shown, and when."""
+
+import numpy as np
+import torch
+
+from stemkit.denoise._batches import PairSource
+
+
+def make_source(side=16, **settings):
+    y, x = np.mgrid[:16, :24].astype(np.float32)
+    frames = np.stack([100 * n + y + x / 100 for n in range(5)])
+    settings = {"batch_size": 2, "flip": True, "degrade": None, "random_state": 0} | settings
+    return PairSource(frames, 2 * frames, side=side, device=torch.device("cpu"), **settings)
+
+
+def test_each_frame_is_in_an_epoch_once():
+    source = make_source(side=32)
+    assert source.steps_per_epoch == 3
+    epochs = [
+        [
+            int(frame.max()) // 100
+            for step in range(start, start + 3)
+            for frame in source.batch(step)[0]
+        ]
+        for start in (0, 3)
+    ]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(5))
+    assert epochs[0] != epochs[1]
+
+
+def test_squares_and_flips_are_those_of_both_frames():
+    source = make_source(side=8)
+    assert source.n_samples == 5 * 2 * 3
+    corners, places = set(), set()
+    for step in range(40):
+        inputs, targets = source.batch(step)
+        assert inputs.shape[1:] == (8, 8)
+        torch.testing.assert_close(targets, 2 * inputs)
+        for frame in inputs:
+            corners.add((bool(frame[0, 0] < frame[-1, 0]), bool(frame[0, 0] < frame[0, -1])))
+            places.add(float(frame.min() % 100))
+    assert len(corners) == 4
+    assert len(places) > 40
+    one, other = (make_source(side=8).batch(7)[0] for _ in range(2))
+    assert torch.equal(one, other)

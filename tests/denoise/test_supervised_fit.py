@@ -1,0 +1,115 @@
+"""Fits that go on: after another one, after being stopped, and where memory is short."""
+
+import numpy as np
+import pytest
+import torch
+
+from stemkit.datasets import NucleationStream
+from stemkit.denoise import UNetDenoiser
+
+from .tiny import random_pairs, same_weights, scgn
+
+
+def test_partial_fit_goes_on():
+    X, y = random_pairs()
+    model = scgn(max_epochs=2).fit(X, y)
+    before = {key: value.clone() for key, value in model.module_.state_dict().items()}
+    scaling = model.input_scaling_
+    model.partial_fit(X + 50, y)
+    assert model.n_epochs_ == len(model.history_) == 3
+    assert model.input_scaling_ == scaling
+    after = model.module_.state_dict()
+    moved = [float((before[k] - after[k]).abs().max()) for k, _ in model.module_.named_parameters()]
+    assert 0 < max(moved) < 0.1
+    assert scgn().partial_fit(X, y).n_epochs_ == 1
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("per_epoch, n_epochs, last, kept", [(2, 3, 5, 4), (70, 1, 60, 50)])
+def test_stopped_fit_loses_an_epoch_or_50_steps_at_most(per_epoch, n_epochs, last, kept, tmp_path):
+    n_batches = 0
+
+    def make_stream(most):
+        nonlocal n_batches
+        n_batches = 0
+
+        def make_batch(generator):
+            nonlocal n_batches
+            n_batches += 1
+            if n_batches > most:
+                raise StoppedError
+            return generator.normal(size=(2, 2, 8, 8)).astype(np.float32)
+
+        return make_batch
+
+    settings = {"steps_per_epoch": per_epoch, "max_epochs": n_epochs, "tile_size": 8}
+    looked_at = 3  # batches before the first step: for their form, their scale, their checksum
+    n_steps = per_epoch * n_epochs
+    unbroken = scgn(**settings).fit(make_stream(n_steps + looked_at))
+    with pytest.raises(StoppedError):
+        scgn(**settings, checkpoint_dir=tmp_path).fit(make_stream(last + looked_at))
+    again = scgn(**settings, checkpoint_dir=tmp_path).fit(make_stream(n_steps))
+    assert n_batches == n_steps - kept + looked_at
+    assert same_weights(again, unbroken)
+
+
+def test_finished_fit_is_taken_up_as_it_is(tmp_path):
+    X, y = random_pairs()
+    whole = scgn(max_epochs=3).fit(X, y)
+    first = scgn(max_epochs=3, checkpoint_dir=tmp_path).fit(X, y)
+    again = scgn(max_epochs=3, checkpoint_dir=tmp_path).fit(X, y)
+    assert same_weights(whole, first)
+    assert same_weights(whole, again)
+    with pytest.raises(ValueError, match="another fit"):
+        scgn(max_epochs=4, checkpoint_dir=tmp_path).fit(X, y)
+    with pytest.raises(ValueError, match=r"^checkpoint_dir needs a random_state"):
+        scgn(max_epochs=3, checkpoint_dir=tmp_path, random_state=None).fit(X, y)
+
+
+class Full(torch.nn.Module):
+    """Has no room for more than so many frames."""
+
+    most = 2
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.scale * x
+
+
+class Cramped(UNetDenoiser):
+    _network = Full
+    _network_takes = ()
+
+
+def test_batches_are_halved_where_memory_is_short(monkeypatch):
+    X, y = random_pairs(8)
+    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+        model = Cramped(batch_size=4, max_epochs=1, device="cpu", random_state=0).fit(X, y)
+    roomy = Cramped(batch_size=2, max_epochs=1, device="cpu", random_state=0).fit(X, y)
+    assert model.history_["step"].iloc[-1] == roomy.history_["step"].iloc[-1] == 4
+    expected = roomy.transform(X)
+    monkeypatch.setattr("stemkit.denoise._tiled._at_once", lambda device: 4)
+    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+        np.testing.assert_array_equal(roomy.transform(X), expected)
+    monkeypatch.setattr("stemkit.denoise._tiled._at_once", lambda device: 2)
+    monkeypatch.setattr(Full, "most", 0)
+    with (
+        pytest.raises(MemoryError, match="use a smaller tile_size"),
+        pytest.warns(RuntimeWarning, match="batches of 1"),
+    ):
+        roomy.transform(X)
+
+
+def test_streams_are_halved_where_memory_is_short():
+    stream = NucleationStream(4, (16, 16))
+    cramped = Cramped(steps_per_epoch=2, batch_size=4, max_epochs=1, device="cpu", random_state=0)
+    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+        assert cramped.fit(stream).history_["step"].iloc[-1] == 2
