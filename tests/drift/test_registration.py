@@ -333,29 +333,23 @@ def test_leads_are_told_in_their_standard_errors():
     assert 0.7 < np.std(told) < 1.4
 
 
+def lattice_pair(drift, rng, spacing):
+    """Return noiseless frames of a lattice with vacancies."""
+    y, x = (np.indices((60, 60)) * spacing - 25 * spacing).reshape(2, -1)
+    y, x = np.array([[1, 0.2], [-0.2, 1]]) @ [y, x] + rng.uniform(0, spacing, (2, 1))
+    there = rng.random(len(y)) > 0.04
+    scene = Scene(y[there], x[there], *np.ones((2, there.sum())) * [[1.0], [0.16 * spacing]])
+    return [render_columns(scene, (128, 128), motion=m) for m in (None, Motion((128, 128), drift))]
+
+
 @pytest.mark.parametrize("spacing", [10.0, 21.0])
 def test_a_lattice_with_vacancies_seen_in_two_places_gets_no_confidence(spacing):
     # Where no overlap is, drifts that put lattice on lattice differ only in how much they cover.
     rng = np.random.default_rng(int(spacing))
     for _ in range(4):
-        y, x = (np.indices((60, 60)) * spacing - 25 * spacing).reshape(2, -1)
-        y, x = np.array([[1, 0.2], [-0.2, 1]]) @ [y, x] + rng.uniform(0, spacing, (2, 1))
-        there = rng.random(len(y)) > 0.04
-        scene = Scene(y[there], x[there], *np.ones((2, there.sum())) * [[1.0], [0.16 * spacing]])
-        pair = [
-            record(render_columns(scene, (128, 128), motion=m), dose=20, random_state=rng)
-            for m in (None, Motion((128, 128), (-35, 150)))
-        ]
+        clean = lattice_pair((-35, 150), rng, spacing)
+        pair = [record(frame, dose=20, random_state=rng) for frame in clean]
         assert register(*pair).confidence < 0.5
-
-
-def lattice_pair(drift, rng, spacing=17.0):
-    """Return noiseless frames of a lattice with vacancies."""
-    y, x = (np.indices((40, 40)) * spacing - 15 * spacing).reshape(2, -1)
-    y, x = np.array([[1, 0.2], [-0.2, 1]]) @ [y, x] + rng.uniform(0, spacing, (2, 1))
-    there = rng.random(len(y)) > 0.04
-    scene = Scene(y[there], x[there], *np.ones((2, there.sum())) * [[1.0], [0.16 * spacing]])
-    return [render_columns(scene, (128, 128), motion=m) for m in (None, Motion((128, 128), drift))]
 
 
 @pytest.mark.parametrize("spacing", [13.0, 17.0, 21.0])
