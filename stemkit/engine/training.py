@@ -7,6 +7,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -15,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from stemkit.engine._allocation import keep_blocks
 from stemkit.engine._checkpoint import CheckpointFolder
 from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
 from stemkit.engine._sources import Batch, Source
@@ -202,7 +204,8 @@ def fit_module(
     started = time.perf_counter() - state.seconds
     silent = verbose < 1 or not fabric.is_global_zero
     bar = tqdm(total=max_steps, initial=state.step, desc="training", unit="step", disable=silent)
-    with bar, own_randomness(fabric):
+    blocks = keep_blocks() if fabric.device.type == "cpu" else nullcontext()
+    with bar, blocks, own_randomness(fabric):
         while not state.is_over(max_steps, patience):
             rate = learning_rate(state.step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
             batch = source.batch(state.step)

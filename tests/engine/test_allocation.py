@@ -1,0 +1,88 @@
+"""Large blocks of memory stay with the process while a network learns, and no longer."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc is told how to allocate"
+)
+
+# Each in a process of its own: what a process has allocated before decides what it does next. Those
+# that keep blocks count twice, since the holes left by the first are too small for what comes then.
+COUNT = """
+import resource, torch
+from stemkit.engine._allocation import keep_blocks
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(25_000_000)  # 100 MB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
+"""
+
+
+def run(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", COUNT + code],
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "OMP_NUM_THREADS": "1", **environment},
+    )
+    assert result.returncode == 0, result.stderr
+    return [float(word) for word in result.stdout.split()]
+
+
+def test_blocks_are_cleared_once_and_given_back():
+    outside, inside, kept, left = run(
+        "print(faults())\n"
+        "with keep_blocks():\n"
+        "    faults(); print(faults()); kept = held()\n"
+        "print(kept, held())"
+    )
+    assert inside < outside / 10
+    assert left < kept - 90
+
+
+def test_the_inner_one_of_two_changes_nothing():
+    outside, inside = run(
+        "print(faults())\n"
+        "with keep_blocks():\n"
+        "    with keep_blocks():\n"
+        "        faults()\n"
+        "    faults(); print(faults())"
+    )
+    assert inside < outside / 10
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1000000"), ("MALLOC_TRIM_THRESHOLD_", "1e6")],
+)
+def test_who_says_how_to_allocate_is_heard(name, value):
+    outside, inside = run(
+        "print(faults())\nwith keep_blocks():\n    faults(); print(faults())",
+        **{name: value},
+    )
+    assert inside > outside / 2
+
+
+def test_a_fit_keeps_blocks():
+    outside, inside = run(
+        "from stemkit.engine import ArraySource, fit_module\n"
+        "import numpy as np\n"
+        "print(faults())\n"
+        "counts = []\n"
+        "def loss(module, batch):\n"
+        "    counts.append(faults())\n"
+        "    return module(batch[0]).square().mean()\n"
+        "x = np.ones((4, 1), np.float32)\n"
+        "fit_module(torch.nn.Linear(1, 1), loss, ArraySource(x, x), max_steps=3, device='cpu')\n"
+        "print(counts[-1])"
+    )
+    assert inside < outside / 10
