@@ -4,6 +4,7 @@ Names load on first use, so that ``import stemkit`` stays quick: neither torch n
 imported before something needs it.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
         PoissonGaussianNoise,
         STEMNoise,
     )
+
+# Once idle, PyTorch's threads hold their cores for milliseconds before they sleep, and the threads
+# that convolve by Winograd's algorithm wait for those. OpenMP reads this as torch is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 __version__ = "0.1.0.dev0"
 

@@ -31,6 +31,18 @@ def test_import_is_light():
     assert not loaded & (HEAVY | {"numpy", "sklearn", "skimage", "scipy", "pandas", "joblib"})
 
 
+@pytest.mark.parametrize(
+    "chosen, spins",
+    [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_idle_threads_soon_sleep_unless_the_user_says_otherwise(chosen, spins):
+    code = "import os, stemkit; print(os.environ.get('GOMP_SPINCOUNT'))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=chosen
+    )
+    assert result.stdout.strip() == spins
+
+
 def test_what_needs_no_network_does_not_wait_for_one():
     loaded = loaded_by("stemkit.noise, stemkit.metrics, stemkit.localize, stemkit.datasets")
     assert not loaded & HEAVY

@@ -36,19 +36,28 @@ def conv_norm(
     return torch.addcmul(shift[:, None, None], _conv(x, kernel, bias), weights)
 
 
-def pointwise(x: Tensor, kernel: Tensor) -> Tensor:
-    """Mix the channels of each pixel: a 1x1 convolution without bias, as a product of matrices.
+def pointwise(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Mix the channels of each pixel: a 1x1 convolution, as products of matrices.
 
     Parameters
     ----------
     x : Tensor of shape (B, C, H, W)
     kernel : Tensor of shape (C_out, C) or (B, C_out, C)
         One for all images, or one each.
+    bias : Tensor of shape (C_out,), optional
     """
-    return torch.matmul(kernel, x.flatten(2)).unflatten(2, x.shape[2:])
+    pixels = x.flatten(2)
+    kernels = kernel.expand(len(x), -1, -1)  # `matmul` would turn all the pixels round and back
+    if bias is None:
+        mixed = torch.bmm(kernels, pixels)
+    else:
+        mixed = torch.baddbmm(bias[:, None], kernels, pixels)
+    return mixed.unflatten(2, x.shape[2:])
 
 
 def _conv(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    if kernel.shape[-1] == 1:
+        return pointwise(x, kernel.flatten(1), bias)
     if kernel.shape[-1] == 3 and bias is not None:
         return conv3x3(x, kernel, bias)
     return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)

@@ -144,7 +144,7 @@ class _Block(nn.Module):
         enhanced = torch.cat((spatial, frequency), 1)
         if self.residual_around:
             return self.fuse(enhanced) + x
-        return self.fuse(enhanced + x)
+        return self.fuse(enhanced.add_(x))
 
 
 class _Layer(nn.Module):
