@@ -1,4 +1,4 @@
-"""Memory that stays with the process between the operations of a training on the CPU."""
+"""Memory that stays with the process between the operations of a network on the CPU."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def keep_blocks() -> Iterator[None]:
     """Have glibc keep large blocks that are freed, for the operation that comes next.
 
     Blocks of more than 32 MiB come from the system anew each time, which clears each of their
-    pages as it is touched: half the time of a training step, where batches are large. At the end
-    what is kept goes back to the system. Where there is another C library, or the environment says
-    how memory is to be had, nothing is changed.
+    pages as it is touched: half the time of a training step, where batches are large, and a fifth
+    of that of a frame in tiles. At the end what is kept goes back to the system. Where there is
+    another C library, or the environment says how memory is to be had, nothing is changed.
     """
     global _n_users
     libc = _find_glibc()

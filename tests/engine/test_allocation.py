@@ -86,3 +86,19 @@ def test_a_fit_keeps_blocks():
         "print(counts[-1])"
     )
     assert inside < outside / 10
+
+
+def test_tiles_keep_blocks_until_the_frame_is_done():
+    outside, inside, kept, left = run(
+        "from stemkit.engine import run_tiled\n"
+        "import numpy as np\n"
+        "print(faults())\n"
+        "counts = []\n"
+        "def double(x):\n"
+        "    counts.append((faults(), held()))\n"
+        "    return 2 * x\n"
+        "run_tiled(double, np.ones((1, 1, 8, 24), np.float32), tile=8, overlap=2, device='cpu')\n"
+        "print(*counts[-1], held())"
+    )
+    assert inside < outside / 10
+    assert left < kept - 90
