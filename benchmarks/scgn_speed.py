@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -74,22 +74,24 @@ class Took(NamedTuple):
     clock: float
 
 
-def clocked(run: Callable[[], object]) -> Took:
-    cpu, clock = time.process_time(), time.perf_counter()
-    run()
-    return Took(time.process_time() - cpu, time.perf_counter() - clock)
+def clocked(run: Callable[[], object], around: AbstractContextManager[None]) -> Took:
+    """Take the time of a run that is not the first."""
+    with around:
+        run()
+        cpu, clock = time.process_time(), time.perf_counter()
+        run()
+        return Took(time.process_time() - cpu, time.perf_counter() - clock)
 
 
-def clocked_in_fit(step: Callable[[], object]) -> Took:
-    """Take the time of a step that is not the first."""
-    with keep_blocks():
-        step()
-        return clocked(step)
-
-
-def take_turns(runs: dict[str, Callable[[], Took]], repeats: int) -> dict[str, Took]:
-    """Take the best of each one's turns; the first turn only warms up."""
-    turns = [{name: run() for name, run in runs.items()} for _ in range(repeats + 1)][1:]
+def take_turns(runs: dict[str, Callable[[], object]], repeats: int, fit: bool) -> dict[str, Took]:
+    """Take the least of each one's turns; ours as in a fit, if there is one."""
+    turns = [
+        {
+            name: clocked(run, keep_blocks() if fit and name != "plain" else nullcontext())
+            for name, run in runs.items()
+        }
+        for _ in range(repeats)
+    ]
     return {name: Took(*np.min([turn[name] for turn in turns], 0)) for name in runs}
 
 
@@ -119,27 +121,25 @@ def direct_rate() -> float:
     """FLOP per second of a 3x3 convolution of 64 channels, taken directly."""
     x, conv = torch.rand(1, 64, 128, 128), torch.nn.Conv2d(64, 64, 3, padding=1)
     with torch.inference_mode():
-        seconds = min(clocked(lambda: conv(x)).cpu for _ in range(10))
-    return 2 * 9 * 64 * 64 * 128 * 128 / seconds
+        took = take_turns({"conv": lambda: conv(x)}, 10, fit=False)["conv"]
+    return 2 * 9 * 64 * 64 * 128 * 128 / took.cpu
 
 
 def inference(side: int, repeats: int, reduced: bool) -> list[dict[str, object]]:
     plain, ours = (network.eval() for network in make_networks())
     frame = make_frame(1, 1, side, side)
-    runs = {
-        "plain": lambda: clocked(lambda: plain(frame)),
-        "ours": lambda: clocked(lambda: in_tiles(ours, frame)),
-    }
+    runs = {"plain": lambda: plain(frame), "ours": lambda: in_tiles(ours, frame)}
     if reduced:
-        runs["ours, bfloat16"] = lambda: clocked(lambda: in_tiles(ours, frame, "bf16-mixed"))
+        runs["ours, bfloat16"] = lambda: in_tiles(ours, frame, "bf16-mixed")
     with torch.inference_mode():
         expected, found = plain(frame), ours(frame)
         error = float((found - expected).abs().max() / expected.std())
         assert error < 1e-4, error
-        took = take_turns(runs, repeats)
+        took = take_turns(runs, repeats, fit=False)
     limit = FLOP_PER_PIXEL * side**2 / direct_rate()
     rows = compare(f"a frame of {side} x {side}", took, limit)
-    return [{**row, "difference of whole frames, sd": error} for row in rows]
+    column = "difference of whole frames, sd"
+    return [{**row, column: error if row["network"] == "ours" else np.nan} for row in rows]
 
 
 def make_step(
@@ -160,15 +160,10 @@ def make_step(
 
 def training(n: int, side: int, repeats: int, reduced: bool) -> list[dict[str, object]]:
     plain, ours = make_networks()
-    steps = {"plain": make_step(plain, n, side), "ours": make_step(ours, n, side)}
-    runs = {
-        "plain": lambda: clocked(steps["plain"]),
-        "ours": lambda: clocked_in_fit(steps["ours"]),
-    }
+    runs = {"plain": make_step(plain, n, side), "ours": make_step(ours, n, side)}
     if reduced:
-        steps["ours, bfloat16"] = make_step(make_networks()[1], n, side, reduced=True)
-        runs["ours, bfloat16"] = lambda: clocked_in_fit(steps["ours, bfloat16"])
-    took = take_turns(runs, repeats)
+        runs["ours, bfloat16"] = make_step(make_networks()[1], n, side, reduced=True)
+    took = take_turns(runs, repeats, fit=True)
     # a forward pass, and twice as much back
     limit = 3 * n * FLOP_PER_PIXEL * side**2 / direct_rate()
     rows = compare(f"a training step of {n} x {side} x {side}", took, limit)

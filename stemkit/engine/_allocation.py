@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Numbers of <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST = 2**31 - 1
-# What glibc itself comes to where blocks of this size are freed.
-_USUAL = {_MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26}
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+# No block of its own for any size: a threshold above 32 MiB is refused by older versions. What lies
+# idle beyond 2 GiB still goes back, the most that `mallopt` takes.
+_KEPT = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
+# What glibc itself comes to where large blocks are freed.
+_USUAL = {_MMAP_MAX: 65_536, _MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26}
 
 _lock = threading.Lock()
 _n_users = 0
@@ -35,20 +37,20 @@ def keep_blocks() -> Iterator[None]:
     with _lock:
         _n_users += 1
         if _n_users == 1:
-            _set(libc, dict.fromkeys(_USUAL, _LARGEST))
+            _set(libc, _KEPT)
     try:
         yield
     finally:
         with _lock:
             _n_users -= 1
             if _n_users == 0:
-                _set(libc, _USUAL)
+                pass
                 libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def _find_glibc() -> ctypes.CDLL | None:
     if "malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(
-        name.startswith("MALLOC_") for name in os.environ
+        name.startswith(("MALLOC_MMAP_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_")) for name in os.environ
     ):
         return None
     try:
@@ -58,6 +60,6 @@ def _find_glibc() -> ctypes.CDLL | None:
     return libc if hasattr(libc, "gnu_get_libc_version") else None
 
 
-def _set(libc: ctypes.CDLL, thresholds: dict[int, int]) -> None:
-    for parameter, value in thresholds.items():
+def _set(libc: ctypes.CDLL, parameters: dict[int, int]) -> None:
+    for parameter, value in parameters.items():
         libc.mallopt(parameter, value)

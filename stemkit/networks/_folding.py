@@ -47,7 +47,7 @@ def pointwise(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     bias : Tensor of shape (C_out,), optional
     """
     pixels = x.flatten(2)
-    kernels = kernel.expand(len(x), -1, -1)  # `matmul` would turn all the pixels round and back
+    kernels = kernel.expand(x.shape[0], -1, -1)  # `matmul` would turn all the pixels round and back
     if bias is None:
         mixed = torch.bmm(kernels, pixels)
     else:

@@ -1,5 +1,6 @@
 """Large blocks of memory stay with the process while a network learns, and no longer."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -28,24 +29,42 @@ def held():
 
 
 def run(code, **environment):
+    others = {k: v for k, v in os.environ.items() if not k.startswith(("GLIBC_", "MALLOC_"))}
     result = subprocess.run(
         [sys.executable, "-c", COUNT + code],
         capture_output=True,
         text=True,
-        env={"PATH": "", "OMP_NUM_THREADS": "1", **environment},
+        env={**others, "OMP_NUM_THREADS": "1", **environment},
     )
     assert result.returncode == 0, result.stderr
-    return [float(word) for word in result.stdout.split()]
+    outside, *counts = map(float, result.stdout.split())
+    if not outside:
+        pytest.skip("This system doesn't count the pages that are touched.")
+    return outside, *counts
 
 
 def test_blocks_are_cleared_once_and_given_back():
-    outside, inside, kept, left = run(
+    outside, inside, kept, left, later = run(
         "print(faults())\n"
         "with keep_blocks():\n"
         "    faults(); print(faults()); kept = held()\n"
-        "print(kept, held())"
+        "print(kept, held())\n"
+        "torch.ones(150_000_000); print(held())"  # more than any hole that is left
     )
-    assert inside < outside / 10
+    assert inside < outside / 3
+    assert left < kept - 90
+    assert later < left + 90
+
+
+def test_an_error_gives_them_back():
+    _, kept, left = run(
+        "print(faults())\n"
+        "try:\n"
+        "    with keep_blocks():\n"
+        "        faults(); print(held()); raise KeyError\n"
+        "except KeyError:\n"
+        "    print(held())"
+    )
     assert left < kept - 90
 
 
@@ -57,7 +76,7 @@ def test_the_inner_one_of_two_changes_nothing():
         "        faults()\n"
         "    faults(); print(faults())"
     )
-    assert inside < outside / 10
+    assert inside < outside / 3
 
 
 @pytest.mark.parametrize(
@@ -85,7 +104,7 @@ def test_a_fit_keeps_blocks():
         "fit_module(torch.nn.Linear(1, 1), loss, ArraySource(x, x), max_steps=3, device='cpu')\n"
         "print(counts[-1])"
     )
-    assert inside < outside / 10
+    assert inside < outside / 3
 
 
 def test_tiles_keep_blocks_until_the_frame_is_done():
@@ -100,5 +119,5 @@ def test_tiles_keep_blocks_until_the_frame_is_done():
         "run_tiled(double, np.ones((1, 1, 8, 24), np.float32), tile=8, overlap=2, device='cpu')\n"
         "print(*counts[-1], held())"
     )
-    assert inside < outside / 10
+    assert inside < outside / 3
     assert left < kept - 90
