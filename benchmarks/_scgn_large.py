@@ -27,8 +27,8 @@ def large_frame(height: int, width: int) -> dict[str, object]:
     """Denoise a frame in a process of its own, that it is handed by another one."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frame.npy"
-        _in_own_process(_make, file, height, width)
-        took, peak = _in_own_process(_denoise, file)
+        in_own_process(_make, file, height, width)
+        took, peak = in_own_process(_denoise, file)
     return {"what": f"a frame of {height} x {width}", "CPU s": took, "GiB": peak}
 
 
@@ -83,7 +83,8 @@ def _denoise(file: Path) -> tuple[float, float]:
     return time.process_time() - start, peak_gib()
 
 
-def _in_own_process(function: Any, *arguments: Any) -> Any:
+def in_own_process(function: Any, *arguments: Any) -> Any:
+    """Call a function in a fresh process."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as pool:
         return pool.submit(function, *arguments).result()

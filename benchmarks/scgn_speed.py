@@ -4,7 +4,8 @@
     python benchmarks/scgn_speed.py --large 4096x4096 --large 1001x999
 
 Both networks have the released layout and the same weights, and give the same to 1e-4. They take
-turns, in one process. The plain one does whole frames, as the released code does; ours does frames
+turns, each in a process of its own: what one does with memory would speed up the other, and the
+plain one's threads wait as long as OpenMP has them wait. The plain one does whole frames, as the released code does; ours does frames
 of 512 px and more in tiles of the size it was trained with, as SCGNDenoiser does, and steps as fit
 does them. CPU seconds are those of all threads together, which others on the machine don't add to;
 seconds are the clock's.
@@ -15,13 +16,13 @@ in a process of their own in memory, all of it counted, and what becomes of them
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, NamedTuple
+from unittest import mock
 
 import stemkit  # noqa: F401  # before torch, which reads how long its threads are to wait
 
@@ -32,7 +33,7 @@ import pandas as pd
 import torch
 import typer
 from _plain_scgn import PlainSCGN
-from _scgn_large import large_frame, peak_gib, seams
+from _scgn_large import in_own_process, large_frame, peak_gib, seams
 
 from stemkit.denoise._tiled import even_tile
 from stemkit.engine import put_weights, run_tiled
@@ -41,6 +42,8 @@ from stemkit.networks import SCGN, rename_released
 
 TILE, OVERLAP = 256, 32
 SIDES, BATCHES = [256, 512], ["6x128"]
+OPENMP_SPINS = "300000"  # how often an idle thread looks for work, unless it is told
+PRECISIONS = {False: "32-true", True: "bf16-mixed"}
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
 # Multiplications of a pixel, of which a half spectrum has half as many: 3x3 and 1x1 convolutions.
 LAYER = 9 * 32 * 32 + 32 * 32 + 9 * 32 * 32 + (66 + 64) * 64 / 2 + 9 * 64 * 64 / 2 + 9 * 64 * 32
@@ -68,46 +71,79 @@ def make_frame(*shape: int) -> torch.Tensor:
 
 
 class Took(NamedTuple):
-    """Seconds that a run took."""
+    """What a run took: seconds, and memory at the peak."""
 
     cpu: float
     clock: float
+    gib: float = np.nan
 
 
-def clocked(run: Callable[[], object], around: AbstractContextManager[None]) -> Took:
+class Task(NamedTuple):
+    """A frame of a side, or a step with so many of them."""
+
+    side: int
+    n_learned: int = 0
+
+    def __str__(self) -> str:
+        size = f"{self.side} x {self.side}"
+        return (
+            f"a training step of {self.n_learned} x {size}"
+            if self.n_learned
+            else f"a frame of {size}"
+        )
+
+
+def clocked(run: Callable[[], object]) -> Took:
     """Take the time of a run that is not the first."""
-    with around:
-        run()
-        cpu, clock = time.process_time(), time.perf_counter()
-        run()
-        return Took(time.process_time() - cpu, time.perf_counter() - clock)
+    run()
+    cpu, clock = time.process_time(), time.perf_counter()
+    run()
+    return Took(time.process_time() - cpu, time.perf_counter() - clock)
 
 
-def take_turns(runs: dict[str, Callable[[], object]], repeats: int, fit: bool) -> dict[str, Took]:
-    """Take the least of each one's turns; ours as in a fit, if there is one."""
-    turns = [
-        {
-            name: clocked(run, keep_blocks() if fit and name != "plain" else nullcontext())
-            for name, run in runs.items()
-        }
-        for _ in range(repeats)
-    ]
-    return {name: Took(*np.min([turn[name] for turn in turns], 0)) for name in runs}
+def take_turn(name: str, task: Task) -> Took:
+    """Run a network twice, in whatever process this is."""
+    plain, ours = make_networks()
+    reduced = "bfloat16" in name
+    before = peak_gib()
+    if task.n_learned:
+        step = make_step(plain if name == "plain" else ours, task, reduced)
+        with nullcontext() if name == "plain" else keep_blocks():
+            took = clocked(step)
+    else:
+        frame, precision = make_frame(1, 1, task.side, task.side), PRECISIONS[reduced]
+        with torch.inference_mode():
+            if name == "plain":
+                plain.eval()
+                took = clocked(lambda: plain(frame))
+            else:
+                took = clocked(lambda: in_tiles(ours.eval(), frame, precision))
+    return took._replace(gib=peak_gib() - before)
 
 
-def compare(what: str, took: dict[str, Took], limit: float) -> list[dict[str, object]]:
-    """Rows of a table, one a network."""
+def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
+    """Rows of a table, one a network: the least of its turns."""
+    # without instructions for it bfloat16 is emulated, a hundred times slower
+    reduced = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    names = ["plain", "ours", *(["ours, bfloat16"] if reduced else [])]
+    turns = []
+    for _ in range(repeats):
+        with mock.patch.dict(os.environ, GOMP_SPINCOUNT=OPENMP_SPINS):
+            turns.append({"plain": in_own_process(take_turn, "plain", task)})
+        turns[-1] |= {name: in_own_process(take_turn, name, task) for name in names[1:]}
+    least = {name: Took(*np.min([turn[name] for turn in turns], 0)) for name in names}
     return [
         {
-            "what": what,
+            "what": str(task),
             "network": name,
             "CPU s": mine.cpu,
             "s": mine.clock,
-            "times as fast, CPU": took["plain"].cpu / mine.cpu,
-            "times as fast": took["plain"].clock / mine.clock,
+            "times as fast, CPU": least["plain"].cpu / mine.cpu,
+            "times as fast": least["plain"].clock / mine.clock,
             "direct convolutions alone, CPU s": limit,
+            "GiB": mine.gib,
         }
-        for name, mine in took.items()
+        for name, mine in least.items()
     ]
 
 
@@ -121,31 +157,22 @@ def direct_rate() -> float:
     """FLOP per second of a 3x3 convolution of 64 channels, taken directly."""
     x, conv = torch.rand(1, 64, 128, 128), torch.nn.Conv2d(64, 64, 3, padding=1)
     with torch.inference_mode():
-        took = take_turns({"conv": lambda: conv(x)}, 10, fit=False)["conv"]
-    return 2 * 9 * 64 * 64 * 128 * 128 / took.cpu
+        seconds = min(clocked(lambda: conv(x)).cpu for _ in range(10))
+    return 2 * 9 * 64 * 64 * 128 * 128 / seconds
 
 
-def inference(side: int, repeats: int, reduced: bool) -> list[dict[str, object]]:
+def check_equal(side: int) -> None:
+    """See that both give the same of a whole frame."""
     plain, ours = (network.eval() for network in make_networks())
     frame = make_frame(1, 1, side, side)
-    runs = {"plain": lambda: plain(frame), "ours": lambda: in_tiles(ours, frame)}
-    if reduced:
-        runs["ours, bfloat16"] = lambda: in_tiles(ours, frame, "bf16-mixed")
     with torch.inference_mode():
         expected, found = plain(frame), ours(frame)
-        error = float((found - expected).abs().max() / expected.std())
-        assert error < 1e-4, error
-        took = take_turns(runs, repeats, fit=False)
-    limit = FLOP_PER_PIXEL * side**2 / direct_rate()
-    rows = compare(f"a frame of {side} x {side}", took, limit)
-    column = "difference of whole frames, sd"
-    return [{**row, column: error if row["network"] == "ours" else np.nan} for row in rows]
+    error = float((found - expected).abs().max() / expected.std())
+    assert error < 1e-4, error
 
 
-def make_step(
-    network: torch.nn.Module, n: int, side: int, *, reduced: bool = False
-) -> Callable[[], object]:
-    frames, targets = make_frame(n, 1, side, side), make_frame(n, 1, side, side)
+def make_step(network: torch.nn.Module, task: Task, reduced: bool) -> Callable[[], object]:
+    frames, targets = (make_frame(task.n_learned, 1, task.side, task.side) for _ in range(2))
     optimizer = torch.optim.Adam(network.train().parameters(), lr=2e-4)
 
     def step() -> None:
@@ -158,66 +185,36 @@ def make_step(
     return step
 
 
-def training(n: int, side: int, repeats: int, reduced: bool) -> list[dict[str, object]]:
-    plain, ours = make_networks()
-    runs = {"plain": make_step(plain, n, side), "ours": make_step(ours, n, side)}
-    if reduced:
-        runs["ours, bfloat16"] = make_step(make_networks()[1], n, side, reduced=True)
-    took = take_turns(runs, repeats, fit=True)
-    # a forward pass, and twice as much back
-    limit = 3 * n * FLOP_PER_PIXEL * side**2 / direct_rate()
-    rows = compare(f"a training step of {n} x {side} x {side}", took, limit)
-    return [{**row, "GiB": peak_memory(str(row["network"]), n, side)} for row in rows]
-
-
-def peak_memory(name: str, n: int, side: int) -> float:
-    """GiB that a step takes at its peak, in a process of its own."""
-    command = [sys.executable, __file__, "--memory-of", name, "--train", f"{n}x{side}"]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def measure_memory(name: str, n: int, side: int) -> float:
-    plain, ours = make_networks()
-    network = plain if name == "plain" else ours
-    before = peak_gib()
-    step = make_step(network, n, side, reduced="bfloat16" in name)
-    with nullcontext() if name == "plain" else keep_blocks():
-        for _ in range(2):
-            step()
-    return peak_gib() - before
-
-
 def main(
     side: Annotated[list[int], typer.Option(help="Sides of frames in px.")] = SIDES,
     train: Annotated[list[str], typer.Option(help="Batch and side of training steps.")] = BATCHES,
     large: Annotated[list[str] | None, typer.Option(help="Frames to denoise, no more.")] = None,
     repeats: int = 3,
-    memory_of: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Print one table."""
-    steps = [tuple(map(int, text.split("x"))) for text in train]
-    if memory_of:
-        print(measure_memory(memory_of, *steps[0]))
-        return
     if large:
         sizes = [tuple(map(int, text.split("x"))) for text in large]
         found = pd.DataFrame([large_frame(*size) for size in sizes]).set_index("what")
         _report.print_table("Large frames, with the shipped SCGN", found.round(3))
         _report.print_table("Seams of frames of 512 x 512", pd.DataFrame([seams(8)]).round(3))
         return
-    # without instructions for it bfloat16 is emulated, a hundred times slower
-    reduced = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    rows: list[dict[str, object]] = []
-    for length in side:
-        rows += inference(length, repeats, reduced)
-    for n, length in steps:
-        rows += training(n, length, repeats, reduced)
-    table = pd.DataFrame(rows).set_index(["what", "network"]).round(6)
+    tasks = [Task(length) for length in side]
+    tasks += [Task(length, n) for n, length in (map(int, text.split("x")) for text in train)]
+    rate = direct_rate()
+    rows = []
+    for task in tasks:
+        if not task.n_learned:
+            check_equal(task.side)
+        # of a step a forward pass, and twice as much back
+        rows += compare(
+            task, repeats, FLOP_PER_PIXEL * task.side**2 * max(1, 3 * task.n_learned) / rate
+        )
+    table = pd.DataFrame(rows).set_index(["what", "network"]).round(3)
     _report.print_table(
         "SCGN in the released layout, on the CPU",
         table,
-        notes=f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-        + ("" if reduced else "; this CPU has no bfloat16, so that reduced precision is left out"),
+        notes=f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
+        "where a CPU has no bfloat16, reduced precision is left out.",
     )
 
 
