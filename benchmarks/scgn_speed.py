@@ -5,10 +5,10 @@
 
 Both networks have the released layout and the same weights, and give the same to 1e-4. They take
 turns, each in a process of its own: what one does with memory would speed up the other, and the
-plain one's threads wait as long as OpenMP has them wait. The plain one does whole frames, as the released code does; ours does frames
-of 512 px and more in tiles of the size it was trained with, as SCGNDenoiser does, and steps as fit
-does them. CPU seconds are those of all threads together, which others on the machine don't add to;
-seconds are the clock's.
+plain one's threads wait as long as OpenMP has them wait. The plain one does whole frames, as the
+released code does; ours does frames of 512 px and more in tiles of the size it was trained with, as
+SCGNDenoiser does, and steps as fit does them. CPU seconds are those of all threads together, which
+others on the machine don't add to; seconds are the clock's.
 
 With --large it is the shipped network that is looked at: what frames of any size take in time and
 in a process of their own in memory, all of it counted, and what becomes of them where tiles meet.
