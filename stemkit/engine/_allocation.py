@@ -44,7 +44,7 @@ def keep_blocks() -> Iterator[None]:
         with _lock:
             _n_users -= 1
             if _n_users == 0:
-                pass
+                _set(libc, _USUAL)
                 libc.malloc_trim(ctypes.c_size_t(0))
 
 
