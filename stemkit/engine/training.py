@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stemkit.engine._allocation import keep_blocks
+from stemkit._allocation import keep_blocks
 from stemkit.engine._checkpoint import CheckpointFolder
 from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
 from stemkit.engine._sources import Batch, Source

@@ -26,7 +26,7 @@ def keep_blocks() -> Iterator[None]:
 
     Blocks of more than 32 MiB come from the system anew each time, which clears each of their
     pages as it is touched: half the time of a training step, where batches are large, and a fifth
-    of that of a frame in tiles. At the end what is kept goes back to the system. Where there is
+    of that of a large frame. At the end what is kept goes back to the system. Where there is
     another C library, or the environment says how memory is to be had, nothing is changed.
     """
     global _n_users
