@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ._convolution import conv3x3
 
@@ -58,6 +57,5 @@ def pointwise(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
 def _conv(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     if kernel.shape[-1] == 1:
         return pointwise(x, kernel.flatten(1), bias)
-    if kernel.shape[-1] == 3 and bias is not None:
-        return conv3x3(x, kernel, bias)
-    return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
+    assert bias is not None
+    return conv3x3(x, kernel, bias)
