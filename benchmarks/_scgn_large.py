@@ -17,9 +17,9 @@ from stemkit import SCGNDenoiser
 from stemkit.datasets import make_nucleation
 
 TEST_SEED = 40_000
-# Frames of 512 px are done in tiles of 272 that meet about their middle; a tile about that middle
+# Frames of 544 px are done in tiles of 288 that meet about their middle; a tile about that middle
 # has its own outside all seams.
-SIDE, TILE = 512, 272
+SIDE, TILE = 544, 288
 MIDDLE = slice((SIDE - TILE) // 2, (SIDE + TILE) // 2)
 
 

@@ -18,27 +18,33 @@ def denoise_tiled(
 ) -> Float32Array:
     """Give what a network makes of inputs (n, channels, H, W); settings are `run_tiled`'s."""
     overlap = tile_size // 8
+    tile = even_tile(inputs.shape[2:], tile_size, overlap)
 
     def denoise(batch_size: int) -> Float32Array:
         return run_tiled(
             network,
             inputs,
-            tile=even_tile(inputs.shape[2:], tile_size, overlap),
+            tile=tile,
             overlap=overlap,
             batch_size=batch_size,
             device=device,
             **settings,
         )
 
-    return halve_until_it_fits(denoise, _at_once(pick_device(device)))
+    return halve_until_it_fits(denoise, _at_once(pick_device(device), tile_size, tile))
 
 
 def even_tile(shape: tuple[int, ...], tile: int, overlap: int) -> int:
     """Make tiles as small as their number allows, so that they overlap no more than they must.
 
-    A frame that is larger by less than the overlap is done at once.
+    Frames of up to twice a tile's side are done at once: tiles would take up to a quarter more
+    time, and change the result by a tenth of a dB at most.
     """
-    return max(2 * overlap, *(_even_length(n, tile, overlap) for n in shape))
+    if max(shape) <= 2 * tile:
+        lengths = list(shape)
+    else:
+        lengths = [_even_length(n, tile, overlap) for n in shape]
+    return max(2 * overlap, *lengths)
 
 
 def _even_length(length: int, tile: int, overlap: int) -> int:
@@ -46,6 +52,6 @@ def _even_length(length: int, tile: int, overlap: int) -> int:
     return math.ceil((length + (n_tiles - 1) * overlap) / n_tiles)
 
 
-def _at_once(device: torch.device) -> int:
+def _at_once(device: torch.device, usual: int, tile: int) -> int:
     """Say how many tiles to denoise at a time: on the CPU more take memory and no less time."""
-    return 1 if device.type == "cpu" else 16
+    return 1 if device.type == "cpu" else 16 // max(1, math.ceil((tile / usual) ** 2))

@@ -13,7 +13,7 @@ def shipped(**parameters):
 
 
 def test_seams_add_less_than_a_hundredth_to_the_error():
-    model = shipped(tile_size=128)
+    model = shipped(tile_size=100)
     data = make_nucleation(8, (208, 112), random_state=2)
     # tiles of rows 0..112 and 96..208, and one about the middle of what they share
     found = model.transform(data.noisy), model.transform(data.noisy[:, 48:160])

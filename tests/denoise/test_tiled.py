@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from stemkit.denoise import SCGNDenoiser
-from stemkit.denoise._tiled import even_tile
+from stemkit.denoise._tiled import _at_once, even_tile
 
 from .tiny import random_pairs
 
@@ -22,7 +23,14 @@ def test_large_frames_are_done_in_tiles_without_steps():
 
 
 @pytest.mark.parametrize(
-    "shape, tile", [((256, 256), 256), ((288, 20), 288), ((512, 512), 272), ((4096, 600), 286)]
+    "shape, tile", [((256, 256), 256), ((512, 20), 512), ((513, 513), 273), ((4096, 600), 286)]
 )
 def test_tiles_overlap_no_more_than_they_must(shape, tile):
     assert even_tile(shape, 256, 32) == tile
+
+
+@pytest.mark.parametrize(
+    "device, tile, n", [("cpu", 256, 1), ("cuda", 40, 16), ("cuda", 256, 16), ("cuda", 512, 4)]
+)
+def test_a_gpu_gets_as_many_pixels_at_once_whatever_the_tile(device, tile, n):
+    assert _at_once(torch.device(device), 256, tile) == n
