@@ -144,7 +144,7 @@ def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
 
 
 def in_tiles(network: SCGN, frame: torch.Tensor, precision: str) -> np.ndarray:
-    tile = even_tile(tuple(frame.shape[2:]), TILE, OVERLAP)
+    tile = even_tile(tuple(frame.shape[2:]), TILE, OVERLAP, at_once=2)
     settings = {"tile": tile, "overlap": OVERLAP, "device": "cpu", "precision": precision}
     return run_tiled(network, frame.numpy(), **settings)
 

@@ -110,17 +110,21 @@ def test_a_fit_keeps_blocks():
     assert inside < outside / 3
 
 
-def test_tiles_keep_blocks_until_the_frame_is_done():
-    outside, inside, kept, left = run(
+def test_tiles_and_large_frames_keep_blocks_until_they_are_done():
+    outside, small, large, tiles, kept, left = run(
         "from stemkit.engine import run_tiled\n"
         "import numpy as np\n"
         "print(faults())\n"
-        "counts = []\n"
+        "found = []\n"
         "def double(x):\n"
-        "    counts.append((faults(), held()))\n"
+        "    faults(); found.append((faults(), held()))\n"
         "    return 2 * x\n"
-        "run_tiled(double, np.ones((1, 1, 400, 400), np.float32), device='cpu')\n"
-        "print(*counts[-1], held())"
+        "for side, tile in ((300, 300), (400, 400), (400, 256)):\n"
+        "    x = np.ones((1, 1, side, side), np.float32)\n"
+        "    run_tiled(double, x, tile=tile, device='cpu'); print(found[-1][0])\n"
+        "print(found[-1][1], held())"
     )
-    assert inside < outside / 3
+    assert small > outside / 2
+    assert large < outside / 3
+    assert tiles < outside / 3
     assert left < kept - 90

@@ -58,8 +58,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         Frames of a step. It is halved, with a warning, where a GPU has too little memory.
     tile_size : int, default=256
         What the network sees at once, in px. Larger frames are cut into squares of this size at
-        random places for training; to be denoised, frames of more than twice this side are cut into
-        overlapping tiles of about this size.
+        random places for training, and into overlapping tiles of about this size to be denoised.
     lr : float, default=1e-3
         Highest learning rate, of a linear rise and half a cosine down.
     flip : bool, default=True

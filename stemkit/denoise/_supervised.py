@@ -94,6 +94,8 @@ class SupervisedDenoiser(Denoiser):
 
     _network_takes: ClassVar[tuple[str, ...]] = ()
     _default_weights: ClassVar[str | None] = None
+    _at_once: ClassVar[int] = 1
+    """Times a tile's side, up to which frames are denoised without being cut."""
     input_noise_: float | None
 
     @property
@@ -375,6 +377,7 @@ class SupervisedDenoiser(Denoiser):
             self._as_inputs(frames),
             self.tile_size,
             self.device,
+            at_once=self._at_once,
             precision=self.precision,
             verbose=self.verbose,
         )[:, 0]

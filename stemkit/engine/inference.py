@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from stemkit._allocation import keep_blocks
 from stemkit.engine._device import pick_device, pick_precision
 
-# Pixels from which it pays to keep blocks: of 64 channels each takes more than 32 MiB.
-_MANY = 2**17
+# Pixels of which 64 channels take 32 MiB: beyond that it pays to keep blocks for one pass, too.
+_LARGE = 2**17
 
 
 class _Span(NamedTuple):
@@ -103,10 +103,11 @@ def run_tiled(
     places = itertools.product(range(len(arrays)), rows, columns)
     half = pick_precision(precision, picked) == "bf16-mixed"
 
-    total, pixels = len(arrays) * len(rows) * len(columns), len(arrays) * height * width
+    total = len(arrays) * len(rows) * len(columns)
     bar = tqdm(total=total, unit="tile", disable=verbose < 1)
     strip = np.empty(0, np.float32)
-    blocks = keep_blocks() if picked.type == "cpu" and pixels > _MANY else nullcontext()
+    large = total > 1 or height * width > _LARGE
+    blocks = keep_blocks() if picked.type == "cpu" and large else nullcontext()
     with bar, blocks, _evaluating(function, picked), torch.inference_mode():
         while batch := list(itertools.islice(places, batch_size)):
             cut = [_cut(arrays[frame], row, column) for frame, row, column in batch]

@@ -96,10 +96,10 @@ def test_batches_are_halved_where_memory_is_short(monkeypatch):
     roomy = Cramped(batch_size=2, max_epochs=1, device="cpu", random_state=0).fit(X, y)
     assert model.history_["step"].iloc[-1] == roomy.history_["step"].iloc[-1] == 4
     expected = roomy.transform(X)
-    monkeypatch.setattr("stemkit.denoise._tiled._at_once", lambda *_: 4)
+    monkeypatch.setattr("stemkit.denoise._tiled._n_tiles", lambda *_: 4)
     with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
         np.testing.assert_array_equal(roomy.transform(X), expected)
-    monkeypatch.setattr("stemkit.denoise._tiled._at_once", lambda *_: 2)
+    monkeypatch.setattr("stemkit.denoise._tiled._n_tiles", lambda *_: 2)
     monkeypatch.setattr(Full, "most", 0)
     with (
         pytest.raises(MemoryError, match="use a smaller tile_size"),

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stemkit.denoise import SCGNDenoiser
-from stemkit.denoise._tiled import _at_once, even_tile
+from stemkit.denoise._tiled import _n_tiles, even_tile
 
 from .tiny import random_pairs
 
@@ -23,14 +23,33 @@ def test_large_frames_are_done_in_tiles_without_steps():
 
 
 @pytest.mark.parametrize(
-    "shape, tile", [((256, 256), 256), ((512, 20), 512), ((513, 513), 273), ((4096, 600), 286)]
+    "shape, at_once, tile",
+    [
+        ((256, 256), 1, 256),
+        ((288, 20), 1, 288),
+        ((512, 20), 1, 272),
+        ((512, 20), 2, 512),
+        ((513, 513), 2, 273),
+        ((4096, 600), 2, 286),
+    ],
 )
-def test_tiles_overlap_no_more_than_they_must(shape, tile):
-    assert even_tile(shape, 256, 32) == tile
+def test_tiles_overlap_no_more_than_they_must(shape, at_once, tile):
+    assert even_tile(shape, 256, 32, at_once) == tile
+
+
+def test_scgn_does_frames_of_twice_a_tile_at_once():
+    X, y = random_pairs(2, (32, 32))
+    model = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=1, device="cpu", random_state=0)
+    large, _ = random_pairs(1, (33, 64), seed=5)
+    model = model.set_params(tile_size=32).fit(X, y)
+    whole = model.transform(large)
+    np.testing.assert_array_equal(whole, model.set_params(tile_size=64).transform(large))
+    assert (whole != model.set_params(tile_size=31).transform(large)).any()
 
 
 @pytest.mark.parametrize(
-    "device, tile, n", [("cpu", 256, 1), ("cuda", 40, 16), ("cuda", 256, 16), ("cuda", 512, 4)]
+    "device, tile, n",
+    [("cpu", 256, 1), ("cuda", 40, 16), ("cuda", 256, 16), ("cuda", 286, 12), ("cuda", 512, 4)],
 )
-def test_a_gpu_gets_as_many_pixels_at_once_whatever_the_tile(device, tile, n):
-    assert _at_once(torch.device(device), 256, tile) == n
+def test_a_gpu_gets_no_more_pixels_at_once_where_tiles_are_larger(device, tile, n):
+    assert _n_tiles(torch.device(device), 256, tile) == n
