@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ._convolution import Conv3x3
 from ._folding import conv_norm, pointwise
 from ._pooling import pooled_conv
+from ._spectrum import half_spectrum
 
 Coordinates = Literal["index", "frequency"]
 
@@ -100,9 +101,7 @@ class FourierUnit(nn.Module):
         """Give maps of the same shape as `x`, (B, n_channels, H, W)."""
         # half precision has no Fourier transform on most devices, and too little range for it
         with torch.autocast(x.device.type, enabled=False):
-            spectrum = torch.fft.rfft2(x.float(), norm="ortho")
-        if self.centred:
-            spectrum[..., 0, 0] = 0
+            spectrum = half_spectrum(x.float(), centred=self.centred)
         joined = torch.cat((*self._positions(spectrum), spectrum.real, spectrum.imag), 1)
         bands = self._mix(joined)
         with torch.autocast(x.device.type, enabled=False):

@@ -36,13 +36,18 @@ def _mean(x: Tensor, conv: nn.Conv2d) -> Tensor:
     # row of taps never meets the last row of pixels, and so on.
     total = x.sum((2, 3))
     nothing = torch.zeros_like(total)
-    rows = (x[:, :, -1].sum(2), nothing, x[:, :, 0].sum(2))
-    columns = (x[..., -1].sum(2), nothing, x[..., 0].sum(2))
-    corners = (-1, None, 0)
+    # Both edges are one slice, since each slice of `x` takes passes over all of its gradient.
+    down, across = (slice(None, None, max(1, length - 1)) for length in x.shape[2:])
+    first_and_last_row = x[:, :, down]
+    row_sums, column_sums = first_and_last_row.sum(3), x[..., across].sum(2)
+    corners = first_and_last_row[..., across]
+    rows = (row_sums[..., -1], nothing, row_sums[..., 0])
+    columns = (column_sums[..., -1], nothing, column_sums[..., 0])
+    edges = (-1, None, 0)
     met = [
-        total - rows[i] - columns[j] + (nothing if None in (y, z) else x[:, :, y, z])
-        for i, y in enumerate(corners)
-        for j, z in enumerate(corners)
+        total - rows[i] - columns[j] + (nothing if None in (y, z) else corners[:, :, y, z])
+        for i, y in enumerate(edges)
+        for j, z in enumerate(edges)
     ]
     mean = torch.stack(met, 2) / x[0, 0].numel()
     return mean.flatten(1) @ conv.weight.flatten(1).T + conv.bias
