@@ -7,8 +7,8 @@ Both networks have the released layout and the same weights, and give the same t
 turns, each in a process of its own: what one does with memory would speed up the other, and the
 plain one's threads wait as long as OpenMP has them wait. The plain one does whole frames, as the
 released code does; ours does frames of more than 512 px in tiles, as SCGNDenoiser does, and steps
-as fit does them. CPU seconds are those of all threads together, which
-others on the machine don't add to; seconds are the clock's.
+as fit does them. CPU seconds are those of all threads together, which others on the machine don't
+add to; seconds are the clock's.
 
 With --large it is the shipped network that is looked at: what frames of any size take in time and
 in a process of their own in memory, all of it counted, and what becomes of them where tiles meet.
@@ -36,11 +36,12 @@ from _plain_scgn import PlainSCGN
 from _scgn_large import in_own_process, large_frame, peak_gib, seams
 
 from stemkit._allocation import keep_blocks
-from stemkit.denoise._tiled import even_tile
-from stemkit.engine import put_weights, run_tiled
+from stemkit.denoise import SCGNDenoiser
+from stemkit.denoise._tiled import denoise_tiled
+from stemkit.engine import put_weights
 from stemkit.networks import SCGN, rename_released
 
-TILE, OVERLAP = 256, 32
+TILE = 256
 SIDES, BATCHES = [256, 512], ["6x128"]
 OPENMP_SPINS = "300000"  # how often an idle thread looks for work, unless it is told
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
@@ -113,7 +114,8 @@ def take_turn(name: str, task: Task) -> Took:
                 plain.eval()
                 took = clocked(lambda: plain(frame))
             else:
-                took = clocked(lambda: in_tiles(ours.eval(), frame, precision))
+                settings = {"at_once": SCGNDenoiser._at_once, "precision": precision}
+                took = clocked(lambda: denoise_tiled(ours, frame.numpy(), TILE, "cpu", **settings))
     return took._replace(gib=peak_gib() - before)
 
 
@@ -141,12 +143,6 @@ def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
         }
         for name, mine in least.items()
     ]
-
-
-def in_tiles(network: SCGN, frame: torch.Tensor, precision: str) -> np.ndarray:
-    tile = even_tile(tuple(frame.shape[2:]), TILE, OVERLAP, at_once=2)
-    settings = {"tile": tile, "overlap": OVERLAP, "device": "cpu", "precision": precision}
-    return run_tiled(network, frame.numpy(), **settings)
 
 
 def direct_rate() -> float:

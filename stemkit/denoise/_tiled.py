@@ -49,10 +49,8 @@ def even_tile(shape: tuple[int, ...], tile: int, overlap: int, at_once: int) -> 
     What is larger than a tile by less than the overlap is done at once.
     """
     if max(shape) <= at_once * tile:
-        lengths = list(shape)
-    else:
-        lengths = [_even_length(n, tile, overlap) for n in shape]
-    return max(2 * overlap, *lengths)
+        tile = max(tile, *shape)
+    return max(2 * overlap, *(_even_length(n, tile, overlap) for n in shape))
 
 
 def _even_length(length: int, tile: int, overlap: int) -> int:
