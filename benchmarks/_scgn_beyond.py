@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stemkit.denoise import SCGNDenoiser
-from stemkit.denoise._batches import source_of_stream
+from stemkit.denoise._sources import source_of_stream
 from stemkit.engine import Source
 from stemkit.networks import SCGN
 from stemkit.networks._convolution import Conv3x3

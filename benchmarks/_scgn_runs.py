@@ -22,7 +22,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils import Bunch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stemkit.datasets._nucleation_law import TARGET_SIGMA
+from stemkit.datasets._nucleation_model import TARGET_SIGMA
 from stemkit.denoise._classical import _refine
 from stemkit.metrics import atom_iou, atom_score, psnr, ssim
 

@@ -16,7 +16,7 @@ from sklearn.utils import Bunch
 
 from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_nucleation_sequence
-from stemkit.datasets._nucleation_law import TARGET_PEAK, TARGET_SIGMA
+from stemkit.datasets._nucleation_model import TARGET_PEAK, TARGET_SIGMA
 from stemkit.denoise import GaussianDenoiser, SCGNDenoiser, UDVDDenoiser
 from stemkit.metrics import atom_score, psnr, ssim
 

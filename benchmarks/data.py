@@ -25,8 +25,8 @@ from skimage.data import binary_blobs
 from skimage.util import random_noise
 
 from stemkit import datasets
-from stemkit.datasets._darts import throw_darts
 from stemkit.datasets._perlin import hash_tables, perlin_noise
+from stemkit.datasets._poisson_disk import throw_darts
 from stemkit.metrics import atom_iou, psnr, ssim
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise, PoissonGaussianNoise, STEMNoise
 

@@ -25,9 +25,9 @@ from torch import nn
 
 from stemkit import DriftDecayModel
 from stemkit._scene import render_film
+from stemkit.damage._synthetic_pairs import normalize_pair, synthetic_batch
 from stemkit.datasets import make_damage_sequence, make_scene
 from stemkit.degradation import Kind
-from stemkit.drift._pairs import normalize_pair, synthetic_batch
 from stemkit.engine import StreamSource, fit_module
 
 KINDS: tuple[Kind, ...] = ("gaussian", "perlin", "random")

@@ -174,7 +174,7 @@ def n_dims(X: ArrayLike) -> int:
         return 0
 
 
-def moderate(frames: Float32Array) -> tuple[Float32Array, np.float32]:
+def rescale_to_float32(frames: Float32Array) -> tuple[Float32Array, np.float32]:
     """Return frames whose powers float32 can hold, and what to multiply them with to have X again.
 
     Frames of usual units are returned as they are. The factor is a power of two: nothing is

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sklearn.base import BaseEstimator
+
+from ._constraints import Constraints, check_parameters
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -30,6 +32,13 @@ class FrameEstimator(BaseEstimator):
 
     module_: Any
     history_: Any
+
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {}
+    """What each parameter may be, see :mod:`stemkit._constraints`."""
+
+    def _check_parameters(self) -> None:
+        """Check the parameters against their constraints, and what no table can express."""
+        check_parameters(self)
 
     def _build_module(self, weights: Mapping[str, Tensor]) -> nn.Module:
         """Make the network that these weights belong to."""

@@ -12,7 +12,7 @@ from stemkit import AtomLocator, DriftDecayModel
 from .small_estimators import EXPECTED_FAILURES, all_small_instances, small_instances
 
 # Random numbers hold no drift, and the model says so.
-pytestmark = pytest.mark.filterwarnings("ignore::stemkit.drift.LowConfidenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
 
 
 @parametrize_with_checks(

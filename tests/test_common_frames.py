@@ -23,7 +23,7 @@ from sklearn.utils import get_tags
 from .small_estimators import LOWEST, OF_THE_SERIES, all_small_instances
 
 # Frames of next to nothing hold no drift, and the model says so.
-pytestmark = pytest.mark.filterwarnings("ignore::stemkit.drift.LowConfidenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
 
 ESTIMATORS = all_small_instances()
 

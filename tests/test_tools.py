@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stemkit import DriftDecayModel
-from stemkit.drift import _training
+from stemkit.damage import _training
 from stemkit.engine import load_card
 
 TOOLS = Path(__file__).parents[1] / "tools"

@@ -12,7 +12,7 @@ from stemkit._validation import (
     check_stack,
     check_times,
     check_weights,
-    moderate,
+    rescale_to_float32,
 )
 from stemkit.io import FrameStack
 
@@ -169,7 +169,7 @@ def test_bad_values_of_pairs_are_found():
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_moderate_frames_are_the_same_up_to_a_power_of_two(peak, sign):
     frames = (np.float32(sign * peak) * np.linspace(0, 1, 24, dtype="float32")).reshape(2, 3, 4)
-    scaled, unit = moderate(frames)
+    scaled, unit = rescale_to_float32(frames)
     np.testing.assert_array_equal(scaled * unit, frames)
     assert np.frexp(unit)[0] == 0.5
     assert 1e-9 <= np.abs(scaled).max() <= 1e9

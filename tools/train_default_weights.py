@@ -15,9 +15,9 @@ import torch
 import typer
 from _provenance import ROOT, provenance
 
-from stemkit.drift._evidence import N_EVIDENCE
-from stemkit.drift._pairs import SPACING
-from stemkit.drift._training import VALIDATION_BATCHES, train_network
+from stemkit.damage._decay_estimates import N_EVIDENCE
+from stemkit.damage._synthetic_pairs import SPACING
+from stemkit.damage._training import VALIDATION_BATCHES, train_network
 from stemkit.engine import save_weights
 from stemkit.networks.degradation import DegradationNet
 

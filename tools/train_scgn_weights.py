@@ -21,7 +21,7 @@ from _provenance import ROOT, provenance
 
 from stemkit import SCGNDenoiser
 from stemkit.datasets import NucleationStream, make_nucleation
-from stemkit.datasets._nucleation_law import Contrast
+from stemkit.datasets._nucleation_model import Contrast
 from stemkit.engine import pick_device
 from stemkit.metrics import atom_iou, psnr, ssim
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from .._validation import Float32Array
-from ._specimen import Specimen, View
+from ._crystal_patch import Specimen, View
 
 # What the microscope is set to: eV, mrad, mrad.
 _ENERGY = 200e3

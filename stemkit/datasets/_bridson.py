@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.stats.qmc import PoissonDisk
 
-from stemkit.noise._arrays import Frames, Generator
+from stemkit._arrays import Frames, Generator
 
 from ._device_arrays import device_of
 
@@ -20,8 +20,8 @@ def grow_points(
 ) -> tuple[Frames, Frames, Frames]:
     """Fill fields by :class:`scipy.stats.qmc.PoissonDisk`, one after the other on the CPU.
 
-    Takes and returns what :func:`stemkit.datasets._darts.throw_darts` does. SciPy knows of no fixed
-    points: its own that come too near to one of them are left out afterwards.
+    Takes and returns what :func:`stemkit.datasets._poisson_disk.throw_darts` does. SciPy knows of
+    no fixed points: its own that come too near to one of them are left out afterwards.
     """
     device = device_of(height)
     rng = np.random.default_rng(int(device.integers(2**62, 1, generator)[0]))

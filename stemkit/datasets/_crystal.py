@@ -15,8 +15,8 @@ from .._motion import Motion
 from .._random import RandomState, check_seed, sample_generator
 from .._scene import Scene, render_columns, render_film
 from ._cif import read_cif
+from ._crystal_patch import Specimen, View, column_labels, grow
 from ._projection import HAADF_EXPONENT, project
-from ._specimen import Specimen, View, column_labels, grow
 from ._structures import MATERIALS, named_structure
 
 if TYPE_CHECKING:

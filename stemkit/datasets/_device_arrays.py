@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stemkit.noise._arrays import Frames, Generator, is_tensor, namespace
+from stemkit._arrays import Frames, Generator, is_tensor, namespace
 
 
 class DeviceArrays:

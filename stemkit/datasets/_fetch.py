@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from sklearn.utils import Bunch
 
 from ._fetch_cache import StrPath, find_folder
-from ._fetch_images import OnMissing, find_parent, paired_names, read_images
+from ._image_folders import OnMissing, find_parent, paired_names, read_images
 
 TEMImageNetLabel = Literal[
     "noBackgroundnoNoise",

@@ -10,7 +10,7 @@ from .._random import RandomState, check_seed, sample_generator
 from .._scene import Scene, render_columns
 from .._validation import Float32Array
 from ._checks import check_count, check_shape
-from ._nucleation_law import (
+from ._nucleation_model import (
     TARGET_PEAK,
     TARGET_SIGMA,
     Contrast,

@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 from .._random import RandomState, check_generator
 from ._checks import check_count, check_shape
 from ._nucleation import position_table, render
-from ._nucleation_law import (
+from ._nucleation_model import (
     VIBRATION,
     NucleationLaw,
     Specimens,

@@ -12,7 +12,7 @@ import numpy as np
 from .._random import RandomState, check_seed, sample_generator
 from ._checks import check_count, check_shape
 from ._nucleation import render
-from ._nucleation_law import (
+from ._nucleation_model import (
     CUT,
     TARGET_PEAK,
     TARGET_SIGMA,

@@ -6,7 +6,7 @@ field, so that fields differ by more than the place where they are cut from one.
 
 from __future__ import annotations
 
-from stemkit.noise._arrays import Frames, Generator, namespace, uniform
+from stemkit._arrays import Frames, Generator, namespace, uniform
 
 from ._device_arrays import device_of
 

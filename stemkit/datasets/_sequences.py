@@ -20,7 +20,7 @@ from ..degradation import (
     record,
     row_shifts,
 )
-from ._lattices import Content, make_scene
+from ._scenes import Content, make_scene
 
 
 def make_damage_sequence(

@@ -15,9 +15,9 @@ from .._random import RandomState, check_seed, sample_generator
 from .._scene import Scene, render_columns
 from .._validation import Float32Array
 from ._checks import check_count, check_shape
-from ._darts import throw_darts
-from ._lattices import _is_material, _thickness
+from ._poisson_disk import throw_darts
 from ._projection import Projection, cells_over, project
+from ._scenes import _is_material, _thickness
 from ._structures import named_structure
 
 Float64Array = NDArray[np.float64]

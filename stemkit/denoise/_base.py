@@ -146,9 +146,6 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         value = psnr(target, denoised, sample_weight=sample_weight, data_range=span, quantize=False)
         return float(value)
 
-    def _check_parameters(self) -> None:
-        """Raise ValueError where a parameter is not what it may be."""
-
     @abstractmethod
     def _denoise(self, frames: Float32Array) -> Float32Array:
         """Denoise frames (n, H, W)."""

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import Float32Array, check_stack, moderate
+from .._validation import Float32Array, check_stack, rescale_to_float32
 from ..localize import AtomLocator
 from ._base import Denoiser
 from ._noise_level import noise_level
@@ -169,7 +169,7 @@ class MatchedDenoiser(Denoiser):
         return np.stack(dots)
 
     def _match(self, frame: Float32Array) -> Float32Array:
-        moderated, _ = moderate(frame)
+        moderated, _ = rescale_to_float32(frame)
         level = self._sign * moderated.astype(float)
         level -= ndimage.gaussian_filter(level, self.background_sigma or _SLOW * self.atom_sigma_)
         bins = self._bins(frame.shape)

@@ -12,7 +12,7 @@ from .._random import RandomState
 from .._validation import Float32Array
 from ..losses import physics_informed
 from ..networks.pinned import PINNED
-from ._batches import Scaling
+from ._sources import Scaling
 from ._supervised import SupervisedDenoiser
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ._batches import Scaling
+from ._sources import Scaling
 
 
 class ScaledNetwork(nn.Module):

@@ -14,8 +14,8 @@ from .._validation import Float32Array, check_stack
 from ..metrics import SplitScorer
 from ..noise import split_exposure
 from ._base import Denoiser, check_target
-from ._batches import PairSource
 from ._blind_spot import BlindSpotDenoiser
+from ._sources import PairSource
 from ._supervised import SupervisedDenoiser
 from ._unet import UNetDenoiser
 

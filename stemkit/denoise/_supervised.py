@@ -25,8 +25,11 @@ from ..engine import (
     put_weights,
     save_weights,
 )
+from ..engine._memory import halve_until_it_fits
 from ._base import Denoiser, check_target
-from ._batches import (
+from ._noise_level import mean_noise_level
+from ._scaled import ScaledNetwork
+from ._sources import (
     PairSource,
     ScaledSource,
     Scaling,
@@ -34,9 +37,6 @@ from ._batches import (
     source_of_stream,
     stream_of,
 )
-from ._memory import halve_until_it_fits
-from ._noise_level import mean_noise_level
-from ._scaled import ScaledNetwork
 from ._tiled import denoise_tiled
 from ._weights import find_weights, refuse_another_network
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
-from ._memory import halve_until_it_fits
+from ..engine._memory import halve_until_it_fits
 
 
 def denoise_tiled(

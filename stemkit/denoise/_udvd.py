@@ -12,7 +12,7 @@ from .._validation import Float32Array, check_stack
 from ..engine import Source, pick_device
 from ..networks.udvd import N_FRAMES, UDVD
 from ._base import Denoiser
-from ._batches import PairSource
+from ._sources import PairSource
 from ._supervised import SupervisedDenoiser
 
 

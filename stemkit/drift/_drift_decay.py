@@ -22,21 +22,22 @@ from .._validation import (
     check_stack,
     check_times,
     check_weights,
-    moderate,
     n_dims,
+    rescale_to_float32,
 )
 from ..base import FrameEstimator
+from ..damage._decay_map import decay_between, scale_pair
+from ..damage._network import NetworkMixin
+from ..damage._prediction import align, explained_share, predict_frames
+from ..damage._synthetic_pairs import theta_to_motion
+from ..damage._training import train_network
+from ..exceptions import LowConfidenceWarning
 from ..networks.degradation import T_MAX
-from ._binning import bin_frame, bin_overlap, choose_binning, unbin_map
-from ._decay import decay_between, scale_pair
-from ._explained import align, explained_share, predict_frames
-from ._network import NetworkMixin
-from ._pairs import theta_to_motion
+from ..registration._binning import bin_frame, bin_overlap, choose_binning, unbin_map
+from ..registration._pair import TRUSTED, MotionModel, Registration, register
 from ._parameters import check_parameters
-from ._registration import MotionModel, Registration, register
+from ._results import DriftDecayState
 from ._series import SeriesMixin
-from ._state import TRUSTED, DriftDecayState, LowConfidenceWarning
-from ._training import train_network
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -197,7 +198,7 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
             # damage; new noise is added to each.
             own = [
                 ndimage.gaussian_filter(bin_frame(frame, self.binning_), 1.0)
-                for frame in moderate(frames)[0]
+                for frame in rescale_to_float32(frames)[0]
             ]
             result = train_network(
                 module,
@@ -248,7 +249,7 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         """
         self._check_parameters()
         self._check_fitted()
-        (first, second), unit = moderate(check_pair(pair))
+        (first, second), unit = rescale_to_float32(check_pair(pair))
         times = check_times(t)
         progress = tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1)
         found = self._register(first, second)
@@ -315,7 +316,7 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         else:
             pairs = _consecutive(check_stack(X, self, reset=False, min_frames=2)[0])
         weights = check_weights(sample_weight, len(pairs))
-        scores = [self._score_pair(first, second) for first, second in moderate(pairs)[0]]
+        scores = [self._score_pair(first, second) for first, second in rescale_to_float32(pairs)[0]]
         return float(np.average(scores, weights=weights))
 
     def _score_pair(self, first: Float32Array, second: Float32Array) -> float:

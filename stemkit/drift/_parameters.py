@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from ..engine import pick_device, pick_precision
-from ._registration import MotionModel
+from ..registration._pair import MotionModel
 
 if TYPE_CHECKING:
     from ._drift_decay import DriftDecayModel

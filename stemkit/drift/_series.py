@@ -13,16 +13,16 @@ from sklearn.base import TransformerMixin
 from tqdm.auto import tqdm
 
 from .._motion import Motion, coverage, warp
-from .._validation import Float32Array, check_stack, moderate
-from ._aligned import AlignedStack
-from ._binning import bin_frame, bin_overlap
-from ._critical_dose import CriticalDose, fit_critical_dose
-from ._explained import align, mean_over_specimen
-from ._ground import common_level, ground_of
-from ._registration import Registration
-from ._state import TRUSTED, LowConfidenceWarning
-from ._table import frame_pairs, motions_from_table, trajectory_table
-from ._trajectory import reconcile
+from .._validation import Float32Array, check_stack, rescale_to_float32
+from ..damage._background_level import common_level, ground_of
+from ..damage._critical_dose import CriticalDose, fit_critical_dose
+from ..damage._prediction import align, mean_over_specimen
+from ..exceptions import LowConfidenceWarning
+from ..registration._aligned_stack import AlignedStack
+from ..registration._binning import bin_frame, bin_overlap
+from ..registration._pair import TRUSTED, Registration
+from ..registration._reconcile import reconcile
+from ..registration._trajectory_table import frame_pairs, motions_from_table, trajectory_table
 
 
 class SeriesMixin(TransformerMixin, ABC):
@@ -91,7 +91,7 @@ class SeriesMixin(TransformerMixin, ABC):
     ) -> tuple[pd.DataFrame, Float32Array]:
         """Return the trajectory and the decay maps that it is told from."""
         frames, _ = self._check_series(stack, min_frames=2)
-        frames, _ = moderate(frames)
+        frames, _ = rescale_to_float32(frames)
         when = _check_axis(times, len(frames), "times") if times is not None else None
         pairs = frame_pairs(len(frames))
         found = {
@@ -182,7 +182,7 @@ class SeriesMixin(TransformerMixin, ABC):
         frames, shape = self._check_series(stack)
         if trajectory is None and len(frames) > 1:
             return self._follow(frames)[1].reshape(shape)
-        frames, _ = moderate(frames)
+        frames, _ = rescale_to_float32(frames)
         motions = self._motions(frames, trajectory)
         maps = np.ones_like(frames)
         later = list(zip(frames, motions, strict=True))[1:]

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import Frames, Generator, as_frames
 from .._random import RandomState, frame_generators
 from .._validation import Float32Array, check_stack
-from ._arrays import Frames, Generator, as_frames
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

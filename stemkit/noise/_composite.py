@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from .._arrays import Frames, Generator, check_draws, namespace, on_device_of, uniform
 from .._random import RandomState
 from . import functional
-from ._arrays import Frames, Generator, check_draws, namespace, on_device_of, uniform
 from ._base import FrameNoise
 from ._part import PureNoise
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import Frames, Generator
 from .._random import RandomState
-from ._arrays import Frames, Generator
 from ._calibrated import CalibratedNoise, slope_of
 from ._calibration import NoiseCalibration
 from .functional import hrtem_noise, stabilize_log, unstabilize_log

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import Frames, Generator
 from .._random import RandomState
 from .._validation import Float32Array
-from ._arrays import Frames, Generator
 from ._calibrated import CalibratedNoise, slope_of
 from ._calibration import NoiseCalibration
 from ._variance_law import LawFit

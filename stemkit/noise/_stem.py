@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from .._arrays import Frames, Generator
 from .._random import RandomState
 from . import functional
-from ._arrays import Frames, Generator
 from ._part import SignalNoise
 
 

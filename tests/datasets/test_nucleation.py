@@ -11,7 +11,7 @@ from scipy.stats.qmc import PoissonDisk
 from stemkit._random import sample_generator
 from stemkit.datasets import make_nucleation
 from stemkit.datasets._nucleation import render
-from stemkit.datasets._nucleation_law import (
+from stemkit.datasets._nucleation_model import (
     NucleationLaw,
     Vacuum,
     _draw_frames,

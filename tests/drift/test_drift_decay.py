@@ -9,9 +9,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from stemkit import DriftDecayModel
+from stemkit.damage._decay_estimates import N_EVIDENCE
 from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
-from stemkit.drift._evidence import N_EVIDENCE
 from stemkit.engine import save_weights
 from stemkit.networks import DegradationNet
 
@@ -236,7 +236,7 @@ def test_fit_goes_on_from_its_checkpoint(pair, small_weights, tmp_path, monkeypa
     whole = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
     steps = []
     monkeypatch.setattr(
-        "stemkit.drift._training.pair_loss", lambda *arguments: steps.append(arguments)
+        "stemkit.damage._training.pair_loss", lambda *arguments: steps.append(arguments)
     )
     again = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
     assert not steps
@@ -281,7 +281,7 @@ def quick_fits(monkeypatch):
     small = {"_STEPS_PER_EPOCH": 2, "_BATCH_SIZE": 2, "_SIDE": 32}
     for name, value in small.items():
         monkeypatch.setattr(f"stemkit.drift._drift_decay.{name}", value)
-    monkeypatch.setattr("stemkit.drift._training.VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("stemkit.damage._training.VALIDATION_BATCHES", 1)
 
 
 @pytest.fixture
@@ -392,7 +392,7 @@ def test_bad_parameters(parameters, message, pair):
         (lambda m: m.fit(np.full((2, 8, 8), np.nan)), "X contains NaN in frame 0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::stemkit.drift.LowConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
 def test_bad_input_is_named(model, call, message):
     with pytest.raises(ValueError, match=message):
         call(clone(model))

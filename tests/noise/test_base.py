@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from stemkit.noise import _arrays
+from stemkit import _arrays
 from stemkit.noise._base import FrameNoise
 
 

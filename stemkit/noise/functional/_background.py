@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Frames, Generator, as_frames, namespace, normal, on_device_of
+from ..._arrays import Frames, Generator, as_frames, namespace, normal, on_device_of
 from ._checks import check_length, check_not_negative
 from ._reference import Reference, reference_signal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-from .._arrays import Frames
+from ..._arrays import Frames
 
 
 def check_not_negative(value: float, name: str, unit: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Frames, Generator, as_frames, is_tensor, namespace, normal, uniform
+from ..._arrays import Frames, Generator, as_frames, is_tensor, namespace, normal, uniform
 
 
 def gaussian_noise(frames: Frames, sigma: Any, *, generator: Generator | None = None) -> Frames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .._arrays import Frames, Generator, as_frames, namespace, normal
+from ..._arrays import Frames, Generator, as_frames, namespace, normal
 from ._checks import check_not_negative, check_positive, check_share
 from ._recursion import accumulate
 from ._reference import Reference, reference_signal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-from .._arrays import Frames, Generator, as_frames, namespace, normal
+from ..._arrays import Frames, Generator, as_frames, namespace, normal
 from ._checks import check_not_negative, check_positive
 
 # What Li et al. (2026) measured, in counts.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._arrays import Frames
+from ..._arrays import Frames
 
 _NEGLIGIBLE = 1e-9  # below float32's resolution of the sum
 

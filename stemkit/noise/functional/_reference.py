@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, TypeAlias
 
-from .._arrays import Frames
+from ..._arrays import Frames
 
 # A number in the frames' units, one of shape (..., 1, 1) for each frame, or each frame's own mean.
 Reference: TypeAlias = "Literal['mean'] | float | Frames"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import (
+from ..._arrays import (
     Frames,
     Generator,
     as_frames,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-from .._arrays import Frames, Generator, as_frames, poisson
+from ..._arrays import Frames, Generator, as_frames, poisson
 from ._checks import check_no_negative_frames, check_positive
 from ._reference import Reference, reference_signal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._arrays import Frames, Generator, as_frames
+from ..._arrays import Frames, Generator, as_frames
 from ._background import slow_background
 from ._checks import (
     check_length,

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from stemkit._scene import render_columns
-from stemkit.datasets import make_scene
-from stemkit.drift import Motion, _pairs
-from stemkit.drift._evidence import N_EVIDENCE
-from stemkit.drift._pairs import (
+from stemkit.damage._decay_estimates import N_EVIDENCE
+from stemkit.damage._synthetic_pairs import (
     SPACING,
     motion_to_theta,
     normalize_pair,
     synthetic_batch,
     theta_to_motion,
 )
+from stemkit.datasets import make_scene
+from stemkit.drift import Motion, _pairs
 
 
 def lattice(shape=(96, 112), seed=0):

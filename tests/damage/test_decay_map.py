@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemkit.drift._decay import decay_between
-from stemkit.drift._evidence import N_EVIDENCE
+from stemkit.damage._decay_estimates import N_EVIDENCE
+from stemkit.damage._decay_map import decay_between
 from stemkit.networks import DegradationNet
 
 UNITS = {"local": N_EVIDENCE, "released": 0}

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from stemkit.denoise._batches import PairSource
+from stemkit.denoise._sources import PairSource
 
 
 def make_source(side=16, **settings):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from stemkit.noise._arrays import Frames, Generator, namespace, uniform
+from stemkit._arrays import Frames, Generator, namespace, uniform
 
 from ._device_arrays import DeviceArrays, device_of
 

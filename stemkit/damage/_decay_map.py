@@ -13,9 +13,9 @@ from torch import Tensor
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
 from ..networks.degradation import LEAST_DECAY, T_MAX, DegradationNet
-from ._evidence import evidence_maps, refine_decay
-from ._ground import ground_of
-from ._pairs import normalize_pair
+from ._background_level import ground_of
+from ._decay_estimates import evidence_maps, refine_decay
+from ._synthetic_pairs import normalize_pair
 
 # Times at which the network is asked; between them the decay runs straight.
 _KNOTS = (25.0, 50.0, 75.0, T_MAX)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from stemkit.drift import Motion
-from stemkit.drift._table import frame_pairs, motions_from_table, trajectory_table
+from stemkit.registration._trajectory_table import frame_pairs, motions_from_table, trajectory_table
 
 SHAPE = (50, 70)
 MODELS = {

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from .._motion import Motion, coverage, warp
 from .._validation import Float32Array
-from ._binning import bin_frame, unbin_map
-from ._pairs import WINDOW
+from ..registration._binning import bin_frame, unbin_map
+from ._synthetic_pairs import WINDOW
 
 
 def align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:

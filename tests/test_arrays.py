@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from stemkit.noise import _arrays
+from stemkit import _arrays
 
 # Once in a million runs, if the seeds were not fixed.
 LEVEL = 1e-6

@@ -19,7 +19,7 @@ from scipy import ndimage
 from .._motion import Motion, coverage
 from .._validation import Float32Array
 from ._binning import bin_frame, smooth_frame
-from ._coarse import border
+from ._correlation_search import border
 
 # Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
 _WINDOW = 0.12

@@ -7,8 +7,8 @@ from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 from scipy.stats.qmc import PoissonDisk
 
-from stemkit.datasets._darts import DENSITY, _Board, throw_darts
 from stemkit.datasets._device_arrays import device_of
+from stemkit.datasets._poisson_disk import DENSITY, _Board, throw_darts
 
 SIDES = st.lists(st.floats(0.5, 14), min_size=1, max_size=4)
 

@@ -3,9 +3,16 @@ import pytest
 from scipy import ndimage
 
 from stemkit._scene import render_columns
+from stemkit.damage._background_level import (
+    LOW_CUT,
+    common_level,
+    ground_of,
+    noise_of,
+    smooth,
+    template,
+)
 from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, degrade, record
-from stemkit.drift._ground import LOW_CUT, common_level, ground_of, noise_of, smooth, template
 
 SHAPE = (160, 176)
 

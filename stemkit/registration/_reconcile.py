@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._motion import Motion
-from ._registration import Registration
-from ._state import TRUSTED
+from ._pair import TRUSTED, Registration
 
 # Off by this many px and this share of the frame's side, a registration loses half its say.
 _TOLERANCE_PX = 0.5

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from .._motion import Motion
-from .._validation import check_pair, moderate
+from .._validation import check_pair, rescale_to_float32
 from ._binning import bin_frame
-from ._coarse import SEPARATION, Peak, search, weigh_frequencies
-from ._fine import Prepared, count_places, leads, prepare, refine
+from ._correlation_search import SEPARATION, Peak, search, weigh_frequencies
+from ._refinement import Prepared, count_places, leads, prepare, refine
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]
 
@@ -26,6 +26,8 @@ _FREE: dict[str, tuple[str, ...]] = {
 }
 # "rigid" is fitted with a shear beside it, see register.
 _FITTED = _FREE | {"rigid": ("rotation", "shear")}
+# Below this a drift is as likely wrong as right.
+TRUSTED = 0.5
 # Longest side in px of the frames that the search and the first refinement look at.
 _COARSE_SIDE = 200
 _FINE_SIDE = 512
@@ -151,7 +153,7 @@ def register(
             f"crop or pad them to one (H, W)."
         )
     pair = np.stack([np.asarray(first), np.asarray(second)])
-    frames, _ = moderate(check_pair(pair, name="(first, second)"))
+    frames, _ = rescale_to_float32(check_pair(pair, name="(first, second)"))
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _LEAST_SIDE:

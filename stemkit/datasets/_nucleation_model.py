@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from stemkit.noise._arrays import Frames, Generator, namespace, normal, uniform
+from stemkit._arrays import Frames, Generator, namespace, normal, uniform
 from stemkit.noise.functional import hrtem_noise
 
 from ._bridson import grow_points
-from ._darts import DENSITY, throw_darts
 from ._device_arrays import device_of
 from ._perlin import TABLE_SIZE, hash_tables, perlin_noise
+from ._poisson_disk import DENSITY, throw_darts
 
 Contrast = Literal["default", "high", "low"]
 Lattice = Literal["hexagonal", "square"]

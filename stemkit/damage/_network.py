@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..engine import load_weights, put_weights, read_checkpoint
 from ..networks.degradation import DegradationNet
-from ._evidence import N_EVIDENCE
+from ._decay_estimates import N_EVIDENCE
 
 DEFAULT_WEIGHTS = "drift_decay"
 

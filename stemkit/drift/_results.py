@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from skimage.transform import AffineTransform, EuclideanTransform
 
 
-# Below this a drift is as likely wrong as right.
-TRUSTED = 0.5
-
-
-class LowConfidenceWarning(UserWarning):
-    """A drift was asked for that the frames do not determine."""
-
-
 @dataclass(frozen=True, eq=False)
 class DriftDecayState:
     """How a pair of frames is related at a time between them; its arrays are read-only.

@@ -11,10 +11,10 @@ from scipy import ndimage
 from .._motion import Motion
 from .._scene import Scene
 from .._validation import Float32Array
-from ..datasets._lattices import Content, make_scene
+from ..datasets._scenes import Content, make_scene
 from ..degradation import DamagePattern, damage_pattern, decay_map, degrade, record
 from ..networks.degradation import T_MAX
-from ._evidence import evidence_maps
+from ._decay_estimates import evidence_maps
 
 # Windows over which mean and contrast are taken, in px of the network's frames: a few lattice
 # vectors of the 6 to 20 px it learns from.

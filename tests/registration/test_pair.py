@@ -8,10 +8,10 @@ from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
-from stemkit.drift._binning import smooth_frame
-from stemkit.drift._coarse import border, search, weigh_frequencies
-from stemkit.drift._fine import leads, prepare, refine
-from stemkit.drift._registration import _confidence
+from stemkit.registration._binning import smooth_frame
+from stemkit.registration._correlation_search import border, search, weigh_frequencies
+from stemkit.registration._pair import _confidence
+from stemkit.registration._refinement import leads, prepare, refine
 
 SHAPE = (160, 144)
 

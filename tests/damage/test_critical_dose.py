@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from stemkit.drift._critical_dose import CriticalDose, fit_critical_dose
+from stemkit.damage._critical_dose import CriticalDose, fit_critical_dose
 
 DOSE = np.linspace(0, 12, 13)
 

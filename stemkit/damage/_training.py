@@ -11,7 +11,7 @@ from torch import Tensor
 from .._validation import Float32Array
 from ..engine import FitResult, StreamSource, fit_module
 from ..networks.degradation import DegradationNet
-from ._pairs import synthetic_batch
+from ._synthetic_pairs import synthetic_batch
 
 _SQUARE_WEIGHT = 4.0
 # The motion's error is in radians and half-widths; decay is what the default model asks for.

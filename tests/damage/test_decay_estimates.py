@@ -3,9 +3,9 @@ import pytest
 from scipy import ndimage
 
 from stemkit._scene import render_columns
+from stemkit.damage._decay_estimates import N_EVIDENCE, evidence_maps, refine_decay
 from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, decay_map, degrade, record
-from stemkit.drift._evidence import N_EVIDENCE, evidence_maps, refine_decay
 
 SHAPE = (128, 144)
 # From the widest window to the narrowest: all above the ground, structure, power; joined; error.

@@ -6,8 +6,8 @@ and jitter of a row are then in one factor alone and average to nothing, without
 the estimates differ in is their windows, for what is narrow is noisy and what is wide is blurred,
 and whether the frames' local mean has a say. The mean is quiet and closes the gaps between
 columns, but film and amorphised matter stay in it: it counts from the ground up
-(:mod:`stemkit.drift._ground`). Two more compare the power of either frame's structure, which
-bears any misplacement, but takes new structure for old.
+(:mod:`stemkit.damage._background_level`). Two more compare the power of either frame's structure,
+which bears any misplacement, but takes new structure for old.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import Float32Array
-from ._ground import LOW_CUT, Ground, beside, ground_of, smooth, template
+from ._background_level import LOW_CUT, Ground, beside, ground_of, smooth, template
 
 # Standard deviations of the windows in px, for frames as the network sees them, the widest first.
 _WINDOWS = (24.0, 12.0, 6.0, 3.0, 1.5, 0.7)

@@ -1,0 +1,18 @@
+"""Named warnings and errors."""
+
+from __future__ import annotations
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A parameter or argument has a value or a type that it cannot have."""
+
+
+class LowConfidenceWarning(UserWarning):
+    """The frames do not determine the drift that was asked for."""
+
+
+class LatticePriorWarning(UserWarning):
+    """A denoiser restores a periodic lattice, so defects may be missing from its result."""
+
+
+__all__ = ["InvalidParameterError", "LatticePriorWarning", "LowConfidenceWarning"]
