@@ -4,11 +4,9 @@ Png, tif and npy are read here; the formats that microscopes write come through 
 :func:`read_stack` later.
 """
 
-import errno
 import logging
 import math
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ._output import whole_file
 
 __all__ = ["FrameStack", "read_stack", "write_stack"]
 
@@ -171,7 +171,7 @@ def write_stack(
     n_frames, height, width = frames.shape
     if pixel_size is not None and not big:
         layout["resolution"] = (1 / pixel_size, 1 / pixel_size)
-    with _written_whole(path) as partial:
+    with whole_file(path) as partial:
         tifffile.imwrite(
             partial,
             (np.ascontiguousarray(frame, dtype=np.float32) for frame in frames),
@@ -182,23 +182,6 @@ def write_stack(
             metadata={"axes": "TZCYXS"} | ({} if pixel_size is None else {"unit": "nm"}),
             **layout,
         )
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to, and move it into place if nothing went wrong."""
-    partial = path.with_name(f".{path.name}-{secrets.token_hex(4)}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        # NumPy reports a write that was cut short without the system's reason for it.
-        reason = error.strerror or "only a part could be written, the disk may be full"
-        raise OSError(
-            error.errno or errno.ENOSPC, f"{path.name} can't be written: {reason}"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_file(path: Path) -> tuple[NDArray[np.float32], float | None]:

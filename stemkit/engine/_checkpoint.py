@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from stemkit.engine._files import write_atomically
+from stemkit._output import write_whole
 
 SLOTS = ("checkpoint_a.pt", "checkpoint_b.pt")
 
@@ -39,7 +39,7 @@ class CheckpointFolder:
         """Write a checkpoint over the older one of the two; the newer one stays as it is."""
         file = io.BytesIO()
         torch.save({"configuration": self.configuration, "step": step, **content}, file)
-        write_atomically(self.folder / SLOTS[self._next_slot], file.getbuffer())
+        write_whole(self.folder / SLOTS[self._next_slot], file.getbuffer())
         self._next_slot = 1 - self._next_slot
 
     def load(self) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stemkit.engine._files import write_atomically
+from stemkit._output import write_whole
 
 Weights = dict[str, Tensor]
 
@@ -65,8 +65,8 @@ def save_weights(
     state = module.state_dict() if isinstance(module, nn.Module) else module
     # copies, because safetensors refuses tensors that share memory
     copies = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
-    write_atomically(path, safetensors.torch.save(copies))
-    write_atomically(path.with_suffix(".json"), text.encode())
+    write_whole(path, safetensors.torch.save(copies))
+    write_whole(path.with_suffix(".json"), text.encode())
 
 
 def list_weights() -> list[str]:
