@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from stemkit._scene import render_columns
+from stemkit.damage import _synthetic_pairs
 from stemkit.damage._decay_estimates import N_EVIDENCE
 from stemkit.damage._synthetic_pairs import (
     SPACING,
@@ -15,7 +16,7 @@ from stemkit.damage._synthetic_pairs import (
     theta_to_motion,
 )
 from stemkit.datasets import make_scene
-from stemkit.drift import Motion, _pairs
+from stemkit.drift import Motion
 
 
 def lattice(shape=(96, 112), seed=0):
@@ -159,7 +160,7 @@ def test_decay_in_between_is_exponential(monkeypatch):
     def even(y, x):
         return np.ones(np.broadcast_shapes(np.shape(y), np.shape(x)))
 
-    monkeypatch.setattr(_pairs, "_random_damage", lambda rng, shape: (even, 0.8))
+    monkeypatch.setattr(_synthetic_pairs, "_random_damage", lambda rng, shape: (even, 0.8))
     _, _, t, _, decay, _ = batch(batch_size=40, side=24)
     expected = 0.2 ** (t / 100)
     np.testing.assert_allclose(decay, np.broadcast_to(expected[:, None, None, None], decay.shape))
