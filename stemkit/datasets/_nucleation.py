@@ -21,6 +21,7 @@ from ._nucleation_model import (
     Specimens,
     draw_specimens,
 )
+from ._perlin import Backend
 
 
 def make_nucleation(
@@ -40,6 +41,7 @@ def make_nucleation(
     mask_persistence: float = 0.5,
     mask_lacunarity: float = 2.0,
     mask_threshold: float = 0.5,
+    mask_backend: Backend = "stemkit",
     order: Range = 0.0,
     lattice: Lattice = "hexagonal",
     spacing: Range | None = None,
@@ -93,6 +95,10 @@ def make_nucleation(
         Amplitude and fineness of each noise as a multiple of the one before.
     mask_threshold : float, default=0.5
         Vacuum lies where ``(noise + 1) / 2`` is below this; 0 for none.
+    mask_backend : {"stemkit", "noise"}, default="stemkit"
+        "noise" takes the mask from ``noise.pnoise2`` of the package noise (``stemkit[noise]``).
+        Its table of hashes is fixed, so frames differ only in where they lie in one field.
+        "stemkit" draws a table for each frame; with the same table both agree.
     order : range, default=0.0
         Share of the frame that lies in a disk in which atoms are ordered, 0 to 1. Its centre lies
         anywhere in the frame.
@@ -178,6 +184,7 @@ def make_nucleation(
         mask_persistence=mask_persistence,
         mask_lacunarity=mask_lacunarity,
         mask_threshold=mask_threshold,
+        mask_backend=mask_backend,
         order=order,
         lattice=lattice,
         spacing=spacing,

@@ -14,7 +14,7 @@ from stemkit.noise.functional import hrtem_noise
 
 from ._bridson import grow_points
 from ._device_arrays import device_of
-from ._perlin import TABLE_SIZE, hash_tables, perlin_noise
+from ._perlin import TABLE_SIZE, Backend, hash_tables, perlin_noise
 from ._poisson_disk import DENSITY, throw_darts
 
 Contrast = Literal["default", "high", "low"]
@@ -73,6 +73,7 @@ class NucleationLaw:
     mask_persistence: float = 0.5
     mask_lacunarity: float = 2.0
     mask_threshold: float = 0.5
+    mask_backend: Backend = "stemkit"
     order: Range = 0.0
     lattice: Lattice = "hexagonal"
     spacing: Range | None = None
@@ -83,7 +84,12 @@ class NucleationLaw:
     ranges: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, kind in (("contrast", Contrast), ("sampler", Sampler), ("lattice", Lattice)):
+        for name, kind in (
+            ("contrast", Contrast),
+            ("sampler", Sampler),
+            ("lattice", Lattice),
+            ("mask_backend", Backend),
+        ):
             allowed = get_args(kind)
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}.")
@@ -140,11 +146,13 @@ class Vacuum:
 
     def is_material(self, frame: Frames, y: Frames, x: Frames) -> Frames:
         """Tell whether points lie on the material."""
+        theirs = self.law.mask_backend == "noise"
         noise = perlin_noise(
             y / self.law.mask_scale + self.origin_y[frame],
             x / self.law.mask_scale + self.origin_x[frame],
-            self.tables,
+            None if theirs else self.tables,
             frame,
+            backend=self.law.mask_backend,
             octaves=self.law.mask_octaves,
             persistence=self.law.mask_persistence,
             lacunarity=self.law.mask_lacunarity,

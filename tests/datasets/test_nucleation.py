@@ -198,6 +198,26 @@ def test_the_mask_is_perlin_noise_of_its_parameters(options, larger):
     assert (wide == expected).mean() > 0.98
 
 
+def test_the_mask_can_be_that_of_the_package_noise():
+    pnoise2 = pytest.importorskip("noise", reason="needs the package noise").pnoise2
+    own, theirs = (
+        draw_specimens(NucleationLaw(mask_backend=name), SHAPE, 1, LIKE, np.random.default_rng(3))
+        for name in ("stemkit", "noise")
+    )
+    assert theirs.inside(SHAPE).any()
+    place = zip(
+        (theirs.y / 100 + theirs.vacuum.origin_y).tolist(),
+        (theirs.x / 100 + theirs.vacuum.origin_x).tolist(),
+        strict=True,
+    )
+    assert min(pnoise2(*point, octaves=6) for point in place) > -1e-5
+    # All but the mask is drawn as before.
+    for name, values in own.drawn.items():
+        np.testing.assert_array_equal(theirs.drawn[name], values)
+    with pytest.raises(ValueError, match="mask_backend must be one of"):
+        NucleationLaw(mask_backend="own")
+
+
 def test_positions_can_be_scipys():
     law = NucleationLaw(sampler="bridson", mask_threshold=0)
     atoms = draw_specimens(law, SHAPE, 1, LIKE, np.random.default_rng(3))

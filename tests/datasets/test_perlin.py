@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -5,20 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemkit.datasets._perlin import hash_tables, perlin_noise
-
-# Perlin's own table, which pnoise2 takes too.
-TABLE = np.frombuffer(
-    bytes.fromhex(
-        "97a0895b5a0f830dc95f6035c2e907e18c24671e458e086325f0150a17be0694f778ea4b001ac53e"
-        "5efcdbcb75230b2039b12158ed953857ae147d88aba844af4aa547868b301ba64d929ee7536fe57a"
-        "3cd385e6dc695c29372ef528f4668f3641193fa101d85049d14c84bbd05912a9c8c4878274bc9f56"
-        "a4646dc6adba034034d9e2fa7c7b05ca2693767eff5255d4cfce3be32f103a11b6bd1c2adfb7aad5"
-        "77f898022c9aa346dd99659ba72bac09811627fd13626c6e4f71e0e8b2b97068daf661e4fb22f2c1"
-        "eed2900cbfb3a2f1513391ebf90eef6b31c0d61fb5c76a9db854ccb07379322d7f0496fe8aeccd5d"
-        "de72431d1848f38d80c34e42d73d9cb4"
-    ),
-    dtype=np.uint8,
-).astype(np.int64)[None]
 
 
 def test_it_gives_the_values_that_pnoise2_gave():
@@ -35,20 +23,59 @@ def test_it_gives_the_values_that_pnoise2_gave():
     )
     y, x = known.T[:2].astype(np.float32)
     for octaves, values in zip((1, 6), known.T[2:], strict=True):
-        np.testing.assert_allclose(perlin_noise(y, x, TABLE, octaves=octaves), values, atol=2e-5)
+        np.testing.assert_allclose(perlin_noise(y, x, octaves=octaves), values, atol=2e-5)
 
 
+@pytest.mark.parametrize("repeat", [None, (1024, 1024), (7, 12), (256, 3)])
 @pytest.mark.parametrize(
-    "octaves, persistence, lacunarity", [(1, 0.5, 2.0), (6, 0.5, 2), (4, 0.7, 1.7)]
+    "octaves, persistence, lacunarity", [(1, 0.5, 2.0), (6, 0.5, 2.0), (4, 0.7, 2.0), (3, 0.4, 4.0)]
 )
-def test_it_is_pnoise2_wherever_that_is_installed(octaves, persistence, lacunarity):
-    pnoise2 = pytest.importorskip("noise", reason="needs the package noise").pnoise2
-    y, x = np.random.default_rng(0).uniform(0, 200, (2, 2000)).astype(np.float32)
+def test_both_backends_agree(octaves, persistence, lacunarity, repeat):
+    pytest.importorskip("noise", reason="needs the package noise")
+    y, x = np.random.default_rng(0).uniform(-20, 200, (2, 3000)).astype(np.float32)
     options = {"octaves": octaves, "persistence": persistence, "lacunarity": lacunarity}
-    theirs = [pnoise2(*point, **options) for point in zip(y.tolist(), x.tolist(), strict=True)]
-    # Their float32 loses digits at fine octaves as ours does.
-    np.testing.assert_allclose(perlin_noise(y, x, TABLE, **options), theirs, atol=1e-3)
-    assert np.abs(perlin_noise(y, x, TABLE, **options) - theirs).mean() < 1e-5
+    ours, theirs = (
+        perlin_noise(y, x, repeat=repeat, backend=backend, **options)
+        for backend in ("stemkit", "noise")
+    )
+    assert theirs.std() > 0.1
+    assert theirs.dtype == ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_both_backends_agree_if_frequencies_are_no_powers_of_two():
+    pytest.importorskip("noise", reason="needs the package noise")
+    y, x = np.random.default_rng(0).uniform(0, 200, (2, 2000)).astype(np.float32)
+    ours, theirs = (
+        perlin_noise(y, x, octaves=4, persistence=0.7, lacunarity=1.7, backend=backend)
+        for backend in ("stemkit", "noise")
+    )
+    # Both round the coordinates of fine octaves to float32, each in its own way.
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    assert np.abs(ours - theirs).mean() < 1e-5
+
+
+def test_noise_repeats_after_its_period():
+    y, x = np.random.default_rng(0).integers(0, 64 * 40, (2, 500)).astype(np.float32) / 64
+    once = perlin_noise(y, x, repeat=(5, 8))
+    np.testing.assert_array_equal(perlin_noise(y + 5, x, repeat=(5, 8)), once)
+    np.testing.assert_array_equal(perlin_noise(y, x + 8, repeat=(5, 8)), once)
+    assert not np.array_equal(perlin_noise(y + 5, x), perlin_noise(y, x))
+
+
+def test_the_package_takes_tensors_and_has_its_own_table():
+    pytest.importorskip("noise", reason="needs the package noise")
+    points = torch.tensor([[0.25, 3.1], [0.75, 7.9]])
+    found = perlin_noise(points[0], points[1], octaves=1, backend="noise")
+    np.testing.assert_allclose(found, [0.123284, -0.091506], atol=2e-6)
+    with pytest.raises(ValueError, match="leave them out"):
+        perlin_noise(points[0], points[1], hash_tables(1, points, None), backend="noise")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "noise", None)
+    with pytest.raises(ImportError, match=r"needs the package noise.*stemkit\[noise\]"):
+        perlin_noise(np.zeros(1), np.zeros(1), backend="noise")
 
 
 def test_tensors_give_what_arrays_give():
