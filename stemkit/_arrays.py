@@ -1,12 +1,14 @@
-"""The thin layer that lets one function run on NumPy arrays and on torch tensors.
+"""Helpers with which one function works on NumPy arrays and on torch tensors.
 
-What the two libraries name alike is called through `namespace`; what they draw differently is drawn
-here, from a generator of the caller's or a fresh one, never from the global random state.
+Functions that the two libraries name alike are called through `namespace`. Those that they name
+differently are the methods of `ArrayMaker`. Random numbers come from the caller's generator or a
+fresh one, never from the global random state.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -110,3 +112,95 @@ def on_device_of(frames: Frames, values: np.ndarray) -> Frames:
     if is_tensor(frames):
         return namespace(frames).asarray(values, device=frames.device)
     return values
+
+
+class ArrayMaker:
+    """Make and index NumPy arrays of float32, int64 or bool; a subclass does so for tensors."""
+
+    def full(self, size: int, value: float | int) -> Frames:
+        """Return a vector of one value, int64 if that is an int."""
+        return np.full(size, value, dtype=np.int64 if isinstance(value, int) else np.float32)
+
+    def arange(self, stop: int) -> Frames:
+        """Return the whole numbers from 0 to below ``stop``."""
+        return np.arange(stop)
+
+    def array(self, values: Sequence[Any] | np.ndarray) -> Frames:
+        """Convert numbers to an array."""
+        return np.asarray(values)
+
+    def float32(self, values: Frames) -> Frames:
+        """Convert to float32."""
+        return values.astype(np.float32, copy=False)
+
+    def int64(self, values: Frames) -> Frames:
+        """Convert to int64, rounding towards 0."""
+        return values.astype(np.int64)
+
+    def flatnonzero(self, mask: Frames) -> Frames:
+        """Return the indices at which a mask is true."""
+        return np.flatnonzero(mask)
+
+    def minimum_at(self, values: Frames, index: Frames, other: Frames) -> None:
+        """Set ``values[index]`` to the minimum of it and ``other``; an index may repeat."""
+        np.minimum.at(values, index, other)
+
+    def integers(self, high: int, size: int, generator: Generator) -> Frames:
+        """Draw whole numbers uniformly from 0 to below ``high``."""
+        return generator.integers(high, size=size)
+
+    def poisson(self, mean: float, generator: Generator) -> int:
+        """Draw one count."""
+        return int(generator.poisson(mean))
+
+    def permutation(self, size: int, generator: Generator) -> Frames:
+        """Draw a random order of 0 to below ``size``."""
+        return generator.permutation(size)
+
+
+class _TensorMaker(ArrayMaker):
+    """Make and index tensors on the device of a given one."""
+
+    def __init__(self, like: Frames) -> None:
+        self.torch = namespace(like)
+        self.device = like.device
+
+    def full(self, size: int, value: float | int) -> Frames:
+        dtype = self.torch.int64 if isinstance(value, int) else self.torch.float32
+        return self.torch.full((size,), value, dtype=dtype, device=self.device)
+
+    def arange(self, stop: int) -> Frames:
+        return self.torch.arange(stop, device=self.device)
+
+    def array(self, values: Sequence[Any] | np.ndarray) -> Frames:
+        return self.torch.as_tensor(values, device=self.device)
+
+    def float32(self, values: Frames) -> Frames:
+        return values.float()
+
+    def int64(self, values: Frames) -> Frames:
+        return values.long()
+
+    def flatnonzero(self, mask: Frames) -> Frames:
+        return mask.nonzero()[:, 0]
+
+    def minimum_at(self, values: Frames, index: Frames, other: Frames) -> None:
+        values.scatter_reduce_(0, index, other, "amin")
+
+    def integers(self, high: int, size: int, generator: Generator) -> Frames:
+        return self.torch.randint(high, (size,), generator=generator, device=self.device)
+
+    def poisson(self, mean: float, generator: Generator) -> int:
+        rate = self.torch.tensor(mean, dtype=self.torch.float64, device=self.device)
+        return int(self.torch.poisson(rate, generator=generator))
+
+    def permutation(self, size: int, generator: Generator) -> Frames:
+        return self.torch.randperm(size, generator=generator, device=self.device)
+
+
+_NUMPY_MAKER = ArrayMaker()
+
+
+def maker_like(values: Frames) -> ArrayMaker:
+    """Return what makes arrays of the same library on the same device."""
+    return _TensorMaker(values) if is_tensor(values) else _NUMPY_MAKER

@@ -130,3 +130,29 @@ def test_counts_of_none_and_of_very_many(frames, generator, mean):
     # Float32 rounds counts over 2**24, to far less than their deviation; the test wants no steps.
     dither = np.random.default_rng(0).uniform(-0.5, 0.5, drawn.size) * np.spacing(np.float32(mean))
     assert stats.kstest((drawn + dither - mean) / np.sqrt(mean), "norm").pvalue > LEVEL
+
+
+def test_arrays_are_made_alike_in_both_libraries():
+    results = []
+    for frames, generator in both():
+        make = _arrays.maker_like(frames)
+        values = make.full(4, 7)
+        make.minimum_at(values, make.array([1, 1, 3]), make.array([5, 3, 9]))
+        made = {
+            "float": make.full(2, 0.5),
+            "int": make.full(2, 3),
+            "arange": make.arange(3),
+            "lowered": values,
+            "cut": make.int64(make.array([-1.5, 2.5])),
+            "float32": make.float32(make.arange(2)),
+            "where": make.flatnonzero(make.arange(4) > 1),
+        }
+        assert all(type(value) is type(frames) for value in made.values())
+        results.append({name: np.asarray(value) for name, value in made.items()})
+        assert sorted(make.permutation(5, generator).tolist()) == [0, 1, 2, 3, 4]
+        assert set(make.integers(3, 200, generator).tolist()) == {0, 1, 2}
+        assert isinstance(make.poisson(4.0, generator), int)
+    for name, value in results[0].items():
+        assert value.dtype == results[1][name].dtype
+        np.testing.assert_array_equal(value, results[1][name])
+    assert results[0]["lowered"].tolist() == [7, 3, 7, 7]

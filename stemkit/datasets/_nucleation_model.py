@@ -9,13 +9,10 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from stemkit._arrays import Frames, Generator, namespace, normal, uniform
-from stemkit.noise.functional import hrtem_noise
-
-from ._bridson import grow_points
-from ._device_arrays import device_of
+from .._arrays import Frames, Generator, maker_like, namespace, normal, uniform
+from ..noise.functional import hrtem_noise
 from ._perlin import TABLE_SIZE, Backend, hash_tables, perlin_noise
-from ._poisson_disk import DENSITY, throw_darts
+from ._poisson_disk import DENSITY, bridson_points, throw_darts
 
 Contrast = Literal["default", "high", "low"]
 Lattice = Literal["hexagonal", "square"]
@@ -195,14 +192,14 @@ def draw_specimens(
     if law.ranges["order"][1] > 0:
         frame, y, x = grain_atoms(law, shape, drawn, generator)
         grain = frame, (y + edge) / distance[frame], (x + edge) / distance[frame]
-    sample = throw_darts if law.sampler == "darts" else grow_points
+    sample = throw_darts if law.sampler == "darts" else bridson_points
     frame, y, x = sample(height, width, generator, fixed=grain)
     n_disordered = len(y)
     xp = namespace(like)
     if grain is not None:
         frame, y, x = (xp.concatenate(both) for both in zip((frame, y, x), grain, strict=True))
     y, x = (at * distance[frame] - edge for at in (y, x))
-    ordered = device_of(like).arange(len(y)) >= n_disordered
+    ordered = maker_like(like).arange(len(y)) >= n_disordered
     vacuum = Vacuum(
         law,
         hash_tables(n_frames, like, generator),
@@ -244,7 +241,7 @@ def grain_radius(
     shape: tuple[int, int], drawn: dict[str, Frames], order: Frames, margin: float
 ) -> Frames:
     """Return the radius of the disk that covers these shares of the frames; all of it for 1."""
-    xp, device = namespace(order), device_of(order)
+    xp, device = namespace(order), maker_like(order)
     n_side = 64
     grid = (device.float32(device.arange(n_side)) + 0.5) / n_side
     down, right = (
@@ -274,7 +271,7 @@ def grain_sites(
 ) -> tuple[Frames, Frames, Frames]:
     """Return frame, y and x in px of each grain's lattice sites, as far as atoms are laid."""
     xp, radius, spacing = namespace(drawn["spacing"]), drawn["grain_radius"], drawn["spacing"]
-    device = device_of(spacing)
+    device = maker_like(spacing)
     # In both lattices a site n spacings away has indices of at most 1.16 n.
     n_around = math.ceil(1.16 * float((radius / spacing).max())) + 1
     index = device.float32(device.arange(2 * n_around + 1) - n_around)

@@ -11,9 +11,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stemkit._arrays import Frames, Generator, is_tensor, namespace, on_device_of, uniform
-
-from ._device_arrays import device_of
+from .._arrays import (
+    Frames,
+    Generator,
+    is_tensor,
+    maker_like,
+    namespace,
+    on_device_of,
+    uniform,
+)
 
 Backend = Literal["stemkit", "noise"]
 
@@ -99,7 +105,7 @@ def perlin_noise(
     if tables is None:
         tables = on_device_of(y, _PERLIN_TABLE)
     table = (tables.reshape(-1), TABLE_SIZE * which)
-    gradients = device_of(y).float32(device_of(y).array(_GRADIENTS)).T
+    gradients = maker_like(y).float32(maker_like(y).array(_GRADIENTS)).T
     total, weight, finer = 0.0, 1.0, 1.0
     for _ in range(octaves):
         period = None if repeat is None else (repeat[0] * finer, repeat[1] * finer)
@@ -172,7 +178,7 @@ def _knots(at: Frames, period: float | None) -> tuple[Frames, Frames]:
     """Return the knot before each coordinate and the next one, repeated as pnoise2 does."""
     xp = namespace(at)
     if period is None:
-        first = device_of(at).int64(xp.floor(at))
+        first = maker_like(at).int64(xp.floor(at))
         return first, first + 1
     first = xp.floor(xp.fmod(at, period))
-    return device_of(at).int64(first), device_of(at).int64(xp.fmod(first + 1, period))
+    return maker_like(at).int64(first), maker_like(at).int64(xp.fmod(first + 1, period))

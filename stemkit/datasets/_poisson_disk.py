@@ -1,170 +1,198 @@
-"""Poisson-disk positions by dart throwing, in many fields at once, on arrays and on tensors.
+"""Poisson-disk points: random points of which no two are closer than a minimal distance.
 
-Darts come down evenly, one after the other, and a dart stays unless one that stayed before lies
-within the minimal distance. Which of them stay follows from their order alone, so all darts that no
-undecided neighbour precedes are decided together: the law of throwing one by one, without a loop
-over points. SciPy's ``PoissonDisk`` grows its points from each other instead, which gives the same
-density and distances to the nearest neighbour but another pair correlation beyond, and takes some
-two hundred times as long.
+:func:`throw_darts` works in many fields at once, on arrays and on tensors. Candidate points fall
+uniformly, one after the other, and one is accepted unless an accepted point lies within the minimal
+distance. Which are accepted follows from their order alone, so that all candidates without an
+earlier undecided neighbour are decided together: the distribution is that of a loop over points,
+without the loop. SciPy's ``PoissonDisk``, which :func:`bridson_points` calls, grows points from
+each other instead. That gives the same density and distances to the nearest neighbour but another
+pair correlation at larger distances, and takes some two hundred times as long.
 """
 
 from __future__ import annotations
 
 import math
 
-from stemkit._arrays import Frames, Generator, namespace, uniform
+import numpy as np
 
-from ._device_arrays import DeviceArrays, device_of
+from .._arrays import ArrayMaker, Frames, Generator, maker_like, namespace, uniform
 
 # Lengths are in units of the minimal distance. A cell with a diagonal of 1 holds at most one point,
-# and what lies within reach of a point lies in its cell or in one of the 20 around it.
+# and the points within 1 of a point lie in its cell or in one of the 20 around it.
 _CELL = math.sqrt(0.5)
-_NEAR = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if abs(i) + abs(j) < 4]
+_NEIGHBOURS = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if abs(i) + abs(j) < 4]
 _RIM = 2
-# Each cell is cut into 3 x 3 spots. No dart at a spot that lies wholly within reach of a point
-# could stay, so none are thrown there.
+# Each cell is cut into 3 x 3 subcells. A subcell that lies wholly within 1 of a point can hold no
+# other point, so that no candidates are drawn in it.
 _CUT = 3
-_SPOT = _CELL / _CUT
-_COVERED = 1 - _SPOT * math.sqrt(0.5)
-_REACH = math.floor(_COVERED / _SPOT + 0.5)
-# Darts thrown per unit of area. Together as many as it takes to come out as dense as SciPy's; in
-# volleys, since what is covered by then is known in between.
-_VOLLEYS = (0.5, 1.0, 2.0, 3.0, 4.75)
-_NOWHERE = 1e6
-_NEVER = 2**62
+_SUBCELL = _CELL / _CUT
+_COVERED_RADIUS = 1 - _SUBCELL * math.sqrt(0.5)
+_REACH = math.floor(_COVERED_RADIUS / _SUBCELL + 0.5)
+# Candidates per unit of area in each round: together as many as give SciPy's density; in rounds,
+# because subcells that were covered in one are left out in the next.
+_ROUNDS = (0.5, 1.0, 2.0, 3.0, 4.75)
+_FAR_AWAY = 1e6
+_LAST = 2**62
 
-# Points per area of the square of the minimal distance that the darts come to.
+# Points per square of the minimal distance.
 DENSITY = 0.598
+
+Points = tuple[Frames, Frames, Frames]
 
 
 def throw_darts(
-    height: Frames,
-    width: Frames,
-    generator: Generator,
-    *,
-    fixed: tuple[Frames, Frames, Frames] | None = None,
-) -> tuple[Frames, Frames, Frames]:
-    """Throw darts into fields until each is about as full as ``scipy.stats.qmc.PoissonDisk``.
+    height: Frames, width: Frames, generator: Generator, *, fixed: Points | None = None
+) -> Points:
+    """Draw Poisson-disk points by dart throwing, about as dense as SciPy's ``PoissonDisk``.
 
     Parameters
     ----------
     height, width : ndarray or torch.Tensor of shape (n_fields,), float32
-        Extents of the fields in units of the minimal distance. A field may come out larger by less
-        than a quarter of that distance.
+        Sides of the fields in units of the minimal distance. Points may lie up to a quarter of
+        that distance beyond a field's end.
     generator : numpy.random.Generator or torch.Generator
-        Source of the darts.
+        Source of the points.
     fixed : tuple of arrays (field, y, x), optional
-        Points that are there already, inside the fields and no closer to each other than 1.
+        Points that exist already, inside the fields and no closer to each other than 1.
 
     Returns
     -------
     field, y, x : ndarray or torch.Tensor of shape (n_points,)
-        The darts that stayed, without the fixed points: the number of the field, and where they
-        lie in it, from 0.
+        The new points, without the fixed ones: index of the field, and position in it, from 0.
     """
-    xp, device = namespace(height), device_of(height)
-    # One cell more than the field has: rounding can take a dart at its very end to the next cell.
+    xp, make = namespace(height), maker_like(height)
+    # One cell more than the field has: rounding can put a candidate at its end into the next cell.
     rows, columns = (
         math.ceil(float(side.max()) / _CELL) + 2 * _RIM + 1 for side in (height, width)
     )
-    board = _Board(len(height), rows, columns, device)
-    live = board.spots_inside(height, width)
+    grid = _Grid(len(height), rows, columns, make)
+    free = grid.subcells_inside(height, width)
     if fixed is not None:
-        board.place(*fixed)
-        board.cover(live, *fixed)
+        grid.add(*fixed)
+        grid.cover(free, *fixed)
     found = []
-    for number, volley in enumerate(_VOLLEYS):
-        targets = device.flatnonzero(live)
-        n_darts = device.poisson(volley * _SPOT**2 * len(targets), generator)
-        if not n_darts:
+    for number, density in enumerate(_ROUNDS):
+        subcells = make.flatnonzero(free)
+        n_candidates = make.poisson(density * _SUBCELL**2 * len(subcells), generator)
+        if not n_candidates:
             continue
-        hit = targets[device.integers(len(targets), n_darts, generator)]
-        down, right = uniform(height, (2, n_darts), generator)
-        field, y, x = board.positions(hit, down, right)
-        stay = board.settle(field, y, x, device.permutation(n_darts, generator))
-        darts = field[stay], y[stay], x[stay]
-        found.append(darts)
-        if number < len(_VOLLEYS) - 1:
-            board.cover(live, *darts)
+        chosen = subcells[make.integers(len(subcells), n_candidates, generator)]
+        down, right = uniform(height, (2, n_candidates), generator)
+        field, y, x = grid.positions(chosen, down, right)
+        accepted = grid.accept(field, y, x, make.permutation(n_candidates, generator))
+        points = field[accepted], y[accepted], x[accepted]
+        found.append(points)
+        if number < len(_ROUNDS) - 1:
+            grid.cover(free, *points)
     if not found:
         return xp.zeros_like(height[:0], dtype=xp.int64), height[:0], width[:0]
-    return tuple(xp.concatenate(parts) for parts in zip(*found, strict=True))
+    field, y, x = (xp.concatenate(parts) for parts in zip(*found, strict=True))
+    return field, y, x
 
 
-class _Board:
-    """The points of all fields on one flat grid of cells, each at most one."""
+def bridson_points(
+    height: Frames, width: Frames, generator: Generator, *, fixed: Points | None = None
+) -> Points:
+    """Draw points by :class:`scipy.stats.qmc.PoissonDisk`, one field after the other on the CPU.
 
-    def __init__(self, n_fields: int, rows: int, columns: int, device: DeviceArrays) -> None:
+    Takes and returns what :func:`throw_darts` does. SciPy takes no fixed points: those of its own
+    that come too close to one of them are removed afterwards.
+    """
+    from scipy.spatial import cKDTree
+    from scipy.stats.qmc import PoissonDisk
+
+    make = maker_like(height)
+    rng = np.random.default_rng(int(make.integers(2**62, 1, generator)[0]))
+    fields, points = [], []
+    for number, sides in enumerate(zip(height.tolist(), width.tolist(), strict=True)):
+        disk = PoissonDisk(2, radius=1.0, l_bounds=[0, 0], u_bounds=sides, rng=rng)
+        grown = disk.fill_space().astype(np.float32)
+        if fixed is not None:
+            present = np.stack([at[fixed[0] == number].tolist() for at in fixed[1:]], axis=1)
+            grown = grown[cKDTree(present).query(grown)[0] >= 1]
+        fields.append(np.full(len(grown), number))
+        points.append(grown)
+    y, x = np.concatenate(points).T
+    field, y, x = (make.array(values) for values in (np.concatenate(fields), y.copy(), x.copy()))
+    return field, y, x
+
+
+class _Grid:
+    """The points of all fields on one flat grid of cells, each with at most one point."""
+
+    def __init__(self, n_fields: int, rows: int, columns: int, make: ArrayMaker) -> None:
         self.n_fields, self.rows, self.columns = n_fields, rows, columns
-        self.device = device
+        self.make = make
         size = n_fields * rows * columns
-        self.y = device.full(size, _NOWHERE)
-        self.x = device.full(size, _NOWHERE)
-        self.first = device.full(size, _NEVER)
-        self.near = device.array([i * columns + j for i, j in _NEAR])
-        self.stamp = device.arange(2 * _REACH + 1) - _REACH
-        self.stamp_spots = self.stamp[:, None] * (_CUT * columns) + self.stamp
+        self.y = make.full(size, _FAR_AWAY)
+        self.x = make.full(size, _FAR_AWAY)
+        self.earliest = make.full(size, _LAST)
+        self.neighbours = make.array([i * columns + j for i, j in _NEIGHBOURS])
+        self.stamp = make.arange(2 * _REACH + 1) - _REACH
+        self.stamp_subcells = self.stamp[:, None] * (_CUT * columns) + self.stamp
 
-    def spots_inside(self, height: Frames, width: Frames) -> Frames:
-        """Tell which spots of the flat grid lie in their field, as a mask."""
+    def subcells_inside(self, height: Frames, width: Frames) -> Frames:
+        """Return a mask of the subcells of the flat grid that lie in their field."""
         down, right = (
-            (spot >= 0) & (spot * _SPOT < side[:, None])
-            for spot, side in (
-                (self.device.arange(_CUT * self.rows) - _CUT * _RIM, height),
-                (self.device.arange(_CUT * self.columns) - _CUT * _RIM, width),
+            (subcell >= 0) & (subcell * _SUBCELL < side[:, None])
+            for subcell, side in (
+                (self.make.arange(_CUT * self.rows) - _CUT * _RIM, height),
+                (self.make.arange(_CUT * self.columns) - _CUT * _RIM, width),
             )
         )
         return (down[:, :, None] & right[:, None, :]).reshape(-1)
 
-    def positions(self, spot: Frames, down: Frames, right: Frames) -> tuple[Frames, Frames, Frames]:
-        """Return field, y and x of darts that are that far down and right in their spots."""
-        row, column = spot // (_CUT * self.columns), spot % (_CUT * self.columns)
+    def positions(self, subcell: Frames, down: Frames, right: Frames) -> Points:
+        """Return field, y and x of points at these fractions (0 to 1) of their subcells."""
+        row, column = subcell // (_CUT * self.columns), subcell % (_CUT * self.columns)
         field, row = row // (_CUT * self.rows), row % (_CUT * self.rows)
-        place = [
-            (offset + (at - _CUT * _RIM)) * _SPOT for offset, at in ((down, row), (right, column))
-        ]
-        return field, *(self.device.float32(p) for p in place)
+        y, x = (
+            self.make.float32((offset + (at - _CUT * _RIM)) * _SUBCELL)
+            for offset, at in ((down, row), (right, column))
+        )
+        return field, y, x
 
     def _cell(self, field: Frames, y: Frames, x: Frames) -> Frames:
-        row, column = (self.device.int64(at / _CELL) + _RIM for at in (y, x))
+        row, column = (self.make.int64(at / _CELL) + _RIM for at in (y, x))
         return (field * self.rows + row) * self.columns + column
 
-    def place(self, field: Frames, y: Frames, x: Frames) -> None:
-        """Put points on the board."""
+    def add(self, field: Frames, y: Frames, x: Frames) -> None:
+        """Add points to the grid."""
         cell = self._cell(field, y, x)
         self.y[cell] = y
         self.x[cell] = x
 
-    def _free(self, cell: Frames, y: Frames, x: Frames) -> Frames:
-        """Tell which darts no point on the board is too close to."""
-        around = cell[:, None] + self.near
+    def _is_free(self, cell: Frames, y: Frames, x: Frames) -> Frames:
+        """Return a mask of the candidates that no point of the grid is too close to."""
+        around = cell[:, None] + self.neighbours
         close = (y[:, None] - self.y[around]) ** 2 + (x[:, None] - self.x[around]) ** 2 < 1
         return ~close.any(1)
 
-    def settle(self, field: Frames, y: Frames, x: Frames, order: Frames) -> Frames:
-        """Put on the board the darts that stay when they come down in this order; say which."""
+    def accept(self, field: Frames, y: Frames, x: Frames, order: Frames) -> Frames:
+        """Add the candidates that are accepted in this order, and return their indices."""
         cell = self._cell(field, y, x)
-        waiting = self.device.flatnonzero(self._free(cell, y, x))
-        stay = []
+        waiting = self.make.flatnonzero(self._is_free(cell, y, x))
+        accepted = []
         while len(waiting):
             at, turn = cell[waiting], order[waiting]
-            self.device.lower(self.first, at, turn)
-            wins = namespace(y).amin(self.first[at[:, None] + self.near], axis=1) == turn
-            self.first[at] = _NEVER
-            now, waiting = waiting[wins], waiting[~wins]
-            stay.append(now)
-            self.place(field[now], y[now], x[now])
-            waiting = waiting[self._free(cell[waiting], y[waiting], x[waiting])]
-        return namespace(y).concatenate(stay) if stay else order[:0]
+            self.make.minimum_at(self.earliest, at, turn)
+            around = self.earliest[at[:, None] + self.neighbours]
+            is_first = namespace(y).amin(around, axis=1) == turn
+            self.earliest[at] = _LAST
+            now, waiting = waiting[is_first], waiting[~is_first]
+            accepted.append(now)
+            self.add(field[now], y[now], x[now])
+            waiting = waiting[self._is_free(cell[waiting], y[waiting], x[waiting])]
+        return namespace(y).concatenate(accepted) if accepted else order[:0]
 
-    def cover(self, live: Frames, field: Frames, y: Frames, x: Frames) -> None:
-        """Take from the live spots those that lie wholly within reach of these points."""
-        row, column = (self.device.int64(at / _SPOT) for at in (y, x))
+    def cover(self, free: Frames, field: Frames, y: Frames, x: Frames) -> None:
+        """Mark as not free the subcells that lie wholly within 1 of these points."""
+        row, column = (self.make.int64(at / _SUBCELL) for at in (y, x))
         down, right = (
-            ((at + 0.5) * _SPOT - where)[:, None] + self.stamp * _SPOT
-            for at, where in ((row, y), (column, x))
+            ((at + 0.5) * _SUBCELL - position)[:, None] + self.stamp * _SUBCELL
+            for at, position in ((row, y), (column, x))
         )
-        covered = (down**2)[:, :, None] + (right**2)[:, None, :] < _COVERED**2
+        covered = (down**2)[:, :, None] + (right**2)[:, None, :] < _COVERED_RADIUS**2
         row = field * self.rows * _CUT + row + _CUT * _RIM
-        spot = row * (_CUT * self.columns) + column + _CUT * _RIM
-        live[(spot[:, None, None] + self.stamp_spots)[covered]] = False
+        subcell = row * (_CUT * self.columns) + column + _CUT * _RIM
+        free[(subcell[:, None, None] + self.stamp_subcells)[covered]] = False
