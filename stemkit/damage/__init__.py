@@ -1,5 +1,5 @@
 """What the beam took: maps of the decay between frames, and the critical dose."""
 
-from ._critical_dose import CriticalDose
+import lazy_loader
 
-__all__ = ["CriticalDose"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

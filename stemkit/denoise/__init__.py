@@ -1,30 +1,5 @@
 """Denoisers of frames: transformers that learn from pairs, and classical ones beside them."""
 
-from ._base import Denoiser
-from ._blind_spot import BlindSpotDenoiser
-from ._classical import GaussianDenoiser, LoGRenderDenoiser
-from ._idf import IDFDenoiser
-from ._matched import MatchedDenoiser
-from ._pinned import PINNEDDenoiser
-from ._scgn import SCGNDenoiser
-from ._sfin import SFINDenoiser
-from ._split import SplitPairs
-from ._supervised import SupervisedDenoiser
-from ._udvd import UDVDDenoiser
-from ._unet import UNetDenoiser
+import lazy_loader
 
-__all__ = [
-    "BlindSpotDenoiser",
-    "Denoiser",
-    "GaussianDenoiser",
-    "IDFDenoiser",
-    "LoGRenderDenoiser",
-    "MatchedDenoiser",
-    "PINNEDDenoiser",
-    "SCGNDenoiser",
-    "SFINDenoiser",
-    "SplitPairs",
-    "SupervisedDenoiser",
-    "UDVDDenoiser",
-    "UNetDenoiser",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,17 +1,5 @@
 """Figures of what the estimators found."""
 
-from ._denoising_display import DenoisingDisplay
-from ._drift_decay_display import DriftDecayDisplay
-from ._history_display import HistoryDisplay
-from ._localization_display import LocalizationDisplay
-from ._noise_calibration_display import NoiseCalibrationDisplay
-from ._trajectory_display import TrajectoryDisplay
+import lazy_loader
 
-__all__ = [
-    "DenoisingDisplay",
-    "DriftDecayDisplay",
-    "HistoryDisplay",
-    "LocalizationDisplay",
-    "NoiseCalibrationDisplay",
-    "TrajectoryDisplay",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

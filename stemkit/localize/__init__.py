@@ -1,5 +1,5 @@
 """Where the atoms of a frame are, to a fraction of a pixel, and how far that can be trusted."""
 
-from ._locator import AtomLocator
+import lazy_loader
 
-__all__ = ["AtomLocator"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

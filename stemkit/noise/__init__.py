@@ -1,34 +1,5 @@
 """Simulators of what a microscope and its camera add to frames, and their calibration."""
 
-from . import functional
-from ._base import FrameNoise
-from ._calibration import NoiseCalibration
-from ._composite import CompositeDegradationNoise, GaussianNoise, SpeckleNoise, StaticNoise
-from ._detector import Afterglow, LineGain, Saturation
-from ._hrtem import HRTEMNoise
-from ._poisson_gaussian import PoissonGaussianNoise
-from ._scan import Flyback, RowJitter
-from ._signal import ShotNoise, SlowBackground
-from ._split import split_exposure
-from ._stem import STEMNoise
+import lazy_loader
 
-__all__ = [
-    "Afterglow",
-    "CompositeDegradationNoise",
-    "Flyback",
-    "FrameNoise",
-    "GaussianNoise",
-    "HRTEMNoise",
-    "LineGain",
-    "NoiseCalibration",
-    "PoissonGaussianNoise",
-    "RowJitter",
-    "STEMNoise",
-    "Saturation",
-    "ShotNoise",
-    "SlowBackground",
-    "SpeckleNoise",
-    "StaticNoise",
-    "functional",
-    "split_exposure",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from ._critical_dose import CriticalDose as CriticalDose

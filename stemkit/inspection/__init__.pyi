@@ -1,0 +1,6 @@
+from ._denoising_display import DenoisingDisplay as DenoisingDisplay
+from ._drift_decay_display import DriftDecayDisplay as DriftDecayDisplay
+from ._history_display import HistoryDisplay as HistoryDisplay
+from ._localization_display import LocalizationDisplay as LocalizationDisplay
+from ._noise_calibration_display import NoiseCalibrationDisplay as NoiseCalibrationDisplay
+from ._trajectory_display import TrajectoryDisplay as TrajectoryDisplay

@@ -1,0 +1,1 @@
+from ._locator import AtomLocator as AtomLocator
