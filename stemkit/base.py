@@ -36,6 +36,9 @@ class FrameEstimator(BaseEstimator):
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {}
     """What each parameter may be, see :mod:`stemkit._constraints`."""
 
+    _unused_in_fit: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that only `predict` uses, so that a checkpoint need not agree on them."""
+
     def _check_parameters(self) -> None:
         """Check the parameters against their constraints, and what no table can express."""
         check_parameters(self)

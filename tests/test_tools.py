@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 
 from stemkit import DriftDecayModel
 from stemkit.damage import _training
@@ -34,18 +35,18 @@ def test_default_weights_are_trained_resumed_and_described(train, tmp_path, monk
     whole, resumed = (tmp_path / f"{name}.safetensors" for name in ("whole", "resumed"))
     train(output=whole, checkpoint_dir=tmp_path / "one", **TINY)
 
-    n_losses = 0
-    pair_loss = _training.pair_loss
+    n_steps = 0
+    step = torch.optim.AdamW.step
 
-    def interrupted(module, batch):
-        nonlocal n_losses
-        n_losses += 1
-        if n_losses == 3:
+    def interrupted(optimizer, *arguments):
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 3:
             raise KeyboardInterrupt
-        return pair_loss(module, batch)
+        return step(optimizer, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_training, "pair_loss", interrupted)
+        patched.setattr(torch.optim.AdamW, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(output=resumed, checkpoint_dir=tmp_path / "two", **TINY)
     assert not resumed.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ def train_network(
     random_state: int,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 100,
+    fingerprint: Mapping[str, object] | None = None,
     device: str = "auto",
     precision: str = "auto",
     verbose: int = 0,
@@ -73,6 +74,7 @@ def train_network(
         warmup_steps=100,
         checkpoint_dir=checkpoint_dir,
         checkpoint_every=checkpoint_every,
+        fingerprint=fingerprint,
         device=device,
         precision=precision,
         random_state=random_state,

@@ -129,6 +129,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
     _network = PINNED
     _default_weights = "pinned_cdn"
     _network_takes = ("n_channels", "n_blocks", "slope", "n_evidence")
+    _unused_in_fit = frozenset({"normalize"})
 
     def __init__(
         self,

@@ -132,6 +132,7 @@ class SCGNDenoiser(ReleasedDenoiser):
         "position_embedding",
         "layout",
     )
+    _unused_in_fit = frozenset({"n_views"})
     _released_parameters: ClassVar[Mapping[str, Any]] = {"layout": "released"}
 
     def __init__(

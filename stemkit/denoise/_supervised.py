@@ -20,6 +20,7 @@ from .._validation import Float32Array, check_stack
 from ..engine import (
     Source,
     fit_module,
+    fit_parameters,
     load_weights,
     pick_device,
     put_weights,
@@ -269,6 +270,7 @@ class SupervisedDenoiser(Denoiser):
                 lr=self.lr,
                 checkpoint_dir=checkpoint_dir,
                 checkpoint_every=min(source.steps_per_epoch, _KEPT_AFTER),
+                fingerprint=fit_parameters(self, batch_size=batch_size),
                 device=self.device,
                 precision=self.precision,
                 random_state=seed,

@@ -31,6 +31,7 @@ from ..damage._network import NetworkMixin
 from ..damage._prediction import align, explained_share, predict_frames
 from ..damage._synthetic_pairs import theta_to_motion
 from ..damage._training import train_network
+from ..engine import fit_parameters
 from ..exceptions import LowConfidenceWarning
 from ..networks.degradation import T_MAX
 from ..registration._binning import bin_frame, bin_overlap, choose_binning, unbin_map
@@ -135,6 +136,8 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
     True
     """
 
+    _unused_in_fit = frozenset({"motion", "registration"})
+
     def __init__(
         self,
         *,
@@ -210,6 +213,7 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
                 lr=_LEARNING_RATE_FROM_SCRATCH if self.weights is None else _LEARNING_RATE,
                 random_state=seed,
                 checkpoint_dir=self.checkpoint_dir,
+                fingerprint=fit_parameters(self),
                 device=self.device,
                 precision=self.precision,
                 verbose=self.verbose,

@@ -1,4 +1,5 @@
 from ._device import pick_device as pick_device, pick_precision as pick_precision
+from ._fingerprint import fit_parameters as fit_parameters
 from ._sources import ArraySource as ArraySource, Source as Source, StreamSource as StreamSource
 from .inference import run_tiled as run_tiled
 from .training import (

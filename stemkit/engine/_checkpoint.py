@@ -1,90 +1,150 @@
-"""Checkpoints of a fit: written atomically, two kept, never one that belongs to another fit."""
+"""The checkpoint of a fit: written atomically, locked, and used for the same fit only."""
 
 from __future__ import annotations
 
 import io
-import math
 import os
+import socket
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
+from filelock import FileLock, Timeout
 
+import stemkit
 from stemkit._output import write_whole
+from stemkit.engine._fingerprint import Fingerprint
 
-SLOTS = ("checkpoint_a.pt", "checkpoint_b.pt")
+FILE = "checkpoint.pt"
+LOCK = "checkpoint.lock"
+_HOLDER = "checkpoint.holder"
+_EARLIER_FILES = ("checkpoint_a.pt", "checkpoint_b.pt")
+# Differences that an error names.
+_NAMED = 2
 
 
 class CheckpointFolder:
-    """The last two checkpoints of one fit, in two files that are written in turn.
+    """The checkpoint of one fit, in a folder that no other fit uses meanwhile.
 
     Parameters
     ----------
     folder : str or Path
         Made if it isn't there.
-    configuration : mapping of str to int, float, str, None or lists of these
-        What must be the same for a fit to be continued.
+    fingerprint : mapping of str to str
+        Everything that decides the result of the fit, as `describe` returns it.
+
+    Raises
+    ------
+    ValueError
+        On entry, if another fit uses the folder.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], configuration: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], fingerprint: Fingerprint) -> None:
         self.folder = Path(folder)
-        self.configuration = dict(configuration)
-        self._next_slot = 0
+        self.path = self.folder / FILE
+        self.fingerprint = fingerprint
         self.folder.mkdir(parents=True, exist_ok=True)
+        # The system releases the lock of a process that was killed.
+        self._lock = FileLock(self.folder / LOCK)
+
+    def __enter__(self) -> Self:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"checkpoint_dir {self.folder} is in use by another fit{self._read_holder()}: "
+                "wait until that fit has ended, or use another checkpoint_dir."
+            ) from None
+        self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._holder.unlink(missing_ok=True)
+        self._lock.release()
 
     def save(self, step: int, content: Mapping[str, Any]) -> None:
-        """Write a checkpoint over the older one of the two; the newer one stays as it is."""
+        """Replace the checkpoint; the one before stays until the new one is complete."""
         file = io.BytesIO()
-        torch.save({"configuration": self.configuration, "step": step, **content}, file)
-        write_whole(self.folder / SLOTS[self._next_slot], file.getbuffer())
-        self._next_slot = 1 - self._next_slot
+        about = {"version": stemkit.__version__, "fingerprint": self.fingerprint, "step": step}
+        torch.save({**about, **content}, file)
+        write_whole(self.path, file.getbuffer())
 
     def load(self) -> dict[str, Any] | None:
-        """Read the newest whole checkpoint, or give None if there is none.
+        """Read the checkpoint, or return None if there is none.
 
         Raises
         ------
         ValueError
-            If the checkpoints are damaged, or of a fit with another configuration.
+            If the checkpoint is damaged or of another fit.
         """
-        newest: dict[str, Any] | None = None
-        damaged = []
-        for slot, name in enumerate(SLOTS):
-            path = self.folder / name
-            if not path.exists():
-                continue
-            found = _read_whole(path)
-            if found is None:
-                damaged.append(path)
-                continue
-            self._refuse_other_fit(path, found["configuration"])
-            if newest is None or found["step"] > newest["step"]:
-                newest = found
-                self._next_slot = 1 - slot
-        if damaged and newest is None:
+        if not self.path.exists():
+            for name in _EARLIER_FILES:
+                if (self.folder / name).exists():
+                    raise ValueError(
+                        f"The checkpoint {self.folder / name} is of an earlier version of stemkit "
+                        "and cannot be continued. Use another checkpoint_dir, or remove this one "
+                        "to fit from the start."
+                    )
+            return None
+        found = _read_whole(self.path)
+        if found is None:
             raise ValueError(
-                f"No checkpoint in {self.folder} can be read: they are damaged. "
-                "Remove the folder to fit from the start."
+                f"The checkpoint {self.path} is damaged. Remove it to fit from the start."
             )
-        for path in damaged:
-            warnings.warn(f"{path} is damaged; the fit goes on from the other one.", stacklevel=3)
-        return newest
+        self._check_same_fit(found["fingerprint"], found["version"])
+        return found
 
-    def _refuse_other_fit(self, path: Path, found: Mapping[str, Any]) -> None:
-        for key, ours in self.configuration.items():
-            # What an earlier version didn't keep can't be compared.
-            if key in found and not _same(found[key], ours):
-                raise ValueError(
-                    f"{path} is of another fit: its {key} is {found[key]}, here it is {ours}. "
-                    "Use another checkpoint_dir, or remove this one."
-                )
+    def _check_same_fit(self, found: Mapping[str, str], version: str) -> None:
+        ours = self.fingerprint
+        names = list({**ours, **found})
+        if version != stemkit.__version__:
+            warnings.warn(
+                f"The checkpoint {self.path} was written by stemkit {version}, this is "
+                f"{stemkit.__version__}: the result may differ from that of either version.",
+                stacklevel=4,
+            )
+            # A version may have added or removed parameters.
+            names = [name for name in names if name in ours and name in found]
+        differences = [
+            f"its {name} is {_show(found.get(name))}, here it is {_show(ours.get(name))}"
+            for name in names
+            if found.get(name) != ours.get(name)
+        ]
+        if differences:
+            text = "; ".join(differences[:_NAMED])
+            if len(differences) > _NAMED:
+                text += f"; and {len(differences) - _NAMED} more differ"
+            raise ValueError(
+                f"The checkpoint {self.path} is of another fit: {text}. "
+                "Use another checkpoint_dir, or remove this one."
+            )
+
+    @property
+    def _holder(self) -> Path:
+        return self.folder / _HOLDER
+
+    def _read_holder(self) -> str:
+        try:
+            return f" ({self._holder.read_text()})"
+        except OSError:  # not written yet, or just removed
+            return ""
+
+
+def _show(value: str | None) -> str:
+    return "absent" if value is None else value if len(value) <= 80 else value[:77] + "..."
 
 
 def _read_whole(path: Path) -> dict[str, Any] | None:
-    """Read a checkpoint without executing any pickle, or give None if a byte of it is wrong."""
+    """Read a checkpoint without executing any pickle, or return None if it is damaged."""
     file = io.BytesIO(path.read_bytes())
     try:
         with zipfile.ZipFile(file) as archive:  # torch itself doesn't compare the checksums
@@ -92,16 +152,7 @@ def _read_whole(path: Path) -> dict[str, Any] | None:
                 return None
         file.seek(0)
         found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:  # the decoders raise whatever they like for a wrong byte
+    except Exception:  # a wrong byte can raise any error in the decoders
         return None
-    is_ours = isinstance(found, dict) and {"configuration", "step"} <= found.keys()
+    is_ours = isinstance(found, dict) and {"version", "fingerprint", "step"} <= found.keys()
     return found if is_ours else None
-
-
-def _same(found: object, ours: object) -> bool:
-    if isinstance(found, float) and isinstance(ours, float):
-        # sums over data may differ in their last digits between machines
-        return math.isclose(found, ours, rel_tol=1e-5)
-    if isinstance(found, list) and isinstance(ours, list):
-        return len(found) == len(ours) and all(map(_same, found, ours))
-    return found == ours

@@ -20,7 +20,12 @@ Batch = tuple[Tensor, ...]
 
 
 class Source(Protocol):
-    """Anything that gives the batch of a step, the same one each time it is asked."""
+    """Anything that gives the batch of a step, the same one each time it is asked.
+
+    A fit with a `checkpoint_dir` is continued if all attributes of its source are the same. A
+    source whose attributes change as it is used needs a method ``fingerprint()`` that returns a
+    mapping of what decides its batches.
+    """
 
     steps_per_epoch: int
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -16,9 +15,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stemkit._allocation import keep_blocks
 from stemkit.engine._checkpoint import CheckpointFolder
 from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
+from stemkit.engine._fingerprint import describe
 from stemkit.engine._sources import Batch, Source
 
 Loss = Callable[[nn.Module, Batch], Tensor | Mapping[str, Tensor]]
@@ -89,6 +88,7 @@ def fit_module(
     patience: int | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 500,
+    fingerprint: Mapping[str, object] | None = None,
     device: str | int | torch.device = "auto",
     precision: str = "auto",
     fabric: Fabric | None = None,
@@ -123,11 +123,16 @@ def fit_module(
     patience : int, optional
         Stop after so many epochs without a lower validation loss. Needs `validation`.
     checkpoint_dir : path, optional
-        Where to keep checkpoints. If it holds one of the same fit, with the same data, parameters
+        Folder for the checkpoint. If it holds one of the same fit, with the same data, parameters
         and weights at the start, that is continued: on the CPU the weights at the end are those of
-        an unbroken fit, bit for bit.
+        an unbroken fit, bit for bit. The folder is locked while the fit runs.
     checkpoint_every : int, default=500
         Steps from checkpoint to checkpoint; there is one at the end in any case.
+    fingerprint : mapping of str to object, optional
+        What else decides the result and must be the same for a fit to be continued: the
+        parameters of an estimator, for which see `fit_parameters`. Arrays are compared by a hash of
+        all their values, functions by their code, other objects by their attributes, or by the
+        mapping that their method ``fingerprint()`` returns.
     device, precision : default="auto"
         See `pick_device` and `pick_precision`.
     fabric : lightning_fabric.Fabric, optional
@@ -149,7 +154,8 @@ def fit_module(
     FloatingPointError
         If the loss or its gradient is not finite.
     ValueError
-        If `checkpoint_dir` holds the checkpoint of another fit, or only damaged ones.
+        If `checkpoint_dir` holds a damaged checkpoint or that of another fit, or if another fit is
+        using it.
     OSError
         If a checkpoint can't be written; the one before it is kept.
 
@@ -173,13 +179,14 @@ def fit_module(
     if fabric is None:
         fabric = make_fabric(device, precision)
     warmup_steps = min(warmup_steps, max_steps // 4)
-    configuration: dict[str, object] = {
+    settings: dict[str, object] = {
         "max_steps": max_steps,
         "lr": lr,
         "weight_decay": weight_decay,
         "warmup_steps": warmup_steps,
         "clip_norm": clip_norm,
         "patience": patience,
+        "precision": precision,
         "random_state": random_state,
     }
 
@@ -188,24 +195,33 @@ def fit_module(
     state = _State()
     checkpoints = None
     if checkpoint_dir is not None:
-        configuration |= {
-            "module": _describe_module(module),
-            "starting weights": _describe_weights(module),
-            "data": _describe_data(source),
-            "validation data": None if validation is None else _describe_data(validation),
-        }
-        checkpoints = CheckpointFolder(checkpoint_dir, configuration)
-        if (found := checkpoints.load()) is not None:
-            module.load_state_dict(found["module"])
-            optimizer.load_state_dict(found["optimizer"])
-            state = _State(**found["state"])
+        compared = describe(
+            {
+                **(fingerprint or {}),
+                **settings,
+                **_with_first_batch("training data", source),
+                **_with_first_batch("validation data", validation),
+                "loss function": loss,
+                "module": module,
+            }
+        )
+        checkpoints = CheckpointFolder(checkpoint_dir, compared)
 
-    trainer = _Trainer(fabric, module, loss, optimizer, clip_norm, random_state)
-    started = time.perf_counter() - state.seconds
-    silent = verbose < 1 or not fabric.is_global_zero
-    bar = tqdm(total=max_steps, initial=state.step, desc="training", unit="step", disable=silent)
-    blocks = keep_blocks() if fabric.device.type == "cpu" else nullcontext()
-    with bar, blocks, own_randomness(fabric):
+    with ExitStack() as stack:
+        if checkpoints is not None:
+            if fabric.is_global_zero:
+                stack.enter_context(checkpoints)
+            if (found := checkpoints.load()) is not None:
+                module.load_state_dict(found["module"])
+                optimizer.load_state_dict(found["optimizer"])
+                state = _State(**found["state"])
+        trainer = _Trainer(fabric, module, loss, optimizer, clip_norm, random_state)
+        started = time.perf_counter() - state.seconds
+        silent = verbose < 1 or not fabric.is_global_zero
+        bar = stack.enter_context(
+            tqdm(total=max_steps, initial=state.step, desc="training", unit="step", disable=silent)
+        )
+        stack.enter_context(own_randomness(fabric))
         while not state.is_over(max_steps, patience):
             rate = learning_rate(state.step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
             batch = source.batch(state.step)
@@ -354,28 +370,8 @@ def _means(part: str, losses: Iterable[tuple[int, Mapping[str, float]]]) -> dict
     return {f"{part}_{name}": total / n_total for name, total in totals.items()}
 
 
-def _describe_module(module: nn.Module) -> str:
-    """Tell modules apart by the names and shapes of their weights."""
-    layout = [f"{key}{tuple(value.shape)}" for key, value in module.state_dict().items()]
-    return f"{type(module).__name__} {zlib.crc32(' '.join(layout).encode()):08x}"
-
-
-def _describe_weights(module: nn.Module) -> list[float]:
-    """Tell weights apart by their projections on two waves.
-
-    Means would hardly change where many weights do, and a checksum does where a machine rounds.
-    """
-    values = torch.cat(
-        [value.detach().cpu().double().ravel() for value in module.state_dict().values()]
-    )
-    place = torch.arange(1, len(values) + 1, dtype=values.dtype)
-    return [float(values @ place.cos()), float(values @ place.sin())]
-
-
-def _describe_data(source: Source) -> list[float]:
-    """Tell data apart by the mean and spread of a batch, so that no source need describe itself."""
-    statistics = [float(source.steps_per_epoch)]
-    for tensor in source.batch(0):
-        values = tensor.double()
-        statistics += [float(len(values)), float(values.mean()), float(values.std(correction=0))]
-    return statistics
+def _with_first_batch(name: str, source: Source | None) -> dict[str, object]:
+    """Return a source, to be described by its attributes, and the batch that it starts with."""
+    if source is None:
+        return {name: None}
+    return {name: source, f"first batch of {name}": source.batch(0)}

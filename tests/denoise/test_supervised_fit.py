@@ -28,31 +28,32 @@ class StoppedError(Exception):
     pass
 
 
+class StoppingStream:
+    def __init__(self, most):
+        self.most = most
+        self.n_batches = 0
+
+    def fingerprint(self):
+        return {}
+
+    def make_batch(self, generator):
+        self.n_batches += 1
+        if self.n_batches > self.most:
+            raise StoppedError
+        return generator.normal(size=(2, 2, 8, 8)).astype(np.float32)
+
+
 @pytest.mark.parametrize("per_epoch, n_epochs, last, kept", [(2, 3, 5, 4), (70, 1, 60, 50)])
 def test_stopped_fit_loses_an_epoch_or_50_steps_at_most(per_epoch, n_epochs, last, kept, tmp_path):
-    n_batches = 0
-
-    def make_stream(most):
-        nonlocal n_batches
-        n_batches = 0
-
-        def make_batch(generator):
-            nonlocal n_batches
-            n_batches += 1
-            if n_batches > most:
-                raise StoppedError
-            return generator.normal(size=(2, 2, 8, 8)).astype(np.float32)
-
-        return make_batch
-
     settings = {"steps_per_epoch": per_epoch, "max_epochs": n_epochs, "tile_size": 8}
-    looked_at = 3  # batches before the first step: for their form, their scale, their checksum
+    looked_at = 3  # batches before the first step: for their form, their scale, their hash
     n_steps = per_epoch * n_epochs
-    unbroken = scgn(**settings).fit(make_stream(n_steps + looked_at))
+    unbroken = scgn(**settings).fit(StoppingStream(n_steps + looked_at))
     with pytest.raises(StoppedError):
-        scgn(**settings, checkpoint_dir=tmp_path).fit(make_stream(last + looked_at))
-    again = scgn(**settings, checkpoint_dir=tmp_path).fit(make_stream(n_steps))
-    assert n_batches == n_steps - kept + looked_at
+        scgn(**settings, checkpoint_dir=tmp_path).fit(StoppingStream(last + looked_at))
+    stream = StoppingStream(n_steps)
+    again = scgn(**settings, checkpoint_dir=tmp_path).fit(stream)
+    assert stream.n_batches == n_steps - kept + looked_at
     assert same_weights(again, unbroken)
 
 

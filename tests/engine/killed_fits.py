@@ -100,6 +100,9 @@ class DyingStream(StreamSource):
     dies_at = None
     n_asked = 0
 
+    def fingerprint(self):
+        return {"make_batch": self.make_batch, "random_state": self.random_state}
+
     def batch(self, step):
         self.n_asked += 1
         # the first question comes from the description of the data, before the fit

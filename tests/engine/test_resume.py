@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from stemkit.engine import ArraySource, fit_module
-from stemkit.engine._checkpoint import SLOTS, CheckpointFolder
+from stemkit.engine._checkpoint import FILE, LOCK, CheckpointFolder
 
 SCRIPT = Path(__file__).with_name("killed_fits.py")
 CASES = re.findall(r'^    "(.+)": \[\(', SCRIPT.read_text(), flags=re.MULTILINE)
@@ -44,10 +44,11 @@ def test_killed_fit_ends_with_the_same_bits(results, case):
     assert history == expected
 
 
-def test_nothing_but_two_checkpoints_is_left(results):
+def test_nothing_but_a_checkpoint_and_its_lock_is_left(results):
     ours = {"weights.pt", "history.json", "signals.json"}
     for case in CASES:
-        assert {path.name for path in (results / case).iterdir()} - ours == set(SLOTS)
+        left = {path.name for path in (results / case).iterdir()} - ours
+        assert left - {LOCK} == {FILE}
 
 
 # The rest runs in this process, on a module with a single weight.
@@ -65,6 +66,9 @@ class Samples(ArraySource):
         super().__init__(numbers, 3 * numbers, batch_size=4)
         self.stops_at = stops_at
         self.asked = []
+
+    def fingerprint(self):
+        return {"arrays": self.arrays}
 
     def batch(self, step):
         self.asked.append(step)
@@ -84,11 +88,11 @@ def linear(weight=1.0, bias=0.0):
     return module
 
 
-def fit(folder, *, source=None, module=None, **changes):
+def fit(folder, *, source=None, module=None, loss=squared_error, **changes):
     if module is None:
         module = linear()
     settings = {"max_steps": 12, "checkpoint_every": 2, "checkpoint_dir": folder, "device": "cpu"}
-    result = fit_module(module, squared_error, source or Samples(), **settings | changes)
+    result = fit_module(module, loss, source or Samples(), **settings | changes)
     return module, result
 
 
@@ -122,38 +126,6 @@ def flip_a_bit_of_a_tensor(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("harm", [cut, empty, flip_a_bit_of_a_tensor])
-def test_damaged_checkpoint_falls_back_on_the_other(tmp_path, harm):
-    expected, _ = fit(tmp_path / "unbroken")
-    with pytest.raises(Interrupted):
-        fit(tmp_path / "broken", source=Samples(stops_at=9))
-    newest = max((tmp_path / "broken").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    harm(newest)
-    source = Samples()
-    with pytest.warns(UserWarning, match=f"{newest.name} is damaged"):
-        module, _ = fit(tmp_path / "broken", source=source)
-    assert source.asked[1] == 6  # the checkpoint before the one at step 8
-    assert torch.equal(weights_of(module), weights_of(expected))
-
-
-def test_a_wrong_byte_anywhere_is_either_harmless_or_found_out(tmp_path):
-    folder = CheckpointFolder(tmp_path, {})
-    folder.save(1, {"state": torch.ones(2)})
-    path = tmp_path / SLOTS[0]
-    whole = path.read_bytes()
-    complaints = []
-    for place in range(0, len(whole), 3):
-        content = bytearray(whole)
-        content[place] ^= 0xFF
-        path.write_bytes(content)
-        try:
-            assert torch.equal(folder.load()["state"], torch.ones(2))
-        except ValueError as error:
-            complaints.append(str(error))
-    assert len(complaints) > 200
-    assert all("are damaged" in complaint for complaint in complaints)
-
-
 def write_garbage(path):
     path.write_bytes(b"PK not really")
 
@@ -166,26 +138,49 @@ def write_a_list(path):
     torch.save([1, 2], path)
 
 
-@pytest.mark.parametrize("write", [write_garbage, write_something_else, write_a_list])
-def test_two_damaged_checkpoints_are_an_error(tmp_path, write):
+@pytest.mark.parametrize(
+    "harm", [cut, empty, flip_a_bit_of_a_tensor, write_garbage, write_something_else, write_a_list]
+)
+def test_damaged_checkpoint_is_an_error_and_kept(tmp_path, harm):
     fit(tmp_path)
-    for name in SLOTS:
-        write(tmp_path / name)
-    with pytest.raises(ValueError, match="Remove the folder to fit from the start"):
+    harm(tmp_path / FILE)
+    damaged = (tmp_path / FILE).read_bytes()
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged\. Remove it to fit from"):
         fit(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == damaged
+
+
+def test_a_wrong_byte_anywhere_is_either_harmless_or_found_out(tmp_path):
+    folder = CheckpointFolder(tmp_path, {})
+    folder.save(1, {"state": torch.ones(2)})
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    complaints = []
+    for place in range(0, len(whole), 3):
+        content = bytearray(whole)
+        content[place] ^= 0xFF
+        path.write_bytes(content)
+        try:
+            assert torch.equal(folder.load()["state"], torch.ones(2))
+        except ValueError as error:
+            complaints.append(str(error))
+    assert len(complaints) > 200
+    assert all("is damaged" in complaint for complaint in complaints)
 
 
 @pytest.mark.parametrize(
     "changes, named",
     [
         ({"lr": 0.5}, "lr is 0.001, here it is 0.5"),
+        ({"fingerprint": {"flip": False}}, "flip is absent, here it is False"),
+        ({"loss": lambda module, batch: module(batch[0]).square().mean()}, "loss function"),
         ({"max_steps": 13}, "max_steps is 12"),
         ({"random_state": 1}, "random_state"),
-        ({"source": Samples(shift=0.01)}, "data"),
+        ({"source": Samples(shift=0.01)}, "training data"),
         ({"module": torch.nn.Sequential(torch.nn.Linear(1, 1))}, "module"),
-        ({"module": linear(weight=1.001)}, "starting weights"),
-        ({"module": linear(weight=-1.0)}, "starting weights"),
-        ({"module": linear(weight=0.0, bias=1.0)}, "starting weights"),
+        ({"module": linear(weight=1.001)}, "module.weights"),
+        ({"module": linear(weight=-1.0)}, "module.weights"),
+        ({"module": linear(weight=0.0, bias=1.0)}, "module.weights"),
     ],
 )
 def test_checkpoint_of_another_fit_is_refused(tmp_path, changes, named):
@@ -194,15 +189,38 @@ def test_checkpoint_of_another_fit_is_refused(tmp_path, changes, named):
         fit(tmp_path, **changes)
 
 
-def test_checkpoint_without_starting_weights_is_continued(tmp_path):
-    # As an earlier version wrote it.
+def test_checkpoint_of_an_earlier_layout_is_refused(tmp_path):
+    (tmp_path / "checkpoint_b.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"checkpoint_b\.pt is of an earlier version"):
+        fit(tmp_path)
+
+
+def rewrite(path, **changes):
+    found = torch.load(path, weights_only=True)
+    torch.save(found | changes, path)
+    return found
+
+
+def test_checkpoint_of_another_version_warns(tmp_path):
     expected, _ = fit(tmp_path)
-    for name in SLOTS:
-        found = torch.load(tmp_path / name, weights_only=True)
-        del found["configuration"]["starting weights"]
-        torch.save(found, tmp_path / name)
-    module, _ = fit(tmp_path, module=linear(weight=7.0))
+    found = rewrite(tmp_path / FILE, version="0.0.9")
+    with pytest.warns(UserWarning, match=r"written by stemkit 0\.0\.9, this is"):
+        module, _ = fit(tmp_path)
     assert torch.equal(weights_of(module), weights_of(expected))
+    # what one of the versions doesn't know can't be compared, all else is
+    fingerprint = {**found["fingerprint"], "removed": "1"}
+    del fingerprint["patience"]
+    rewrite(tmp_path / FILE, version="0.0.9", fingerprint=fingerprint)
+    with pytest.warns(UserWarning, match="written by stemkit"):
+        fit(tmp_path)
+    with (
+        pytest.raises(ValueError, match="its lr is"),
+        pytest.warns(UserWarning, match="written by stemkit"),
+    ):
+        fit(tmp_path, lr=0.5)
+    rewrite(tmp_path / FILE, fingerprint=fingerprint, version=found["version"])
+    with pytest.raises(ValueError, match=r"patience is absent, here it is None; its removed is 1"):
+        fit(tmp_path)
 
 
 def test_full_disk_leaves_the_checkpoints_before(tmp_path, monkeypatch):
@@ -218,9 +236,9 @@ def test_full_disk_leaves_the_checkpoints_before(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        with pytest.raises(OSError, match=r"checkpoint_a\.pt .*No space left .*left as it was"):
+        with pytest.raises(OSError, match=r"checkpoint\.pt .*No space left .*left as it was"):
             fit(tmp_path / "full")
-    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == sorted(SLOTS)
+    assert {path.name for path in (tmp_path / "full").iterdir()} - {LOCK} == {FILE}
     source = Samples()
     module, _ = fit(tmp_path / "full", source=source)
     assert source.asked[1] == 4
@@ -232,8 +250,8 @@ def test_checkpoint_runs_no_code(tmp_path):
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
-    for name in SLOTS:
-        torch.save({"configuration": {}, "step": 1, "evil": Evil()}, tmp_path / name)
+    content = {"fingerprint": {}, "version": "", "step": 1, "evil": Evil()}
+    torch.save(content, tmp_path / FILE)
     with pytest.raises(ValueError, match="damaged"):
         fit(tmp_path)
     assert not (tmp_path / "ran").exists()
