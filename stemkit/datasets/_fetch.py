@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import collections.abc
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.utils import Bunch
 
+from .._constraints import Interval, Options, Sequence, check_arguments
+from ..exceptions import InvalidParameterError
 from ._fetch_cache import StrPath, find_folder
 from ._image_folders import OnMissing, find_parent, paired_names, read_images
 
@@ -44,18 +46,32 @@ Network for STEM Image Enhancement", CVPR 2025.
 """
 _NUC = """NUC
 
-Simulated HRTEM frames of disordered atoms as nucleation shows them, with noise calibrated on a real
+Simulated HRTEM frames of disordered atoms, as during nucleation, with noise calibrated on a real
 camera. The target is a map of dots: peak 255, sigma 0.75 px, background 0.
 
 "Statistical Characteristic-Guided Denoising for Rapid High-Resolution Transmission Electron
 Microscopy Imaging", CVPR 2026.
 """
 
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "source": ["path", None],
+    "subset": [str, None],
+    "n_samples": [Interval(int, 1, None), None],
+    "on_missing": [Options("raise", "skip")],
+    "url": [str, None],
+    "sha256": [str, None],
+    "data_home": ["path", None],
+    "download_if_missing": ["boolean"],
+    "verbose": ["verbose"],
+}
+_LABELS = [str, Sequence(str)]
 
+
+@check_arguments(labels=_LABELS, **_CONSTRAINTS)
 def fetch_temimagenet(
     source: StrPath | None = None,
     *,
-    labels: TEMImageNetLabel | Sequence[TEMImageNetLabel] = "noBackgroundnoNoise",
+    labels: TEMImageNetLabel | collections.abc.Sequence[TEMImageNetLabel] = "noBackgroundnoNoise",
     subset: str | None = None,
     n_samples: int | None = None,
     dtype: DTypeLike = np.float32,
@@ -68,8 +84,9 @@ def fetch_temimagenet(
 ) -> Bunch:
     """Load TEMImageNet v1.3, simulated STEM frames with clean images and masks.
 
-    Its authors publish it as a git repository, https://github.com/xinhuolin/TEM-ImageNet-v1.3, and
-    no archive of it with a checksum. So clone it or save it as a zip, and give that as ``source``.
+    Its authors publish it as a git repository, https://github.com/xinhuolin/TEM-ImageNet-v1.3,
+    without an archive that has a checksum. Clone it or save it as a zip, and give that as
+    ``source``.
 
     Parameters
     ----------
@@ -77,28 +94,29 @@ def fetch_temimagenet(
         The folder that holds ``image``, ``noBackgroundnoNoise`` and so on, or one above it; or a
         zip or tar archive of it (also gz, bz2, xz), which is unpacked into ``data_home`` once.
     labels : str or sequence of str, default="noBackgroundnoNoise"
-        Folders to load beside ``image``; the first is the target. Published are
+        Folders to load in addition to ``image``; the first is the target. Published are
         "noBackgroundnoNoise", "noNoise", "gaussianMask", "circularMask", "smallcircularMask",
         "noNoiseNoBackgroundSuperresolution", "noNoiseNoBackgroundUpinterpolation2x" and
         "noNoiseUpinterpolation2x".
     subset : str, optional
-        Which folder to take where ``source`` holds several with the folders in question.
+        Name of the folder to load if ``source`` holds several sets.
     n_samples : int, optional
-        Load only so many frames, the first by name; all by default. All of one folder, about 14,000
+        Number of frames to load, the first by name; all by default. All of one folder, about 14,000
         frames, take 3.8 GB as float32 and 0.9 GB as uint8.
     dtype : dtype, default=float32
         Type of the stacks. Values are not scaled: 8-bit images hold 0 to 255.
     on_missing : {"raise", "skip"}, default="raise"
-        What to do where an image does not stand in every folder that is loaded.
+        What to do if an image is missing from one of the folders that are loaded.
     url : str, optional
-        In place of ``source``: where to download an archive from. A download that was cut goes on.
+        Address of an archive to download, in place of ``source``. A download that fails is tried
+        again from the start, three times.
     sha256 : str, optional
         SHA-256 of the archive; needed with ``url``, checked if it is given with ``source``.
     data_home : path, optional
-        Where archives are unpacked to; the user's cache folder by default. What is there whole is
-        used without asking the network.
+        Where archives are unpacked to; the user's cache folder by default. A set that is there is
+        used without the network.
     download_if_missing : bool, default=True
-        If False, raise an OSError where the set is not in ``data_home``.
+        If False, raise an OSError if the set is not in ``data_home``.
     verbose : int, default=0
         1 shows progress bars.
 
@@ -110,15 +128,17 @@ def fetch_temimagenet(
 
     Raises
     ------
+    InvalidParameterError
+        If an argument has a wrong type or value.
     ValueError
-        If the set is incomplete or damaged, or an argument is not as said here.
+        If the set is incomplete or damaged.
     OSError
-        If it can't be found, downloaded or unpacked. Nothing half-done is left to be taken for
-        whole.
+        If the set can't be found, downloaded or unpacked. No incomplete set is left in
+        ``data_home``.
 
     See Also
     --------
-    make_stem_lattice : Such frames in any number, made here.
+    make_stem_lattice : Generate similar frames.
 
     References
     ----------
@@ -152,10 +172,11 @@ def fetch_temimagenet(
     )
 
 
+@check_arguments(labels=_LABELS, **_CONSTRAINTS)
 def fetch_sfin(
     source: StrPath | None = None,
     *,
-    labels: SFINLabel | Sequence[SFINLabel] = "gt_enhance",
+    labels: SFINLabel | collections.abc.Sequence[SFINLabel] = "gt_enhance",
     subset: str | None = None,
     n_samples: int | None = None,
     dtype: DTypeLike = np.float32,
@@ -168,20 +189,20 @@ def fetch_sfin(
 ) -> Bunch:
     """Load the SFIN dataset, simulated STEM frames whose noise was calibrated on real ones.
 
-    Its authors point to it from https://github.com/HeasonLee/SFIN, without a checksum: the archives
-    ``haadf_data.zip`` and ``bf_data.zip`` to train on, ``haadf_data_test.zip`` and
-    ``bf_data_test.zip`` to test on. Get them there, and give one of them or the folder they were
-    unpacked to as ``source``.
+    Its authors link to it from https://github.com/HeasonLee/SFIN, without a checksum: the archives
+    ``haadf_data.zip`` and ``bf_data.zip`` for training, ``haadf_data_test.zip`` and
+    ``bf_data_test.zip`` for testing. Download them there, and give one of them or the folder that
+    they were unpacked to as ``source``.
 
     Parameters
     ----------
     source : path, optional
         The folder that holds ``noisy`` and ``gt_enhance``, or one above it; or an archive of it.
     labels : str or sequence of str, default="gt_enhance"
-        Folders to load beside ``noisy``; the first is the target. Published are "gt_enhance", the
-        clean image, and "gt_detect", a map of dots.
+        Folders to load in addition to ``noisy``; the first is the target. Published are
+        "gt_enhance", the clean image, and "gt_detect", a map of dots.
     subset : str, optional
-        Where ``source`` holds several parts, which to take, such as "haadf_data_test".
+        Name of the folder to load if ``source`` holds several parts, such as "haadf_data_test".
     n_samples, dtype, on_missing : int, dtype and str, optional
         What to load and how, as for :func:`fetch_temimagenet`.
     url, sha256, data_home, download_if_missing, verbose : optional
@@ -199,7 +220,7 @@ def fetch_sfin(
 
     See Also
     --------
-    make_stem_lattice : Such frames in any number, made here.
+    make_stem_lattice : Generate similar frames.
 
     References
     ----------
@@ -232,6 +253,7 @@ def fetch_sfin(
     )
 
 
+@check_arguments(**_CONSTRAINTS)
 def fetch_nuc(
     source: StrPath | None = None,
     *,
@@ -245,7 +267,7 @@ def fetch_nuc(
     download_if_missing: bool = True,
     verbose: int = 0,
 ) -> Bunch:
-    """Load NUC, simulated HRTEM frames of disordered atoms and maps of where they are.
+    """Load NUC, simulated HRTEM frames of disordered atoms and maps of their positions.
 
     Its authors announce it at https://github.com/HeasonLee/SCGN. Get it from them, and give the
     folder or the archive as ``source``.
@@ -255,7 +277,7 @@ def fetch_nuc(
     source : path, optional
         The folder that holds ``noisy`` and ``gt``, or one above it; or an archive of it.
     subset : str, optional
-        Where ``source`` holds several parts, which to take, by the name of its folder.
+        Name of the folder to load if ``source`` holds several parts.
     n_samples, dtype, on_missing : int, dtype and str, optional
         What to load and how, as for :func:`fetch_temimagenet`.
     url, sha256, data_home, download_if_missing, verbose : optional
@@ -273,7 +295,7 @@ def fetch_nuc(
 
     See Also
     --------
-    make_nucleation : Such frames in any number, made here.
+    make_nucleation : Generate similar frames.
 
     References
     ----------
@@ -309,7 +331,7 @@ def fetch_nuc(
 def _fetch(
     name: str,
     noisy: str,
-    labels: str | Sequence[str],
+    labels: str | collections.abc.Sequence[str],
     source: StrPath | None,
     *,
     by_hand: str,
@@ -322,10 +344,12 @@ def _fetch(
     **where: Any,
 ) -> Bunch:
     label_names = [labels] if isinstance(labels, str) else list(labels)
-    if not label_names:
-        raise ValueError("labels is empty; name at least one folder beside the noisy frames.")
-    if n_samples is not None and n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, or None for all; got {n_samples}.")
+    try:
+        is_real = np.dtype(dtype).kind in "biuf"
+    except TypeError:
+        is_real = False
+    if not is_real:
+        raise InvalidParameterError(f"dtype must be a NumPy dtype of real numbers; got {dtype!r}.")
     root = find_folder(name, source, by_hand=by_hand, verbose=verbose, **where)
     folders = [noisy, *label_names]
     parent = find_parent(root, folders, subset)

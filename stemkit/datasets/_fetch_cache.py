@@ -1,19 +1,23 @@
-"""Find the folder of a public set: given, unpacked from an archive, or downloaded."""
+"""Find the folder of a public set: given, unpacked from an archive, or downloaded by pooch."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .._output import whole_folder
 from ._archives import unpack
-from ._fetch_download import download
 
 StrPath = str | os.PathLike[str]
+
+# Downloads are tried again, from the start, so many times after a failure.
+_N_RETRIES = 3
 
 
 def find_folder(
@@ -29,22 +33,22 @@ def find_folder(
 ) -> Path:
     """Return the folder that holds a set.
 
-    What was unpacked lies in ``data_home/name``, in a folder named by the checksum of its archive
-    and moved there when it is whole: where it is there, nothing is read or downloaded again.
+    Archives are unpacked once, to ``data_home/name``, into a folder named by their checksum that
+    appears there when it is complete.
 
     Parameters
     ----------
     name : str
         Name of the set, and of its folder in the cache.
     source : path or None
-        A folder, which is used where it lies, or an archive.
+        A folder, which is used as it is, or an archive.
     by_hand : str
-        Where a person finds the set, for the errors.
+        Where the set can be downloaded by hand, for the errors.
     url, sha256, data_home, download_if_missing, verbose
         As :func:`stemkit.datasets.fetch_temimagenet` takes them.
     """
     if source is not None and url is not None:
-        raise ValueError("source and url both say where the set is; give one of them.")
+        raise ValueError("source and url exclude each other; give one of them.")
     if sha256 is not None:
         sha256 = sha256.lower()
         if not re.fullmatch("[0-9a-f]{64}", sha256):
@@ -52,24 +56,25 @@ def find_folder(
     if source is not None:
         return _of_source(name, Path(source).expanduser(), sha256, data_home)
     if url is None or sha256 is None:
-        lacks = "source" if url is None else "sha256"
+        missing = "source" if url is None else "sha256"
         raise ValueError(
-            f"{lacks} is missing: no archive of {name} with a known checksum is published. "
+            f"{missing} is missing: no archive of {name} with a known checksum is published. "
             f"Get it from {by_hand}, and give the folder or the archive as source, or url and "
-            "sha256 of a copy of your own."
+            "sha256 of your own copy."
         )
-    with _cached(name, sha256, data_home) as (folder, is_there):
-        if not is_there:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"url must start with http:// or https://; got {url!r}.")
+    with _locked_folder(name, sha256, data_home) as folder:
+        if not folder.is_dir():
             if not download_if_missing:
                 raise OSError(
                     f"{name} is not in {folder.parent}, and download_if_missing is False."
                 )
-            archive = folder.with_suffix(".archive")
-            try:
-                download(url, archive, sha256, verbose=verbose)
+            with tempfile.TemporaryDirectory(
+                dir=folder.parent, prefix=f".{folder.name}-"
+            ) as temporary:
+                archive = _download(url, Path(temporary), sha256, verbose=verbose)
                 _unpack_whole(archive, folder, origin=url)
-            finally:
-                archive.unlink(missing_ok=True)
     return folder
 
 
@@ -85,15 +90,15 @@ def _of_source(name: str, path: Path, sha256: str | None, data_home: StrPath | N
         raise ValueError(
             f"source {path} has the SHA-256 {found}, not {sha256}; fetch it again or check sha256."
         )
-    with _cached(name, found, data_home) as (folder, is_there):
-        if not is_there:
+    with _locked_folder(name, found, data_home) as folder:
+        if not folder.is_dir():
             _unpack_whole(path, folder, origin=path.name)
     return folder
 
 
 @contextmanager
-def _cached(name: str, sha256: str, data_home: StrPath | None) -> Iterator[tuple[Path, bool]]:
-    """Keep other processes out while a folder of the cache is made; say if it is there."""
+def _locked_folder(name: str, sha256: str, data_home: StrPath | None) -> Iterator[Path]:
+    """Give the folder of an archive in the cache, locked unless it is complete."""
     import pooch
     from filelock import FileLock
 
@@ -102,13 +107,42 @@ def _cached(name: str, sha256: str, data_home: StrPath | None) -> Iterator[tuple
     # 64 bits of the checksum keep paths short enough for Windows.
     folder = home.resolve() / sha256[:16]
     if folder.is_dir():
-        yield folder, True
+        yield folder
         return
     with FileLock(folder.with_suffix(".lock")):
-        # Under the lock, what is half unpacked is of a process that was killed.
+        # What is there while the lock was free comes from a process that was killed.
         for leftover in home.glob(f".{folder.name}-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        yield folder, folder.is_dir()
+        yield folder
+
+
+def _download(url: str, folder: Path, sha256: str, *, verbose: int) -> Path:
+    """Download a file with a known checksum into a folder."""
+    import pooch
+
+    downloads = pooch.create(
+        folder,
+        base_url="",
+        registry={"archive": f"sha256:{sha256}"},
+        urls={"archive": url},
+        retry_if_failed=_N_RETRIES,
+    )
+    try:
+        downloader = pooch.HTTPDownloader(progressbar=verbose > 0, chunk_size=2**20)
+        return Path(downloads.fetch("archive", downloader=downloader))
+    except OSError as error:  # those of requests too
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                error.errno,
+                f"{url} can't be saved, the disk with {folder.parent} is full; make room or "
+                "choose another data_home.",
+            ) from error
+        raise OSError(f"{url} can't be fetched: {error}. Check url and the connection.") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{url} does not have the SHA-256 {sha256} and was not kept; check sha256, or fetch "
+            "from another place."
+        ) from error
 
 
 def _unpack_whole(archive: Path, folder: Path, *, origin: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from ..io import read_stack
 
 OnMissing = Literal["raise", "skip"]
-# Deeper than archives of archives go, and bounded should someone give the root of a disk.
-_DEPTH = 4
+# Archives nest their folders less deeply. The limit matters if the root of a disk is given.
+_MAX_DEPTH = 4
 
 
 def find_parent(root: Path, folders: Sequence[str], subset: str | None) -> Path:
@@ -22,18 +22,18 @@ def find_parent(root: Path, folders: Sequence[str], subset: str | None) -> Path:
     Parameters
     ----------
     root : Path
-        Where to search. Archives differ in what stands around their folders.
+        Where to search.
     folders : sequence of str
         Names of the folders.
     subset : str or None
-        Name of the wanted parent, or of a folder above it, where there are several.
+        Name of the wanted parent, or of a folder above it, if there are several.
     """
     found = [
-        parent for parent in _walk(root, _DEPTH) if all((parent / f).is_dir() for f in folders)
+        parent for parent in _walk(root, _MAX_DEPTH) if all((parent / f).is_dir() for f in folders)
     ]
     below = {parent: parent.relative_to(root).parts for parent in found}
     if subset is not None:
-        # Given the folder of the subset itself, its name stands above the root.
+        # If the root is the folder of the subset itself, the name is not among the parts below.
         found = [parent for parent in found if subset in (*below[parent], root.name)]
     if len(found) == 1:
         return found[0]
@@ -51,7 +51,7 @@ def find_parent(root: Path, folders: Sequence[str], subset: str | None) -> Path:
 
 
 def _walk(root: Path, depth: int) -> list[Path]:
-    """Folders from the root down, without hidden ones and those that macOS packs along."""
+    """Return the folders from the root down, without hidden ones and those that macOS adds."""
     below = [p for p in sorted(root.iterdir()) if p.is_dir() and not _is_hidden(p)] if depth else []
     return [root, *(folder for child in below for folder in _walk(child, depth - 1))]
 
@@ -62,8 +62,6 @@ def _is_hidden(path: Path) -> bool:
 
 def paired_names(parent: Path, folders: Sequence[str], on_missing: OnMissing) -> list[str]:
     """Return the names of the png files that every folder holds, 2.png before 10.png."""
-    if on_missing not in get_args(OnMissing):
-        raise ValueError(f"on_missing must be one of {get_args(OnMissing)}; got {on_missing!r}.")
     names = {
         folder: {
             path.name
@@ -75,14 +73,14 @@ def paired_names(parent: Path, folders: Sequence[str], on_missing: OnMissing) ->
     complete = set.intersection(*names.values())
     incomplete = sorted(set.union(*names.values()) - complete, key=_shortlex)
     if incomplete and on_missing == "raise":
-        lacking = next(folder for folder in folders if incomplete[0] not in names[folder])
+        missing = next(folder for folder in folders if incomplete[0] not in names[folder])
         raise ValueError(
-            f"{parent / lacking} lacks {incomplete[0]}, and {len(incomplete)} images in all lack a "
+            f"{parent / missing} lacks {incomplete[0]}, and {len(incomplete)} images in all lack a "
             "counterpart; fetch the set again, or leave them out with on_missing='skip'."
         )
     if not complete:
         raise ValueError(
-            f"{parent} holds no png that stands in all of {', '.join(folders)}; check what was "
+            f"{parent} holds no png that is in all of {', '.join(folders)}; check what was "
             "unpacked."
         )
     return sorted(complete, key=_shortlex)
@@ -104,10 +102,10 @@ def read_images(
         frame = read_stack(folder / name).frames[0]
         if frame.shape != stack.shape[1:]:
             raise ValueError(
-                f"{folder / name} has {frame.shape} px where {names[0]} has {stack.shape[1:]}; "
+                f"{folder / name} has {frame.shape} px but {names[0]} has {stack.shape[1:]}; "
                 "the images of a set have one shape, so fetch it again."
             )
-        with np.errstate(invalid="ignore"):  # what does not fit is found below
+        with np.errstate(invalid="ignore"):  # values that do not fit are found below
             stack[index] = frame
         if not np.array_equal(stack[index], frame):
             raise ValueError(

@@ -1,35 +1,31 @@
-"""An HTTP server on the loopback that fails as servers and networks do."""
+"""An HTTP server on the loopback interface whose connections can fail."""
 
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep  # so that tests which patch time.sleep do not change it here
 
 
 class Loopback:
-    """What is served and how, and what was asked.
+    """What is served, and how often it was requested.
 
     Attributes
     ----------
     content : bytes
-        What stands at every address but /missing.
+        Content of every address but /missing.
     cuts : list of int
-        After how many bytes of the answer the next connections are cut; whole once it is empty.
-    ranges : bool
-        Whether the server goes on where it is asked to.
+        After how many bytes the next responses are cut; responses are complete once it is empty.
     status : list of int
-        Failures that the next requests get.
+        Status codes of the next responses, before the content is sent.
     pause : float
-        Seconds before each answer.
-    offset_error : int
-        How many bytes before the place that it was asked for the server goes on.
-    asked : list
-        The Range header of every request, None where there was none.
+        Seconds before each response.
+    n_requests : int
+        Number of requests.
     """
 
     def __init__(self, content):
-        self.content, self.cuts, self.ranges, self.status, self.asked = content, [], True, [], []
-        self.offset_error, self.pause, self.url = 0, 0.0, ""
+        self.content, self.cuts, self.status = content, [], []
+        self.n_requests, self.pause, self.url = 0, 0.0, ""
 
 
 @contextmanager
@@ -38,47 +34,29 @@ def serve(content):
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = 10
 
         def log_message(self, *args):
             pass
 
         def do_GET(self):
-            wanted = self.headers["Range"]
-            state.asked.append(wanted)
-            time.sleep(state.pause)
+            state.n_requests += 1
+            sleep(state.pause)
             status = state.status.pop(0) if state.status else 200
             if self.path == "/missing":
                 status = 404
-            if status != 200:
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            start = 0
-            if wanted and state.ranges:
-                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            total = len(state.content)
-            if start >= total:
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{total}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            start = max(start - state.offset_error, 0) if start else 0
-            self.send_response(206 if wanted and state.ranges else 200)
-            if wanted and state.ranges:
-                self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-            body = state.content[start:]
+            body = state.content if status == 200 else b""
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            cut = state.cuts.pop(0) if state.cuts else len(body)
+            cut = state.cuts.pop(0) if body and state.cuts else len(body)
             self.wfile.write(body[:cut])
             if cut < len(body):
                 self.close_connection = True
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, request, client_address):
-            """Keep quiet about clients that hang up."""
+            """Ignore clients that close the connection."""
 
     server = Server(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}"

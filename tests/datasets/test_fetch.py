@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,13 +10,12 @@ import numpy as np
 import pytest
 
 from stemkit.datasets import (
-    _archives,
     _fetch_cache,
-    _fetch_download,
     fetch_nuc,
     fetch_sfin,
     fetch_temimagenet,
 )
+from stemkit.exceptions import InvalidParameterError
 
 from .loopback import serve
 from .test_archives import write_tar, write_zip
@@ -32,7 +33,7 @@ def png(image):
 
 
 def make_set(*folders, n=12, prefix=""):
-    """Files of a set by name; frame i of folder k is frame(100 * k + i)."""
+    """Return the files of a set by name; frame i of folder k is frame(100 * k + i)."""
     return {
         f"{prefix}{folder}/{i}.png": png(frame(100 * k + i))
         for k, folder in enumerate(folders)
@@ -53,7 +54,7 @@ def stack(k, numbers):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    monkeypatch.setattr(_fetch_download, "_PAUSE", 0.0)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # pooch waits before it tries again
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serve(write_zip(tmp_path / "served", make_set("noisy", "gt", n=3)).read_bytes()) as state:
         yield state
@@ -63,7 +64,7 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
+def test_a_folder_is_read_in_numerical_order(tmp_path):
     data = fetch_nuc(write_folder(tmp_path, make_set("noisy", "gt")))
     assert data.filenames == [f"{i}.png" for i in range(12)]
     np.testing.assert_array_equal(data.noisy, stack(0, range(12)))
@@ -74,7 +75,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
     assert data.DESCR.startswith("NUC")
 
 
-def test_every_set_has_its_published_folders(tmp_path):
+def test_each_set_has_its_published_folders(tmp_path):
     labels = ("noBackgroundnoNoise", "gaussianMask", "circularMask")
     source = write_folder(
         tmp_path, make_set("image", *labels, prefix="TEM-ImageNet-v1.3-master/", n=2)
@@ -109,20 +110,20 @@ def test_labels_may_be_finer_than_the_frames(tmp_path):
     assert data.target.shape == (2, 24, 32)
 
 
-def test_a_part_is_named_where_there_are_several(tmp_path):
+def test_a_part_is_chosen_by_name_if_there_are_several(tmp_path):
     for k, part in enumerate(("haadf_data", "haadf_data_test", "deep/er/bf_data")):
         write_folder(tmp_path / part, make_set("noisy", "gt_enhance", n=k + 1))
     with pytest.raises(ValueError, match=r"in several places \('deep/er/bf_data', 'haadf_data', "):
         fetch_sfin(tmp_path)
     assert len(fetch_sfin(tmp_path, subset="haadf_data_test").noisy) == 2
     assert len(fetch_sfin(tmp_path, subset="er").noisy) == 3
-    # The folder of the part itself will do as well.
+    # The folder of the part itself can be given too.
     assert len(fetch_sfin(tmp_path / "haadf_data", subset="haadf_data").noisy) == 1
     with pytest.raises(ValueError, match=r"no folders 'noisy' and 'gt_enhance' .* within 'train'"):
         fetch_sfin(tmp_path, subset="train")
 
 
-def test_what_systems_pack_along_is_not_seen(tmp_path):
+def test_files_that_systems_add_are_ignored(tmp_path):
     source = write_folder(tmp_path, make_set("noisy", "gt", n=2, prefix="NUC/"))
     write_folder(source, make_set("noisy", "gt", n=2, prefix="__MACOSX/"))
     write_folder(source, {"NUC/noisy/._0.png": b"", "NUC/noisy/Thumbs.db": b"", "NUC/x.txt": b""})
@@ -142,27 +143,27 @@ def test_a_missing_counterpart_is_named_or_left_out(tmp_path):
     np.testing.assert_array_equal(data.target, stack(1, kept))
 
 
-def test_a_cut_png_is_refused_unless_its_pixels_are_all_there(tmp_path):
+def test_a_truncated_png_is_an_error_unless_it_has_all_pixels(tmp_path):
     source = write_folder(tmp_path, make_set("noisy", "gt", n=2))
     whole = png(frame(1))
-    refused = []
+    errors = []
     for cut in range(len(whole)):
         (source / "noisy" / "1.png").write_bytes(whole[:cut])
         try:
             data = fetch_nuc(source)
         except ValueError:
-            refused.append(cut)
+            errors.append(cut)
         else:
             np.testing.assert_array_equal(data.noisy, stack(0, range(2)))
-    # What follows the pixels are their checksums and a mark of the end.
-    assert refused == list(range(len(refused)))
-    assert len(refused) > len(whole) - 24
+    # Behind the pixels stand their checksums and the end marker.
+    assert errors == list(range(len(errors)))
+    assert len(errors) > len(whole) - 24
 
 
-def test_a_damaged_png_is_refused_or_as_it_was(tmp_path):
+def test_a_damaged_png_is_an_error_or_read_correctly(tmp_path):
     source = write_folder(tmp_path, make_set("noisy", "gt", n=2))
     whole = bytearray(png(frame(1)))
-    refused, places = 0, range(8, len(whole), 5)
+    n_errors, places = 0, range(8, len(whole), 5)
     for place in places:
         damaged = whole.copy()
         damaged[place] ^= 0x55
@@ -170,48 +171,77 @@ def test_a_damaged_png_is_refused_or_as_it_was(tmp_path):
         try:
             data = fetch_nuc(source)
         except ValueError:
-            refused += 1
+            n_errors += 1
         else:
             np.testing.assert_array_equal(data.noisy, stack(0, range(2)))
-    assert refused > 0.8 * len(places)
+    assert n_errors > 0.8 * len(places)
 
 
 def test_images_of_another_size_are_named(tmp_path):
     source = write_folder(tmp_path, make_set("noisy", "gt", n=3))
     (source / "gt" / "2.png").write_bytes(png(frame(0, (12, 15))))
-    with pytest.raises(ValueError, match=r"2.png has \(12, 15\) px where 0.png has \(12, 16\)"):
+    with pytest.raises(ValueError, match=r"2.png has \(12, 15\) px but 0.png has \(12, 16\)"):
         fetch_nuc(source)
 
 
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"n_samples": 0}, "^n_samples must be at least 1"),
-        ({"on_missing": "ignore"}, "^on_missing must be one of"),
-        ({"url": MISSING_HOST}, "^source and url both"),
+        ({"n_samples": 0}, "^n_samples must be an int of at least 1 or None; got 0"),
+        ({"n_samples": 2.5}, "^n_samples must be"),
+        ({"on_missing": "ignore"}, '^on_missing must be one of "raise" and "skip"; got'),
+        ({"sha256": True}, "^sha256 must be a str or None; got True"),
+        ({"subset": 3}, "^subset must be a str or None; got 3"),
+        ({"url": 5}, "^url must be a str or None; got 5"),
+        ({"data_home": 5}, "^data_home must be a path or None; got 5"),
+        ({"dtype": "nonsense"}, "^dtype must be a NumPy dtype of real numbers; got 'nonsense'"),
+        ({"dtype": complex}, "^dtype must be a NumPy dtype of real numbers"),
+        ({"download_if_missing": "no"}, "^download_if_missing must be True or False; got 'no'"),
+        ({"verbose": -1}, "^verbose must be"),
+    ],
+)
+def test_invalid_arguments_are_named(arguments, what, tmp_path):
+    source = write_folder(tmp_path, make_set("noisy", "gt", n=1))
+    with pytest.raises(InvalidParameterError, match=what):
+        fetch_nuc(source, **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, what",
+    [
+        ({"url": MISSING_HOST}, "^source and url exclude each other"),
         ({"sha256": "abc"}, "^sha256 must be 64 hexadecimal digits"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(arguments, what, tmp_path):
+def test_arguments_that_do_not_go_together_are_named(arguments, what, tmp_path):
     source = write_folder(tmp_path, make_set("noisy", "gt", n=1))
     with pytest.raises(ValueError, match=what):
         fetch_nuc(source, **arguments)
 
 
-def test_empty_labels_and_folders_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"^labels is empty"):
-        fetch_sfin(tmp_path, labels=[])
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/set.zip", "set.zip"])
+def test_only_http_addresses_are_fetched(url, tmp_path):
+    with pytest.raises(ValueError, match=r"^url must start with http:// or https://"):
+        fetch_nuc(url=url, sha256="0" * 64, data_home=tmp_path)
+
+
+def test_labels_and_folders_must_not_be_empty(tmp_path):
+    for labels in ([], "", 3, [3]):
+        with pytest.raises(ValueError, match=r"^labels must be|holds no folders 'noisy' and ''"):
+            fetch_sfin(tmp_path, labels=labels)
     with pytest.raises(ValueError, match="holds no folders 'noisy' and 'gt' side by side; check"):
         fetch_nuc(tmp_path)
     (tmp_path / "noisy").mkdir()
     (tmp_path / "gt").mkdir()
-    with pytest.raises(ValueError, match="holds no png that stands in all of noisy, gt"):
+    with pytest.raises(ValueError, match="holds no png that is in all of noisy, gt"):
         fetch_nuc(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"^source does not exist: .*nowhere"):
         fetch_nuc(tmp_path / "nowhere")
+    with pytest.raises(InvalidParameterError, match=r"^source must be a path or None; got 0"):
+        fetch_nuc(0)
 
 
-def test_without_a_source_it_says_where_to_get_one(tmp_path):
+def test_without_a_source_the_error_names_where_to_get_one(tmp_path):
     for fetch, place in (
         (fetch_temimagenet, "xinhuolin/TEM-ImageNet-v1.3"),
         (fetch_sfin, "HeasonLee/SFIN"),
@@ -238,24 +268,43 @@ def test_an_archive_is_unpacked_once(write, tmp_path, monkeypatch):
 
 
 def cached(home):
-    """What is in the cache beside the locks, which are empty."""
+    """Return what is in the cache, without the locks, which are empty files."""
     return sorted(p.name for p in home.rglob("*") if p.suffix != ".lock" and p != home / "nuc")
 
 
-def test_a_download_is_kept_and_not_asked_for_again(server, tmp_path):
+def test_a_download_is_kept_and_not_requested_again(server, tmp_path):
     home, checksum = tmp_path / "home", sha256(server.content)
-    server.cuts = [len(server.content) // 2]
     data = fetch_nuc(url=server.url, sha256=checksum, data_home=home)
     np.testing.assert_array_equal(data.noisy, stack(0, range(3)))
-    asked = len(server.asked)
-    # Not even a server is needed any more.
+    assert server.n_requests == 1
     again = fetch_nuc(url=MISSING_HOST, sha256=checksum, data_home=home, download_if_missing=False)
     np.testing.assert_array_equal(again.target, data.target)
-    assert len(server.asked) == asked
-    assert not list(home.rglob("*.archive*"))
+    folders = [path for path in (home / "nuc").iterdir() if path.suffix != ".lock"]
+    assert [folder.name for folder in folders] == [checksum[:16]]  # the archive is removed
 
 
-def test_without_leave_nothing_is_downloaded(server, tmp_path):
+def test_a_download_that_was_cut_is_tried_again(server, tmp_path):
+    server.cuts, server.status = [len(server.content) // 2, 0], [200, 503]
+    data = fetch_nuc(url=server.url, sha256=sha256(server.content), data_home=tmp_path / "home")
+    np.testing.assert_array_equal(data.noisy, stack(0, range(3)))
+    assert server.n_requests == 4
+
+
+def test_a_download_that_always_fails_is_an_error_and_leaves_nothing(server, tmp_path):
+    home, checksum = tmp_path / "home", sha256(server.content)
+    server.cuts = [100] * 9
+    with pytest.raises(OSError, match=rf"^{server.url} can't be fetched: .*Check url"):
+        fetch_nuc(url=server.url, sha256=checksum, data_home=home)
+    assert server.n_requests == 4
+    assert cached(home) == []
+    with pytest.raises(OSError, match=r"/missing can't be fetched: 404 .*Check url"):
+        fetch_nuc(url=server.url + "/missing", sha256=checksum, data_home=home)
+    with pytest.raises(OSError, match=r"127.0.0.1:9/set.zip can't be fetched"):
+        fetch_nuc(url=MISSING_HOST, sha256=checksum, data_home=home)
+    assert cached(home) == []
+
+
+def test_without_permission_nothing_is_downloaded(server, tmp_path):
     with pytest.raises(OSError, match=r"nuc is not in .*home.*, and download_if_missing is False"):
         fetch_nuc(
             url=server.url,
@@ -263,59 +312,84 @@ def test_without_leave_nothing_is_downloaded(server, tmp_path):
             data_home=tmp_path / "home",
             download_if_missing=False,
         )
-    assert server.asked == []
+    assert server.n_requests == 0
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
-    with pytest.raises(ValueError, match="gave something else"):
+    with pytest.raises(ValueError, match="does not have the SHA-256 0000"):
         fetch_nuc(url=server.url, sha256="0" * 64, data_home=tmp_path / "home")
     assert cached(tmp_path / "home") == []
 
 
 @pytest.mark.parametrize("name", ["../../evil.png", "/evil.png", "noisy/../../../evil.png"])
-def test_a_malicious_download_leaves_nothing(name, server, tmp_path):
+def test_an_archive_with_names_that_point_outside_leaves_nothing(name, server, tmp_path):
     files = make_set("noisy", "gt", n=2) | {name: b"evil"}
     server.content = write_zip(tmp_path / "bad", files).read_bytes()
-    with pytest.raises(ValueError, match="which leads out of its folder"):
+    with pytest.raises(ValueError, match="which points outside its folder"):
         fetch_nuc(url=server.url, sha256=sha256(server.content), data_home=tmp_path / "home")
     assert cached(tmp_path / "home") == []
     assert not list(tmp_path.rglob("evil*"))
 
 
-def test_a_full_disk_leaves_nothing_and_a_later_call_works(server, tmp_path, monkeypatch):
+def test_a_disk_that_fills_while_unpacking_leaves_nothing(server, tmp_path, monkeypatch):
     home = tmp_path / "home"
     arguments = {"url": server.url, "sha256": sha256(server.content), "data_home": home}
-    written = []
+    copied = []
 
-    def fills_the_disk(member, target):
-        written.append(target)
-        if len(written) == 4:
-            raise OSError(28, "No space left on device")
-        target.write_bytes(b"half")
+    def copy(source, target, *length):
+        copied.append(source)
+        if len(copied) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        target.write(source.read())
 
     with monkeypatch.context() as patch:
-        patch.setattr(_archives, "_write", fills_the_disk)
+        patch.setattr(shutil, "copyfileobj", copy)
         with pytest.raises(OSError, match="nothing is left there: No space left on device"):
             fetch_nuc(**arguments)
-    assert len(written) == 4
+    assert len(copied) == 4
     assert cached(home) == []
     np.testing.assert_array_equal(fetch_nuc(**arguments).noisy, stack(0, range(3)))
 
 
+def test_a_disk_that_fills_while_downloading_leaves_nothing(server, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    arguments = {"url": server.url, "sha256": sha256(server.content), "data_home": home}
+
+    def fail(self, chunk_size):
+        self.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("requests.Response.iter_content", fail)
+        with pytest.raises(OSError, match="is full; make room") as caught:
+            fetch_nuc(**arguments)
+    assert caught.value.errno == errno.ENOSPC
+    assert cached(home) == []
+    np.testing.assert_array_equal(fetch_nuc(**arguments).noisy, stack(0, range(3)))
+
+
+def test_progress_is_shown_on_request(server, tmp_path, capsys):
+    arguments = {"url": server.url, "sha256": sha256(server.content)}
+    fetch_nuc(**arguments, data_home=tmp_path / "quiet")
+    assert "%" not in capsys.readouterr().err
+    fetch_nuc(**arguments, data_home=tmp_path / "loud", verbose=1)
+    assert "100%" in capsys.readouterr().err
+
+
 KILLED = """
-import sys, time
-from stemkit.datasets import _archives, fetch_nuc
-original = _archives._write
-def slow(member, target):
-    original(member, target)
+import shutil, sys, time
+from stemkit.datasets import fetch_nuc
+original = shutil.copyfileobj
+def slow(*args):
+    original(*args)
     print("unpacking", flush=True)
     time.sleep(60)
-_archives._write = slow
+shutil.copyfileobj = slow
 fetch_nuc(sys.argv[1], data_home=sys.argv[2])
 """
 
 
-def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path):
+def test_what_a_killed_process_leaves_is_not_used(tmp_path):
     archive = write_zip(tmp_path / "NUC", make_set("noisy", "gt", n=2))
     home = tmp_path / "home"
     process = subprocess.Popen(
@@ -338,7 +412,7 @@ print(data.noisy.shape)
 
 
 def test_two_processes_download_once(server, tmp_path):
-    server.pause = 1.0  # so that the other one comes meanwhile
+    server.pause = 1.0  # so that the second process starts meanwhile
     command = [
         sys.executable,
         "-c",
@@ -352,7 +426,7 @@ def test_two_processes_download_once(server, tmp_path):
         for _ in range(2)
     ]
     assert [process.communicate()[0] for process in processes] == ["(3, 12, 16)\n"] * 2
-    assert server.asked == [None]
+    assert server.n_requests == 1
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
