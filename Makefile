@@ -31,10 +31,11 @@ endif
 test: lint  ## check style and types, then run the tests and the examples in docstrings
 	$(BIN)/python -m pytest
 
-lint: .venv/.installed-dev  ## check style and types
+lint: .venv/.installed-dev  ## check style, types and the order of packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: .venv/.installed-dev  ## let ruff put style right
 	$(BIN)/ruff check --fix .
@@ -52,4 +53,4 @@ benchmark: .venv/.installed-benchmarks  ## run every benchmark and print its tab
 
 clean:  ## remove everything that make made, the virtual environment too
 	rm -rf .venv build dist *.egg-info docs/_build docs/api/generated docs/auto_examples \
-		.mypy_cache .pytest_cache .ruff_cache .hypothesis demo_output
+		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis demo_output
