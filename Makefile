@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format docs site benchmark clean
+.PHONY: help demo test fuzz lint format docs site benchmark clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ endif
 
 test: lint  ## check style and types, then run the tests and the examples in docstrings
 	$(BIN)/python -m pytest
+
+fuzz: .venv/.installed-dev  ## make 10,000 calls with wrong arguments and files, and print what became of them
+	$(BIN)/python -m tests.fuzz
 
 lint: .venv/.installed-dev  ## check style, types and the order of packages
 	$(BIN)/ruff check .

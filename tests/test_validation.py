@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator
 
 from stemkit._validation import (
@@ -101,6 +102,65 @@ def test_bad_stacks_are_refused_by_name(X, what):
         check_frames(X, name="series")
     assert str(error.value).startswith("series ")
     assert len(re.findall(r"[.;]\s", str(error.value) + " ")) <= 3
+
+
+TENSORS = {
+    "float": lambda t: t,
+    "gradient": lambda t: t.clone().requires_grad_(),
+    "graph": lambda t: t.clone().requires_grad_() * 1,
+    "bfloat16": lambda t: t.bfloat16(),
+    "half": lambda t: t.half(),
+    "float8": lambda t: t.to(torch.float8_e4m3fn),
+    "uint8": lambda t: t.byte(),
+    "int64": lambda t: t.long(),
+    "bool": lambda t: t.bool(),
+    "transposed": lambda t: t.transpose(1, 2).contiguous().transpose(1, 2),
+    "negative view": lambda t: torch.complex(t, -t).conj().imag,
+    "list": lambda t: list(t.clone().requires_grad_()),
+}
+
+
+@pytest.mark.parametrize("convert", TENSORS.values(), ids=TENSORS)
+def test_tensors_are_taken(convert):
+    X = (torch.arange(24).reshape(2, 3, 4) % 2).float()
+    for check in (check_frames, check_pair):
+        frames = check(convert(X))
+        assert frames.dtype == np.float32
+        np.testing.assert_array_equal(frames, X.numpy())
+
+
+@pytest.mark.parametrize("convert", TENSORS.values(), ids=TENSORS)
+def test_tensors_of_lines_are_taken(convert):
+    X = (torch.arange(8).reshape(2, 4, 1) % 2).float().transpose(1, 2)
+    lines = convert(X)
+    lines = [line[0] for line in lines] if isinstance(lines, list) else lines[:, 0]
+    frames, shape = check_stack(lines, BaseEstimator(), reset=True)
+    assert shape == (2, 4)
+    np.testing.assert_array_equal(frames, X.numpy())
+
+
+@pytest.mark.parametrize(
+    "tensor, what",
+    [
+        (torch.ones(2, 3, 4, device="meta"), "meta device"),
+        (torch.ones(2, 3, 4).to_sparse(), "sparse.*to_dense"),
+        (torch.ones(2, 3, 4, dtype=torch.complex64), "complex64.*modulus"),
+        ([torch.ones(3, 4), torch.ones(3, 5)], "different shapes"),
+        (torch.ones(2, 3, 4) * torch.nan, "NaN in frame 0"),
+    ],
+)
+def test_tensors_without_values_are_named(tensor, what):
+    with pytest.raises(ValueError, match=rf"^series .*{what}"):
+        check_frames(tensor, name="series")
+
+
+def test_objects_that_fail_to_convert_are_named():
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("out of reach")
+
+    with pytest.raises(ValueError, match=r"^X is a Broken .*out of reach"):
+        check_frames(Broken())
 
 
 def test_opposite_infinities_do_not_cancel():

@@ -1,0 +1,438 @@
+"""Calls to everything that is public, with some of their arguments spoilt.
+
+`make_call` makes the call of a seed and an index: what is called, with what, is a function of
+these two numbers alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, clone
+
+import stemkit
+from stemkit.denoise import GaussianDenoiser
+from stemkit.noise import PoissonGaussianNoise
+from stemkit.utils import all_estimators
+
+from ..small_estimators import all_small_instances, small_instances
+from .values import Rng, describe, good_frames, spoilt_array, spoilt_parameter
+from .workplace import Workplace, spoilt_card
+
+FRAMES = (3, 16, 20)
+FRAME = FRAMES[1:]
+TABLE = pd.DataFrame({"frame": [0, 1, 2], "y": [3.0, 5.0, 9.0], "x": [4.0, 9.0, 12.0]})
+
+# The shape of each argument that is data, by its name wherever it stands.
+DATA: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("X", "y", "frames", "y_true", "y_pred", "stack", "X_true"), FRAMES),
+    **dict.fromkeys(("first", "second", "frame", "signal", "noisy", "denoised"), FRAME),
+    "pair": (2, *FRAME),
+    "output": (2, 1, *FRAME),
+    "target": (2, 1, *FRAME),
+    "arrays": (2, 1, *FRAME),
+    "shift": FRAMES[:2],
+    "true_positions": (5, 2),
+    "found_positions": (5, 2),
+}
+
+# Arguments that are required or, left at their defaults, would take long.
+ARGUMENTS: dict[str, Callable[[Workplace], Any]] = {
+    "shape": lambda place: FRAME,
+    "kind": lambda place: "gaussian",
+    "n_samples": lambda place: 2,
+    "n_frames": lambda place: 2,
+    "n_pairs": lambda place: 1,
+    "n_images": lambda place: 1,
+    "random_state": lambda place: 0,
+    "generator": lambda place: None,
+    "material": lambda place: "Si",
+    "scene": lambda place: _scene(),
+    "motion": lambda place: _motion(),
+    "registrations": lambda place: {(0, 1): _registration()},
+    "device": lambda place: "cpu",
+    "precision": lambda place: "32-true",
+    "function": lambda place: torch.nn.Identity(),
+    "module": lambda place: torch.nn.Conv2d(1, 1, 1),
+    "loss": lambda place: _module_loss,
+    "source": lambda place: place.images,
+    "data_home": lambda place: place.folder / "data_home",
+    "download_if_missing": lambda place: False,
+    "estimator": lambda place: GaussianDenoiser(),
+    "noise": lambda place: PoissonGaussianNoise(gain=1.0, read_sigma=1.0, random_state=0),
+    "scoring": lambda place: "psnr",
+    "weights": lambda place: {"weight": torch.ones(1, 1, 1, 1), "bias": torch.ones(1)},
+    "origin": lambda place: "a file",
+    "card": lambda place: {"seed": 0},
+    "sigma": lambda place: 2.0,
+    "share": lambda place: 0.1,
+    "variance": lambda place: 0.1,
+    "gain": lambda place: 1.0,
+    "read_sigma": lambda place: 1.0,
+    "offset": lambda place: 1.0,
+    "dose": lambda place: 50.0,
+    "level": lambda place: 2.0,
+    "amplitude": lambda place: 2.0,
+    "tolerance": lambda place: 2.0,
+    "path": lambda place: place.path(".safetensors"),
+    "step": lambda place: 1,
+    "lr": lambda place: 0.001,
+    "max_steps": lambda place: 2,
+    "warmup_steps": lambda place: 1,
+}
+# The same for arguments of one function, or method of a class.
+OWN: dict[str, dict[str, Callable[[Workplace], Any]]] = {
+    "register": {"motion": lambda place: "translation"},
+    "fit_module": {"source": lambda place: _source()},
+    "load_card": {"name": lambda place: place.weights},
+    "load_weights": {"name": lambda place: place.weights},
+    "read_checkpoint": {"path": lambda place: place.checkpoint},
+    "from_checkpoint": {"path": lambda place: place.checkpoint},
+    "pick_precision": {
+        "precision": lambda place: "auto",
+        "device": lambda place: torch.device("cpu"),
+    },
+    "read_stack": {"paths": lambda place: place.stacks[0]},
+    "write_stack": {"path": lambda place: place.path(".tif")},
+    "make_crystal_images": {"pixel_size": lambda place: 0.05},
+    "atom_f1": {"y_true": lambda place: TABLE, "y_pred": lambda place: TABLE},
+    "unstabilize_log": {"frames": lambda place: np.linspace(0, 4, 60).reshape(FRAMES[0], 4, 5)},
+    "AtomLocator.score": {"y": lambda place: TABLE},
+    "critical_dose": {"dose": lambda place: np.arange(1.0, 1.0 + FRAMES[0])},
+}
+# Arguments that are passed although they may be left away.
+ALWAYS = {"y", "source", "data_home"}
+# Arguments that are never spoilt, each for its reason.
+LEFT_ALONE = {
+    "verbose",  # prints
+}
+PATHS = {"path", "paths", "name", "source", "data_home", "checkpoint_dir", "weights"}
+# Parts of results that may not be finite, as their docstrings say: a pattern, and when.
+MAY_BE_INFINITE = {
+    r"metrics\.(psnr|get_scorer) .*": "inf for frames without an error",
+    r"\w+\.reconcile result\[1\]": "NaN for frames that no closed loop reaches",
+    r".* .*'closure'\]": "the same, in a table",
+    r"metrics\.atom_score .*\['rms_error'\]": "NaN without a match",
+    r".* .*\.(gain|read_sigma|offset|column_sigma)_stderr_?": "NaN for a value that was given",
+    r"DriftDecayModel result\.(dose|stderr|error)": "inf where nothing decays",
+}
+
+
+@dataclass
+class Call:
+    """A call that can be made, and how to write it."""
+
+    name: str
+    text: str
+    names: set[str]
+    run: Callable[[], Any] = field(repr=False)
+
+
+def _scene() -> Any:
+    from stemkit.datasets import make_scene
+
+    return make_scene(FRAME, random_state=0)
+
+
+def _motion() -> Any:
+    from stemkit.registration import Motion
+
+    return Motion(FRAME, drift=np.array([1.0, -2.0]))
+
+
+@cache
+def _registration() -> Any:
+    from stemkit.registration import register
+
+    frame = good_frames(np.random.default_rng(0), FRAME)
+    return register(frame, frame, motion="translation")
+
+
+def _module_loss(module: Any, batch: Any) -> Any:
+    return (module(batch[0]) ** 2).mean()
+
+
+def _source() -> Any:
+    from stemkit.engine import ArraySource
+
+    return ArraySource(np.ones((4, 1, 8, 8), dtype="float32"), batch_size=2)
+
+
+@cache
+def public_functions() -> dict[str, Callable[..., Any]]:
+    """Find every public function, by the shortest of its names."""
+    found: dict[Any, str] = {}
+    for module in walk_packages(stemkit.__path__, "stemkit."):
+        if any(part.startswith("_") for part in module.name.split(".")):
+            continue
+        offered = import_module(module.name)
+        for name in getattr(offered, "__all__", ()):
+            thing = getattr(offered, name)
+            if inspect.isroutine(thing):
+                full = f"{module.name.removeprefix('stemkit.')}.{name}"
+                if thing not in found or len(full) < len(found[thing]):
+                    found[thing] = full
+    return {name: function for function, name in sorted(found.items(), key=lambda item: item[1])}
+
+
+def methods(estimator: BaseEstimator) -> list[str]:
+    """List the public methods of an estimator that do something with frames."""
+    plain = set(dir(BaseEstimator)) | {"set_output"}
+    return [
+        name
+        for name in dir(type(estimator))
+        if not name.startswith("_")
+        and name not in plain
+        and not name.endswith("_request")
+        and inspect.isroutine(getattr(type(estimator), name))
+    ]
+
+
+def public_names() -> list[str]:
+    """List what is fuzzed: functions and estimators."""
+    return [*public_functions(), *(name for name, _ in all_estimators())]
+
+
+def good_arguments(function: Callable[..., Any], name: str, place: Workplace) -> dict[str, Any]:
+    """Choose an argument for each parameter that is required, or slow if left alone."""
+    rng = np.random.default_rng(1)
+    arguments: dict[str, Any] = {}
+    own = OWN.get(name, OWN.get(name.rpartition(".")[2], {}))
+    for key, parameter in inspect.signature(function).parameters.items():
+        required = parameter.default is inspect.Parameter.empty
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or key == "self":
+            continue
+        if key in own:
+            arguments[key] = own[key](place)
+        elif key in DATA and (required or key in ALWAYS):
+            value: Any = good_frames(rng, DATA[key])
+            arguments[key] = torch.from_numpy(value) if key in ("output", "target") else value
+        elif key in ARGUMENTS and (required or parameter.default is not None or key in ALWAYS):
+            arguments[key] = ARGUMENTS[key](place)
+        elif required:
+            raise LookupError(
+                f"tests/fuzz/calls.py does not know what to pass as {key} to {name}: "
+                f"add it to DATA, ARGUMENTS or OWN"
+            )
+    return arguments
+
+
+def _spoil(rng: Rng, key: str, value: Any, place: Workplace) -> tuple[str, Any]:
+    """Change one argument."""
+    if key in PATHS and rng.integers(2):
+        path = place.odd_path(rng)
+        return f"{key}={describe(path)}", path
+    if key in DATA and rng.integers(5):
+        shape = value.shape if isinstance(value, np.ndarray | torch.Tensor) else DATA[key]
+        note, array = spoilt_array(rng, tuple(shape))
+        return f"{key}={note}", array
+    if key == "sample_weight" and rng.integers(2):
+        note, array = spoilt_array(rng, FRAMES[:1])
+        return f"{key}={note}", array
+    bad = spoilt_parameter(rng)
+    return f"{key}={describe(bad)}", bad
+
+
+def _spoilt_arguments(
+    rng: Rng, function: Callable[..., Any], name: str, place: Workplace
+) -> tuple[str, dict[str, Any], set[str]]:
+    arguments = good_arguments(function, name, place)
+    parameters = inspect.signature(function).parameters
+    keys = [
+        key
+        for key, parameter in parameters.items()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        and key not in LEFT_ALONE
+        and key != "self"
+    ]
+    notes = []
+    count = min(len(keys), (0, 1, 1, 1, 1, 1, 2, 3)[rng.integers(8)])
+    # Data are spoilt more often than the many parameters beside them.
+    weight = np.array([3.0 if key in DATA else 1.0 for key in keys])
+    for key in rng.choice(keys, count, replace=False, p=weight / weight.sum()) if count else ():
+        note, arguments[str(key)] = _spoil(rng, str(key), arguments.get(key), place)
+        notes.append(note)
+    return ", ".join(notes), arguments, set(parameters)
+
+
+def _positional(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[list, dict]:
+    """Part arguments into those passed by place and those passed by name."""
+    by_place, by_name = [], dict(arguments)
+    for key, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is not parameter.empty or key not in by_name:
+            break
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            break
+        by_place.append(by_name.pop(key))
+    return by_place, by_name
+
+
+def _call_function(rng: Rng, name: str, place: Workplace) -> Call:
+    function = public_functions()[name]
+    note, arguments, names = _spoilt_arguments(rng, function, name, place)
+    if name == "io.read_stack" and rng.integers(3):
+        note, path = place.spoilt_file(rng, place.stacks[rng.integers(len(place.stacks))])
+        arguments, names = {"paths": path}, names | _words(path)
+    if name == "engine.read_checkpoint" and rng.integers(3):
+        note, path = place.spoilt_file(rng, place.checkpoint)
+        arguments, names = {"path": path}, names | _words(path)
+    if name == "engine.load_weights" and rng.integers(3):
+        note, path = place.spoilt_file(rng, place.weights)
+        arguments, names = {"name": path}, names | _words(path)
+    if name == "engine.load_card" and rng.integers(3):
+        note, path = place.spoilt_file(rng, place.weights.with_suffix(".json"))
+        arguments, names = {"name": path}, names | _words(path)
+    for value in arguments.values():
+        names |= _words(value)
+    by_place, by_name = _positional(function, arguments)
+
+    def run() -> Any:
+        result = function(*by_place, **by_name)
+        if name == "metrics.get_scorer":
+            X = good_frames(np.random.default_rng(2), FRAMES)
+            y = spoilt_array(rng, FRAMES)[1] if rng.integers(2) else X
+            return result(GaussianDenoiser().fit(X), X, y)
+        return result
+
+    if name == "metrics.get_scorer":
+        names |= {"y_true", "y_pred", "X", "y"}
+    return Call(name, f"{name}({note})", names, run)
+
+
+def _words(value: Any) -> set[str]:
+    """Return the words of a path, for an error to name the file."""
+    if not isinstance(value, str | Path):
+        return set()
+    return {word for word in str(value).replace(".", "/").split("/") if word}
+
+
+@cache
+def _fitted(index: int) -> BaseEstimator:
+    X = good_frames(np.random.default_rng(3), FRAMES)
+    return clone(all_small_instances()[index]).fit(X, X)
+
+
+def _parameter_value(rng: Rng, key: str, place: Workplace) -> Any:
+    if key in PATHS and rng.integers(2):
+        return place.odd_path(rng)
+    return spoilt_parameter(rng)
+
+
+def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
+    cls = dict(all_estimators())[name]
+    variants = small_instances(cls)
+    variant = variants[rng.integers(len(variants))]
+    parameters = [key for key in inspect.signature(cls).parameters if key not in LEFT_ALONE]
+    X = good_frames(np.random.default_rng(4), FRAMES)
+    kind = rng.integers(5)
+    names = {*parameters, "X", "y"}
+    if kind <= 1 and parameters:  # a parameter
+        estimator = clone(variant)
+        notes = []
+        for key in rng.choice(parameters, min(len(parameters), rng.integers(1, 3)), replace=False):
+            value = _parameter_value(rng, str(key), place)
+            setattr(estimator, str(key), value)
+            notes.append(f"{key}={describe(value)}")
+            names |= _words(value)
+        use = "predict" if not hasattr(estimator, "transform") else "transform"
+        if rng.integers(3):
+
+            def run() -> Any:
+                fitted = estimator.fit(X, X)
+                return fitted, getattr(fitted, use)(X[:2])
+
+            return Call(name, f"{name}({', '.join(notes)}).fit(X, X).{use}(X)", names, run)
+        return Call(
+            name,
+            f"{name}({', '.join(notes)}).{use}(X)",
+            names,
+            lambda: getattr(estimator, use)(X[:2]),
+        )
+    if kind == 2:  # data of fit
+        estimator = clone(variant)
+        note, arguments, more = _spoilt_arguments(rng, estimator.fit, f"{name}.fit", place)
+        use = "predict" if not hasattr(estimator, "transform") else "transform"
+
+        def fit() -> Any:
+            fitted = estimator.fit(**arguments)
+            return fitted, getattr(fitted, use)(arguments["X"])
+
+        return Call(name, f"{name}().fit({note}), and {use} of the same X", names | more, fit)
+    if kind == 3 and "weights" in parameters and hasattr(cls, "save_weights"):
+        return _call_with_card(rng, name, variant, place)
+    # data of another method
+    offered = [m for m in methods(variant) if m not in ("from_checkpoint",)]
+    method = offered[rng.integers(len(offered))]
+    index = [type(e) for e in all_small_instances()].index(cls)
+    fitted = _fitted(index)
+    again = clone(fitted)
+    vars(again).update(vars(fitted))
+    bound = getattr(again, method)
+    note, arguments, more = _spoilt_arguments(rng, bound, f"{name}.{method}", place)
+    for value in arguments.values():
+        names |= _words(value)
+    by_place, by_name = _positional(bound, arguments)
+    return Call(name, f"{name}.{method}({note})", names | more, lambda: bound(*by_place, **by_name))
+
+
+def _call_with_card(rng: Rng, name: str, variant: BaseEstimator, place: Workplace) -> Call:
+    """Use weights of one's own whose card, or file, is damaged."""
+    fitted = _fitted([type(e) for e in all_small_instances()].index(type(variant)))
+    path = place.path(".safetensors")
+    fitted.save_weights(path)
+    card = path.with_suffix(".json")
+    if rng.integers(4):
+        note, text = spoilt_card(rng, json.loads(card.read_text()))
+        card.write_text(text)
+    elif rng.integers(2):
+        note, path = place.spoilt_file(rng, path)
+        if path.suffix == ".safetensors":
+            path.with_suffix(".json").write_text(card.read_text())
+    else:
+        from safetensors.torch import load_file, save_file
+
+        tensors = load_file(path)
+        key = sorted(tensors)[rng.integers(len(tensors))]
+        change = (
+            lambda t: t * float("nan"),
+            lambda t: t + float("inf"),
+            lambda t: t.double(),
+            lambda t: t.half(),
+            lambda t: t.long(),
+            lambda t: t[None].clone(),
+            lambda t: t * 1e38,
+        )
+        number = rng.integers(len(change))
+        tensors[key] = change[number](tensors[key]).contiguous()
+        note = f"{key} changed, way {number}"
+        save_file(tensors, path)
+    estimator = clone(variant).set_params(weights=path)
+    X = good_frames(np.random.default_rng(4), FRAMES)
+    names = {"card", "weights", *_words(path), *_words(card)}
+    return Call(
+        name, f"{name}(weights=a file: {note}).transform(X)", names, lambda: estimator.transform(X)
+    )
+
+
+def make_call(seed: int, index: int, place: Workplace) -> Call:
+    """Make the call of a seed and an index; public names take turns."""
+    rng = np.random.default_rng([seed, index])
+    names = public_names()
+    # Estimators have many parameters and methods: they come up three times for a function's once.
+    functions = public_functions()
+    turns = [name for name in names for _ in range(1 if name in functions else 3)]
+    name = turns[index % len(turns)]
+    if name in functions:
+        return _call_function(rng, name, place)
+    return _call_estimator(rng, name, place)
