@@ -7,13 +7,16 @@ fresh one, never from the global random state.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-# An array or a tensor, and a generator of the same library; torch may not be installed or imported.
+from .exceptions import InvalidParameterError
+
+# An array or a tensor, and a generator of the same library; torch is not imported here.
 Frames: TypeAlias = Any
 Generator: TypeAlias = Any
 
@@ -22,8 +25,8 @@ _MOST = 1e18  # electrons; NumPy counts up to nine times as many
 
 
 def is_tensor(values: Any) -> bool:
-    """Tell tensors without importing torch: who has a tensor has imported it."""
-    torch = sys.modules.get("torch")
+    """Return whether values are a tensor, without importing torch."""
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
     return torch is not None and isinstance(values, torch.Tensor)
 
 
@@ -33,29 +36,96 @@ def namespace(frames: Frames) -> Any:
 
 
 def as_frames(frames: Frames, *, name: str = "frames") -> Frames:
-    """Return float32 of shape (..., H, W), of the library and on the device it came from."""
-    values: Any = frames if is_tensor(frames) else np.asarray(frames)
+    """Return finite float32 frames (..., H, W) of the library and on the device they came from.
+
+    Parameters
+    ----------
+    frames : array-like or torch.Tensor of shape (..., H, W)
+        Frames of any real dtype. Tensors may require a gradient.
+    name : str, default="frames"
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ndarray or torch.Tensor of shape (..., H, W), float32
+
+    Raises
+    ------
+    ValueError
+        If the frames are not real, finite numbers, if they are empty or if they have fewer than two
+        dimensions.
+    """
+    values: Any = frames if is_tensor(frames) else _as_array(frames, name)
+    if is_tensor(values):
+        _check_layout(values, name)
     is_real = not values.is_complex() if is_tensor(values) else values.dtype.kind in "buif"
     if not is_real:
         raise ValueError(
             f"{name} must be real numbers; got {values.dtype}. Take the modulus or convert "
             f"them first."
         )
-    if values.ndim < 2:
+    shape = tuple(values.shape)
+    if len(shape) < 2:
+        raise ValueError(f"{name} must have shape (..., H, W); got {shape}. Reshape it to frames.")
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape} and so no pixel; pass at least one frame.")
+    if is_tensor(values):
+        values = values.float()
+    else:
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32, copy=False)
+    if not is_finite(values):
+        kind = "NaN" if bool((values != values).any()) else "inf or values beyond float32"
         raise ValueError(
-            f"{name} must have shape (..., H, W); got {tuple(values.shape)}. Reshape it to frames."
+            f"{name} contains {kind}; replace these pixels (np.nan_to_num, or the median of their "
+            f"neighbours) or leave their frames out."
         )
-    return values.float() if is_tensor(values) else values.astype(np.float32, copy=False)
+    return values
+
+
+def is_finite(values: Frames) -> bool:
+    """Return whether all values are finite; there must be at least one."""
+    # Both are NaN if any value is, and no mask as large as the frames is made.
+    if is_tensor(values):
+        low, high = namespace(values).aminmax(values.detach())
+        return bool(low > -math.inf) and bool(high < math.inf)
+    return bool(values.min() > -math.inf) and bool(values.max() < math.inf)
+
+
+def _as_array(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} has masked pixels; fill them first ({name}.filled(value)), for instance with "
+            f"the median of their neighbours."
+        )
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} can't be read as one array; pass numbers of shape (..., H, W), all frames of "
+            f"one size."
+        ) from error
+
+
+def _check_layout(tensor: Any, name: str) -> None:
+    if tensor.device.type == "meta":
+        raise ValueError(
+            f"{name} is on the device meta, which holds no values; pass a real tensor."
+        )
+    if str(tensor.layout) != "torch.strided" or tensor.is_quantized:
+        raise ValueError(
+            f"{name} is a sparse or quantized tensor; convert it with to_dense() or dequantize()."
+        )
 
 
 def check_draws(frames: Frames, generator: Generator | None) -> Generator:
-    """Return a generator for these frames: the one given if it fits, or else a fresh one."""
+    """Return a generator for these frames: the given one if it fits, or a fresh one."""
     if not is_tensor(frames):
         if generator is None:
             return np.random.default_rng()
         if isinstance(generator, np.random.Generator):
             return generator
-        raise TypeError(
+        raise InvalidParameterError(
             f"generator must be a numpy.random.Generator for arrays; "
             f"got {type(generator).__name__}. Pass np.random.default_rng(seed)."
         )
@@ -66,9 +136,9 @@ def check_draws(frames: Frames, generator: Generator | None) -> Generator:
         return fresh
     if isinstance(generator, torch.Generator) and generator.device.type == frames.device.type:
         return generator
-    what = getattr(generator, "device", type(generator).__name__)
-    raise TypeError(
-        f"generator must be a torch.Generator on {frames.device} for these tensors; got {what}. "
+    got = getattr(generator, "device", type(generator).__name__)
+    raise InvalidParameterError(
+        f"generator must be a torch.Generator on {frames.device} for these tensors; got {got}. "
         f"Pass torch.Generator({str(frames.device)!r}).manual_seed(seed)."
     )
 
@@ -82,7 +152,7 @@ def normal(frames: Frames, shape: tuple[int, ...], generator: Generator | None) 
 
 
 def uniform(frames: Frames, shape: tuple[int, ...], generator: Generator | None) -> Frames:
-    """Draw numbers evenly from [0, 1)."""
+    """Draw uniform numbers from [0, 1)."""
     generator = check_draws(frames, generator)
     if is_tensor(frames):
         return namespace(frames).rand(shape, generator=generator, device=frames.device)
@@ -92,14 +162,14 @@ def uniform(frames: Frames, shape: tuple[int, ...], generator: Generator | None)
 def poisson(mean: Frames, generator: Generator | None) -> Frames:
     """Draw counts with these means, of the same shape."""
     generator = check_draws(mean, generator)
-    if not bool(mean.max() <= _MOST):  # so that NaN is refused too
+    if not bool(mean.max() <= _MOST):
         raise ValueError(
-            f"A pixel would hold {float(mean.max()):.3g} electrons, and none can be told apart "
-            f"beyond {_MOST:.0e}. Replace NaN and inf in the frames, or check dose and reference."
+            f"frames have a pixel of {float(mean.max()):.3g} electrons, and more than {_MOST:.0e} "
+            f"can't be counted. Rescale the frames, or check the dose, the gain and the reference."
         )
     if is_tensor(mean):
         return namespace(mean).poisson(mean, generator=generator)
-    # NumPy counts in 64 bits, from means in 64 bits: some at a time, so that memory does not fill.
+    # NumPy counts in 64 bits, from means in 64 bits: in blocks, to save memory.
     counts = np.empty(mean.size, dtype=np.float32)
     for start in range(0, mean.size, _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -108,7 +178,7 @@ def poisson(mean: Frames, generator: Generator | None) -> Frames:
 
 
 def on_device_of(frames: Frames, values: np.ndarray) -> Frames:
-    """Return what was worked out in NumPy as what goes together with ``frames``."""
+    """Return a NumPy array as an array or tensor that can be combined with ``frames``."""
     if is_tensor(frames):
         return namespace(frames).asarray(values, device=frames.device)
     return values

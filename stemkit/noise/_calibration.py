@@ -1,4 +1,4 @@
-"""From what sequences tell of the noise to a law, and to whether that law holds."""
+"""Fit a noise model to measured sequences, and test whether the model holds."""
 
 from __future__ import annotations
 
@@ -19,62 +19,63 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 POWERS = {"HRTEMNoise": STANDARD_DEVIATION, "PoissonGaussianNoise": VARIANCE}
-# All tests together call a true law wrong in one calibration of a thousand.
+# All tests together reject a true model in one calibration of a thousand.
 LEVEL = 1e-3
-# A law that is wrong by this share of the standard deviation is as good as right.
+# Relative error of the standard deviation up to which a model counts as right.
 TOLERANCE = 0.01
 _MAX_CORRELATION = 0.02
-# So many at an end narrow the noise by 1 %; whole numbers of little noise leave fewer there.
+# This share of pixels at an end narrows the noise by 1 %; rounding of weak noise leaves fewer.
 _MAX_CLIPPED = 5e-3
-# A law that has no more than this beyond the last value was not cut there.
-_BEYOND = 1e-3
-# How much larger chi-square must be than that of the other law: a likelihood ratio of 20,000.
-_RECOGNISED = 20.0
+# If the model has no larger share beyond the last value, it was not clipped there.
+_MIN_BEYOND = 1e-3
+# Difference of chi-square at which one model is preferred: a likelihood ratio of 20,000.
+_MIN_CHI2_DIFFERENCE = 20.0
 
 
 @dataclass(frozen=True)
 class NoiseCalibration:
-    """What a calibration measured, and whether the law that it fitted holds.
+    """Result of a calibration: the fitted model, and whether it holds.
 
     Attributes
     ----------
     model : str
-        Estimator whose law was asked for: "HRTEMNoise" (the standard deviation is linear in the
+        The estimator whose model was fitted: "HRTEMNoise" (the standard deviation is linear in the
         signal) or "PoissonGaussianNoise" (the variance is).
     preferred : str
-        The one of the two that explains the measured points. Another than `model` only if its
-        chi-square is smaller by more than 20.
+        The one of the two models that explains the measured points. It differs from `model` only if
+        its chi-square is smaller by more than 20.
     holds : bool
-        Whether `model` explains everything that was tested.
+        Whether `model` passes all tests.
     told_apart : bool
-        Whether the frames tell the two laws apart: their chi-squares differ by more than 20. Flat
-        fields at two intensities never do, since a line of either kind goes through two points.
+        Whether the frames distinguish the two models: their chi-squares differ by more than 20.
+        Flat fields at two intensities never do, since both models fit any two points.
     reasons : list of str
-        Why it does not hold; empty if it does.
+        Why the model does not hold; empty if it does.
     verdict : str
-        All this in one line. Printed, a calibration shows it with what was measured.
+        All this in one line. A printed calibration shows it with the measured parameters.
     sequences : DataFrame
         One row a sequence: `intensity` and pointwise `sigma` (counts), `column_sigma`,
         `column_stderr`, `n_frames`, Kolmogorov-Smirnov p-values `ks_pointwise` and `ks_columns`,
         correlation of pointwise noise between neighbours `corr_y` and `corr_x`, and `clipped`: the
-        share of pixels at the sequence's largest or smallest value, 0 where the law ends there too.
+        share of pixels at the sequence's largest or smallest value, 0 if the model ends there, too.
     points : DataFrame
-        One row for pixels of like intensity: `sequence`, `intensity`, `sigma`, `sigma_stderr`
-        (counts), `expected` (the fitted law's) and `residual` (in standard errors). A flat field
-        gives two points a sequence, from two halves of its frames; one with structure more.
+        One row for pixels of similar intensity: `sequence`, `intensity`, `sigma`, `sigma_stderr`
+        (counts), `expected` (by the fitted model) and `residual` (in standard errors). A flat field
+        gives two points per sequence, from two halves of its frames; one with structure gives more.
     models : DataFrame
-        For each law `slope`, `intercept`, `chi2` of the residuals, its `dof` and `p_value`, exact:
-        real cameras seldom pass it. `misfit` is the largest residual as a share of the standard
-        deviation. `holds` takes a law for right that is wrong by 1 % of the standard deviation.
+        For each model `slope`, `intercept`, `chi2` of the residuals, its `dof` and `p_value`, which
+        allows for no error of the model: real cameras seldom pass it. `misfit` is the largest
+        relative residual of the standard deviation. `holds` allows for a model error of 1 % of the
+        standard deviation.
     column_sigma, column_sigma_stderr : float
         Standard deviation of the column noise over all sequences, in counts.
     pointwise, columns : list of ndarray
-        Samples for each sequence of pointwise noise and of columns' means, in units of their
-        standard deviation, as they were tested.
+        Samples of pointwise noise and of columns' means of each sequence, in units of their
+        standard deviation, as tested.
     fit : LawFit
         The fitted line: `slope`, `intercept`, and their `covariance` (2, 2).
     rounding : float
-        Variance that was taken off for rounding: 1/12 if any sequence is of whole numbers, else 0.
+        Variance subtracted for rounding: 1/12 if any sequence is of whole numbers, else 0.
     """
 
     model: str
@@ -93,17 +94,17 @@ class NoiseCalibration:
 
     @property
     def holds(self) -> bool:
-        """Whether the law explains everything that was tested."""
+        """Whether the model passes all tests."""
         return not self.reasons
 
     @property
     def verdict(self) -> str:
-        """Whether the law holds, and whether another one might as well."""
+        """Whether the model holds, and whether the other one might as well."""
         if not self.holds:
             return f"{self.model} does not hold"
         if self.told_apart:
             return f"{self.model} holds"
-        return f"{self.model} holds, not told from {_other(self.model)}"
+        return f"{self.model} holds, not distinguished from {_other(self.model)}"
 
     def __str__(self) -> str:
         power = "sigma" if self.model == "HRTEMNoise" else "sigma^2"
@@ -115,7 +116,7 @@ class NoiseCalibration:
             f"column sigma = {self.column_sigma:.4g} +- {self.column_sigma_stderr:.1g}",
         ]
         if self.holds and not self.told_apart:
-            lines.append("To tell the laws apart, add sequences at other intensities.")
+            lines.append("To distinguish the models, add sequences at other intensities.")
         return "\n".join(lines + self.reasons)
 
 
@@ -123,11 +124,11 @@ def calibrate(
     stacks: Iterable[tuple[str, Any]],
     model: str,
     *,
-    law: Callable[[LawFit, Floats], Floats] | None = None,
+    draw: Callable[[LawFit, Floats], Floats] | None = None,
 ) -> NoiseCalibration:
-    """Measure named sequences one after the other, and fit the law of a model.
+    """Measure named sequences one after the other, and fit a model.
 
-    ``law(fit, intensity)`` draws noisy pixels where their law is not the normal one.
+    ``draw(fit, intensity)`` draws noisy pixels if their distribution is not normal.
     """
     import pandas as pd
 
@@ -147,7 +148,7 @@ def calibrate(
     fits = {name: fit_law(points, power) for name, power in POWERS.items()}
     fit = fits[model]
     column, column_stderr, column_p_value = _columns_of_all(measured)
-    p_values, clipped = zip(*(_tested(one, fit, law) for one in measured), strict=True)
+    p_values, clipped = zip(*(_test_pixels(one, fit, draw) for one in measured), strict=True)
     sequences = pd.DataFrame(
         {
             "intensity": [one.intensity for one in measured],
@@ -197,7 +198,7 @@ def _require_spread(points: VariancePoints, measured: list[SequenceNoise]) -> No
     if high - low < max(0.25 * noise, 10 * points.intensity_stderr.max()):
         raise ValueError(
             f"X holds one intensity, {points.intensity.mean():.4g} counts within "
-            f"{high - low:.2g} counts, which can't tell how noise grows with the signal; pass "
+            f"{high - low:.2g} counts, which does not show how noise grows with the signal; pass "
             f"sequences at several beam intensities, or exposures of a still field with structure. "
             f"({len(measured)} sequence(s) were given.)"
         )
@@ -208,49 +209,49 @@ def _other(model: str) -> str:
 
 
 def _preferred(fits: dict[str, LawFit], model: str) -> tuple[str, bool]:
-    """Return the model that explains the points, and whether they tell it from the other."""
+    """Return the model that explains the points, and whether the points distinguish the two."""
     other = _other(model)
-    by = fits[model].chi2 - fits[other].chi2
-    better = fits[other] if by > 0 else fits[model]
-    told_apart = abs(by) > _RECOGNISED * max(1.0, better.chi2 / max(better.dof, 1))
-    return other if told_apart and by > 0 else model, told_apart
+    excess = fits[model].chi2 - fits[other].chi2
+    better = fits[other] if excess > 0 else fits[model]
+    told_apart = abs(excess) > _MIN_CHI2_DIFFERENCE * max(1.0, better.chi2 / max(better.dof, 1))
+    return other if told_apart and excess > 0 else model, told_apart
 
 
-def _tested(
-    one: SequenceNoise, fit: LawFit, law: Callable[[LawFit, Floats], Floats] | None
+def _test_pixels(
+    one: SequenceNoise, fit: LawFit, draw: Callable[[LawFit, Floats], Floats] | None
 ) -> tuple[float, float]:
-    """Hold sampled pixels against the law; return the p-value, and the share of clipped pixels."""
-    # Each pixel several times, so that the drawn sample adds little to the uncertainty.
+    """Compare sampled pixels with the model: return the p-value and the share of clipped pixels."""
+    # Each intensity is drawn several times, so that drawing adds little to the uncertainty.
     intensity, sigma = np.tile((one.pointwise_intensity, one.pointwise_sigma), 4)
-    if law is None:
+    if draw is None:
         step = 0.0
         drawn = intensity + sigma * np.random.default_rng(2).normal(size=sigma.size)
         p_value = stats.kstest(one.pointwise, "norm").pvalue
     else:
-        # What is counted comes in steps. Were they not filled, as those of whole numbers are, a
-        # gain that is a little off would make another law of them.
+        # Counts come in steps of the gain. They are dithered, as whole numbers are, or a slightly
+        # wrong gain would change the distribution.
         step = max(fit.slope, 0.0)
-        drawn = law(fit, intensity)
+        drawn = draw(fit, intensity)
         expected = (drawn - intensity + dither(drawn.size) * (step + one.whole)) / sigma
         noise = one.pointwise + dither(one.pointwise.size) * step / one.pointwise_sigma
         p_value = stats.ks_2samp(noise / noise.std(), expected / expected.std()).pvalue
     (low, at_low), (high, at_high) = one.ends
     edge = max(step, one.whole / 2)
     clipped = max(
-        at_low if np.mean(drawn < low - edge) > _BEYOND else 0.0,
-        at_high if np.mean(drawn > high + edge) > _BEYOND else 0.0,
+        at_low if np.mean(drawn < low - edge) > _MIN_BEYOND else 0.0,
+        at_high if np.mean(drawn > high + edge) > _MIN_BEYOND else 0.0,
     )
     return float(p_value), clipped
 
 
 def _columns_of_all(measured: list[SequenceNoise]) -> tuple[float, float, float]:
-    """Variance of the column noise, its standard error, and whether all sequences agree."""
+    """Return the variance of column noise, its standard error, and a p-value of agreement."""
     variance, floor, dof = (
         np.array([getattr(one, f"column_{name}") for one in measured])
         for name in ("variance", "floor", "dof")
     )
     mean = 0.0
-    # Weights come from the mean: sequences that happen to be low must not count more.
+    # Weights follow from the mean: sequences that are low by chance must not weigh more.
     for _ in range(12):
         stderr = (max(mean, 0.0) + floor) * np.sqrt(2 / dof)
         mean = float(np.average(variance, weights=stderr**-2))
@@ -261,7 +262,7 @@ def _columns_of_all(measured: list[SequenceNoise]) -> tuple[float, float, float]
 
 
 def _root_stderr(variance: float, stderr: float) -> float:
-    """Standard error of a standard deviation; near 0 that of the largest one still likely."""
+    """Return the standard error of a standard deviation; near 0, of the largest likely one."""
     return float(stderr / (2 * np.sqrt(max(variance, stderr))))
 
 
@@ -298,33 +299,33 @@ def _point_table(
 def _reasons(
     sequences: pd.DataFrame, p_value: float, column_p_value: float, measured: list[SequenceNoise]
 ) -> list[str]:
-    level = LEVEL / (2 * len(sequences) + 2)  # so many tests share it
+    level = LEVEL / (2 * len(sequences) + 2)  # shared by this number of tests
     reasons = []
     if p_value < level:
         reasons.append(
-            f"the noise does not follow the law over the intensities (p = {p_value:.1g})"
+            f"the noise does not follow the model over the intensities (p = {p_value:.1g})"
         )
     if column_p_value < level:
         reasons.append(f"column noise changes with the intensity (p = {column_p_value:.1g})")
-    for name, what in (("ks_pointwise", "pointwise"), ("ks_columns", "column")):
+    for name, kind in (("ks_pointwise", "pointwise"), ("ks_columns", "column")):
         bad = sequences.index[sequences[name] < level]
         if len(bad):
             reasons.append(
-                f"{what} noise has another distribution in {_listed(bad)} "
+                f"{kind} noise has another distribution in {_joined(bad)} "
                 f"(p = {sequences[name].min():.1g})"
             )
-    # Chance alone makes a correlation of one over the root of the number of pixels.
+    # The correlation of independent pixels is about one over the root of their number.
     chance = np.array([5 / np.sqrt(one.n_pixels) for one in measured])
     for name, axis in (("corr_y", "y"), ("corr_x", "x")):
         bad = sequences.index[sequences[name].abs() > np.maximum(_MAX_CORRELATION, chance)]
         if len(bad):
             worst = sequences[name].abs().max()
-            reasons.append(f"neighbours along {axis} share noise in {_listed(bad)} ({worst:.2g})")
+            reasons.append(f"neighbours along {axis} share noise in {_joined(bad)} ({worst:.2g})")
     bad = sequences.index[sequences["clipped"] > _MAX_CLIPPED]
     if len(bad):
-        reasons.append(f"pixels are clipped in {_listed(bad)} ({sequences['clipped'].max():.1%})")
+        reasons.append(f"pixels are clipped in {_joined(bad)} ({sequences['clipped'].max():.1%})")
     return reasons
 
 
-def _listed(labels: Iterable[Any]) -> str:
+def _joined(labels: Iterable[Any]) -> str:
     return ", ".join(str(label) for label in labels)

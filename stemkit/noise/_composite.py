@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from numbers import Real
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from .._arrays import Frames, Generator, check_draws, namespace, on_device_of, uniform
+from .._constraints import Interval, Options, shorten
+from .._constraints import Sequence as SequenceOf
 from .._random import RandomState
+from ..exceptions import InvalidParameterError
 from . import functional
 from ._base import FrameNoise
-from ._part import PureNoise
+from .functional._checks import SHARE, finite, not_negative
+from .functional._composite import check_range
 
 Speckle = Literal["variance", "std"]
 
 
 class Strength(NamedTuple):
-    """How strong the components of one level are, as the paper prints them."""
+    """Strengths of the components at one level, as printed in the paper."""
 
     sigma: float
     share: float
@@ -32,17 +37,18 @@ LEVELS = {
     5: Strength(100.0, 0.9, 0.6),
 }
 """Table 1 of the paper."""
+_LEVEL = Interval(int, min(LEVELS), max(LEVELS))
 
 
-class GaussianNoise(PureNoise):
-    """Add normal noise that is equally strong everywhere.
+class GaussianNoise(FrameNoise):
+    """Add normal noise with the same standard deviation in every pixel.
 
     Parameters
     ----------
     sigma : float, default=50.0
         Standard deviation in the frames' units; 0 for no noise.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the noise; fresh in every call with None.
+        Source of the noise; None draws fresh noise in every call.
 
     References
     ----------
@@ -58,6 +64,11 @@ class GaussianNoise(PureNoise):
     (40, 5)
     """
 
+    _parameter_constraints: ClassVar = {
+        **FrameNoise._parameter_constraints,
+        "sigma": [not_negative()],
+    }
+
     def __init__(self, *, sigma: float = 50.0, random_state: RandomState = None) -> None:
         self.sigma = sigma
         self.random_state = random_state
@@ -66,17 +77,17 @@ class GaussianNoise(PureNoise):
         return functional.gaussian_noise(frames, self.sigma, generator=generator)
 
 
-class StaticNoise(PureNoise):
+class StaticNoise(FrameNoise):
     """Replace a share of the pixels by uniform random values.
 
     Parameters
     ----------
     share : float, default=0.5
-        Probability of each pixel to be replaced, 0 to 1.
+        Probability that a pixel is replaced, 0 to 1.
     low, high : float, default=0 and 255
-        Range of what replaces them, in the frames' units.
+        Range of the random values, in the frames' units.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the noise; fresh in every call with None.
+        Source of the noise; None draws fresh noise in every call.
 
     References
     ----------
@@ -92,6 +103,13 @@ class StaticNoise(PureNoise):
     0.2
     """
 
+    _parameter_constraints: ClassVar = {
+        **FrameNoise._parameter_constraints,
+        "share": [SHARE],
+        "low": [finite()],
+        "high": [finite()],
+    }
+
     def __init__(
         self,
         *,
@@ -105,13 +123,17 @@ class StaticNoise(PureNoise):
         self.high = high
         self.random_state = random_state
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_range(self.low, self.high)
+
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         return functional.static_noise(
             frames, self.share, low=self.low, high=self.high, generator=generator
         )
 
 
-class SpeckleNoise(PureNoise):
+class SpeckleNoise(FrameNoise):
     """Multiply each pixel by 1 + n, with n normal.
 
     Parameters
@@ -119,7 +141,7 @@ class SpeckleNoise(PureNoise):
     variance : float, default=0.2
         Variance of n; 0 for no noise.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the noise; fresh in every call with None.
+        Source of the noise; None draws fresh noise in every call.
 
     References
     ----------
@@ -137,6 +159,11 @@ class SpeckleNoise(PureNoise):
     (40, 20)
     """
 
+    _parameter_constraints: ClassVar = {
+        **FrameNoise._parameter_constraints,
+        "variance": [not_negative()],
+    }
+
     def __init__(self, *, variance: float = 0.2, random_state: RandomState = None) -> None:
         self.variance = variance
         self.random_state = random_state
@@ -149,25 +176,25 @@ class CompositeDegradationNoise(FrameNoise):
     r"""Degrade frames as the PINNED paper does: Gaussian noise, then static, then speckle.
 
     A pixel of signal x has the mean :math:`(1 - p)\, x + 127.5\, p` afterwards, where p is the
-    share of the pixels that static replaces: it takes contrast away and adds a background.
+    share of the pixels that static replaces: static lowers the contrast and adds a background.
 
     Parameters
     ----------
     level : int or sequence of int, default=1
-        Strength from 1 to 5, Table 1 of the paper. Of several levels each frame draws its own.
+        Strength from 1 to 5, Table 1 of the paper. With several levels one is drawn for each frame.
     speckle : {"variance", "std"}, default="variance"
-        What the table's last column, headed "Variance", is of the speckle: its variance, from 0.2
-        to 0.6, or its standard deviation. Taken at its word the standard deviation is the root,
-        0.45 to 0.77. The column of the Gaussian is headed "Std Dev", and taken at its word too.
+        Meaning of the table's last column, 0.2 to 0.6, headed "Variance": the variance of the
+        speckle, whose standard deviation is then 0.45 to 0.77, or the standard deviation. The
+        Gaussian's column, headed "Std Dev", is always its standard deviation.
     clip : tuple of float or None, default=None
-        Range (low, high) to clip the result to. The paper's formula does not clip; a picture of
-        8 bits does, at (0, 255).
+        Range (low, high) to clip the result to. The paper's formula does not clip; images of
+        8 bits are clipped to (0, 255).
     random_state : int, Generator, RandomState or None, default=None
-        Source of the noise; fresh in every call with None.
+        Source of the noise; None draws fresh noise in every call.
 
     Notes
     -----
-    Frames are expected on a scale of 0 to 255.
+    The frames' intensities are expected on a scale of 0 to 255.
 
     References
     ----------
@@ -183,6 +210,13 @@ class CompositeDegradationNoise(FrameNoise):
     (2, 64, 64)
     """
 
+    _parameter_constraints: ClassVar = {
+        **FrameNoise._parameter_constraints,
+        "level": [_LEVEL, SequenceOf(_LEVEL)],
+        "speckle": [Options(*get_args(Speckle))],
+        "clip": [tuple, list, None],
+    }
+
     def __init__(
         self,
         *,
@@ -197,16 +231,12 @@ class CompositeDegradationNoise(FrameNoise):
         self.random_state = random_state
 
     def _check_parameters(self) -> None:
-        levels = np.atleast_1d(np.asarray(self.level, dtype=object))
-        if levels.ndim != 1 or not len(levels) or any(one not in LEVELS for one in levels):
-            raise ValueError(
-                f"level must be a whole number from 1 to {max(LEVELS)}, or several of them; "
-                f"got {self.level!r}."
+        super()._check_parameters()
+        if self.clip is not None and not _is_range(self.clip):
+            raise InvalidParameterError(
+                f"clip must be two numbers (low, high), the second above the first, or None; "
+                f"got {shorten(self.clip)}."
             )
-        if self.speckle not in get_args(Speckle):
-            raise ValueError(f"speckle must be one of {get_args(Speckle)}; got {self.speckle!r}.")
-        if self.clip is not None and not (len(self.clip) == 2 and self.clip[0] < self.clip[1]):
-            raise ValueError(f"clip must be (low, high), rising, or None; got {self.clip!r}.")
 
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         generator = check_draws(frames, generator)
@@ -214,10 +244,18 @@ class CompositeDegradationNoise(FrameNoise):
         levels = [LEVELS[one] for one in np.atleast_1d(self.level)]
         edges = np.arange(1, len(levels), dtype=np.float32) / len(levels)
         drawn = uniform(frames, (*frames.shape[:-2], 1, 1), generator)
-        mine = xp.searchsorted(on_device_of(frames, edges), drawn, side="right")
+        index = xp.searchsorted(on_device_of(frames, edges), drawn, side="right")
         sigma, share, speckle = (
-            on_device_of(frames, column)[mine] for column in np.array(levels, dtype=np.float32).T
+            on_device_of(frames, column)[index] for column in np.array(levels, dtype=np.float32).T
         )
         variance = speckle if self.speckle == "variance" else speckle**2
         noisy = functional.composite_noise(frames, sigma, share, variance, generator=generator)
         return noisy if self.clip is None else noisy.clip(*self.clip)
+
+
+def _is_range(values: Sequence[float]) -> bool:
+    return (
+        len(values) == 2
+        and all(isinstance(value, Real) for value in values)
+        and bool(values[0] < values[1])
+    )

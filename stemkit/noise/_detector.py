@@ -1,29 +1,31 @@
-"""Afterglow, line-to-line gain and saturation, each by itself."""
+"""Afterglow, line-to-line gain and saturation as simulators of their own."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .._arrays import Frames, Generator
 from .._random import RandomState
 from . import functional
-from ._part import PureNoise, SignalNoise
+from ._base import FrameNoise, SignalNoise
+from .functional._checks import DECAY, SHARE, not_negative, positive
+from .functional._reference import REFERENCE
 
 
-class Afterglow(PureNoise):
-    r"""Let part of each pixel's light come late, and so reach the pixels to its right.
+class Afterglow(FrameNoise):
+    r"""Delay part of each pixel's light, so that it is recorded in the pixels to the right.
 
-    A scintillator gives a share a of its light slowly. What is recorded at pixel j is
+    A scintillator emits a share a of its light slowly. Pixel j records
     :math:`(1 - a) x_j + a (1 - q) \sum_{k \ge 0} q^k x_{j-k}` with :math:`q = e^{-1/\tau}`:
-    a one-pole filter along the row, that keeps the mean.
+    a one-pole filter along the row that keeps the mean.
 
     Parameters
     ----------
     share : float, default=0.2
-        Share a of the light that comes late, 0 to 1; 0 for no afterglow.
+        Share a of the light that is delayed, 0 to 1; 0 for no afterglow.
     decay : float, default=1.0
-        Pixels after which 1/e of the late light is still to come: the scintillator's decay time
-        over the dwell time.
+        Pixels after which 1/e of the delayed light is still to come: the scintillator's decay
+        time over the dwell time.
 
     References
     ----------
@@ -41,6 +43,8 @@ class Afterglow(PureNoise):
 
     random_state: RandomState = 0  # nothing is drawn
 
+    _parameter_constraints: ClassVar = {"share": [SHARE], "decay": [DECAY]}
+
     def __init__(self, *, share: float = 0.2, decay: float = 1.0) -> None:
         self.share = share
         self.decay = decay
@@ -49,18 +53,18 @@ class Afterglow(PureNoise):
         return functional.afterglow(frames, self.share, self.decay)
 
 
-class LineGain(PureNoise):
-    """Multiply each row with a gain of its own, of mean 1.
+class LineGain(FrameNoise):
+    """Multiply each row by a random gain of mean 1.
 
-    The gains are log-normal and independent: as an unsteady emission or amplifier makes them, and
-    never negative.
+    The gains are independent and log-normal, so never negative. Fluctuations of the emission or of
+    the amplifier cause them.
 
     Parameters
     ----------
     sigma : float, default=0.01
         Standard deviation of the gain; 0.01 is 1 %, 0 is none.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the gains; fresh ones in every call with None.
+        Source of the gains; None draws fresh ones in every call.
 
     Examples
     --------
@@ -71,6 +75,11 @@ class LineGain(PureNoise):
     (0.05, True)
     """
 
+    _parameter_constraints: ClassVar = {
+        **FrameNoise._parameter_constraints,
+        "sigma": [not_negative()],
+    }
+
     def __init__(self, *, sigma: float = 0.01, random_state: RandomState = None) -> None:
         self.sigma = sigma
         self.random_state = random_state
@@ -80,7 +89,7 @@ class LineGain(PureNoise):
 
 
 class Saturation(SignalNoise):
-    """Cut off what is beyond the detector's range.
+    """Clip the signal at the end of the detector's range.
 
     Parameters
     ----------
@@ -99,6 +108,8 @@ class Saturation(SignalNoise):
     """
 
     random_state: RandomState = 0  # nothing is drawn
+
+    _parameter_constraints: ClassVar = {"level": [positive()], "reference": REFERENCE}
 
     def __init__(self, *, level: float = 2.0, reference: Literal["mean"] | float = "mean") -> None:
         self.level = level

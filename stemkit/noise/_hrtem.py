@@ -1,4 +1,8 @@
+"""Noise of an HRTEM's camera as a simulator that can be calibrated."""
+
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -8,19 +12,20 @@ from .._random import RandomState
 from ._calibrated import CalibratedNoise, slope_of
 from ._calibration import NoiseCalibration
 from .functional import hrtem_noise, stabilize_log, unstabilize_log
-from .functional._hrtem import COLUMN_SIGMA, GAIN, OFFSET, check_hrtem_parameters
+from .functional._checks import finite, not_negative
+from .functional._hrtem import COLUMN_SIGMA, GAIN, OFFSET
 
 
 class HRTEMNoise(CalibratedNoise):
-    r"""Noise of an HRTEM's camera: of columns, and of pixels that grows with the signal.
+    r"""Noise of an HRTEM's camera: column noise, and pointwise noise that grows with the signal.
 
     .. math:: I_\mathrm{noisy} = I + N_c + N_p(I), \qquad
         \sigma_c = \mathrm{column\_sigma}, \quad
         \sigma_p = \mathrm{gain} \, I + \mathrm{offset}
 
     Both are normal [1]_; :math:`N_c` is one number for each column of each frame. The defaults are
-    those of the paper's camera. `fit` measures yours, from sequences of vacuum frames at several
-    beam intensities or from repeated exposures of any still field.
+    those of the paper's camera. `fit` calibrates yours, on sequences of vacuum frames at several
+    beam intensities or on repeated exposures of any still field.
 
     Parameters
     ----------
@@ -32,20 +37,20 @@ class HRTEMNoise(CalibratedNoise):
         Standard deviation of column noise in counts.
     random_state : int, Generator, RandomState or None, default=None
         With an int, the noise of a frame depends on it, on the frame, and on how often that frame
-        came before in `X`, but not on the other frames; None is fresh at every call.
+        came before in `X`, but not on the other frames; None draws fresh noise in every call.
 
     Attributes
     ----------
     gain_, offset_, column_sigma_ : float
-        What `transform` uses: measured if `fit` was given sequences, else the parameters.
+        Values used by `transform`: measured if `fit` was given sequences, else the parameters.
     gain_stderr_, offset_stderr_, column_sigma_stderr_ : float
-        Standard errors; NaN where nothing was measured.
+        Standard errors; NaN if nothing was measured.
     calibration_ : NoiseCalibration or None
-        What was measured, and whether the model holds; None where nothing was measured.
+        The measurement, and whether the model holds; None if nothing was measured.
     frame_shape_ : tuple of int
-        Shape of the frames (or lines) that `fit` was given.
+        Shape of the frames (or lines) given to `fit`.
     n_features_in_ : int
-        Length of a line; only where `fit` was given lines.
+        Length of a line; only if `fit` was given lines.
 
     See Also
     --------
@@ -54,14 +59,14 @@ class HRTEMNoise(CalibratedNoise):
 
     Notes
     -----
-    In a Pipeline `fit` is given clean frames and measures nothing. To use what was measured, wrap
-    it: ``make_pipeline(sklearn.frozen.FrozenEstimator(noise), denoiser)``.
+    In a Pipeline `fit` is given clean frames and measures nothing. To keep a calibration, wrap it:
+    ``make_pipeline(sklearn.frozen.FrozenEstimator(noise), denoiser)``.
 
-    The calibration takes differences between a frame and the next, so fixed pattern and slow
-    changes of the beam do no harm. From the spread of columns' means it takes what pointwise noise
-    leaves there, :math:`\sigma_p^2 / H`, and from whole-number frames the variance of rounding,
-    1/12. It takes whole numbers for rounded ones; frames that were cut instead seem half a count
-    too dark.
+    The calibration uses differences between successive frames, so that fixed pattern and slow
+    changes of the beam cancel. It subtracts the contribution of pointwise noise,
+    :math:`\sigma_p^2 / H`, from the variance of the columns' means, and the variance of rounding,
+    1/12, from that of whole-number frames. Whole numbers are assumed to be rounded; frames that
+    were truncated instead appear half a count too dark.
 
     References
     ----------
@@ -79,7 +84,7 @@ class HRTEMNoise(CalibratedNoise):
     >>> noisy.shape, noisy.dtype
     ((4, 64, 64), dtype('float32'))
 
-    A camera's own, from vacuum frames at three beam intensities:
+    Calibrate a camera on vacuum frames at three beam intensities:
 
     >>> camera = HRTEMNoise(gain=0.05, offset=2.0, column_sigma=1.0, random_state=0)
     >>> vacuum = [camera.fit_transform(np.full((20, 64, 64), level)) for level in (50, 75, 100)]
@@ -87,7 +92,7 @@ class HRTEMNoise(CalibratedNoise):
     >>> bool(abs(noise.gain_ - 0.05) < 4 * noise.gain_stderr_), noise.calibration_.holds
     (True, True)
 
-    The noise is made uniform, and back:
+    Transform frames so that their noise is uniform, and back:
 
     >>> stable = noise.stabilize(vacuum[1])
     >>> round(float(stable.std(axis=0).mean()), 1)
@@ -97,6 +102,12 @@ class HRTEMNoise(CalibratedNoise):
     """
 
     _model = "HRTEMNoise"
+    _parameter_constraints: ClassVar = {
+        **CalibratedNoise._parameter_constraints,
+        "gain": [not_negative()],
+        "offset": [finite("counts")],
+        "column_sigma": [not_negative("counts")],
+    }
 
     def __init__(
         self,
@@ -112,7 +123,7 @@ class HRTEMNoise(CalibratedNoise):
         self.random_state = random_state
 
     def stabilize(self, X: Frames) -> Frames:
-        """Map noisy frames so that pointwise noise has standard deviation 1 everywhere.
+        """Transform noisy frames so that pointwise noise has standard deviation 1 everywhere.
 
         Parameters
         ----------
@@ -138,12 +149,12 @@ class HRTEMNoise(CalibratedNoise):
         Parameters
         ----------
         X : ndarray or torch.Tensor of shape (..., H, W)
-            Stabilised frames, denoised perhaps.
+            Transformed frames, denoised or not.
 
         Returns
         -------
         ndarray or torch.Tensor of the same shape, float32
-            In counts. On what a denoiser's averages lose see :func:`functional.unstabilize_log`.
+            In counts. On the bias of averages see :func:`functional.unstabilize_log`.
 
         Raises
         ------
@@ -152,9 +163,6 @@ class HRTEMNoise(CalibratedNoise):
         """
         check_is_fitted(self)
         return unstabilize_log(X, self.gain_, self.offset_)
-
-    def _check_parameters(self) -> None:
-        check_hrtem_parameters(self.gain, self.offset, self.column_sigma)
 
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         return hrtem_noise(

@@ -1,8 +1,10 @@
+"""Noise of a counting camera as a simulator that can be calibrated."""
+
 from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,7 @@ from .functional import (
     stabilize_anscombe,
     unstabilize_anscombe,
 )
-from .functional._checks import check_not_negative, check_positive
-from .functional._poisson import check_no_negative_electrons
+from .functional._poisson import PARAMETERS, check_no_negative_electrons
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -42,25 +43,25 @@ class PoissonGaussianNoise(CalibratedNoise):
     read_sigma : float, default=0.0
         Standard deviation of readout noise in counts.
     pedestal : float, default=0.0
-        Counts of a dark frame. Vacuum frames can't tell it from readout noise, so `fit` needs it.
+        Counts of a dark frame. Vacuum frames do not determine it, so `fit` needs it.
     column_sigma : float, default=0.0
         Standard deviation of column noise in counts.
     random_state : int, Generator, RandomState or None, default=None
         With an int, the noise of a frame depends on it, on the frame, and on how often that frame
-        came before in `X`, but not on the other frames; None is fresh at every call.
+        came before in `X`, but not on the other frames; None draws fresh noise in every call.
 
     Attributes
     ----------
     gain_, read_sigma_, column_sigma_ : float
-        What `transform` uses: measured if `fit` was given sequences, else the parameters.
+        Values used by `transform`: measured if `fit` was given sequences, else the parameters.
     gain_stderr_, read_sigma_stderr_, column_sigma_stderr_ : float
-        Standard errors; NaN where nothing was measured.
+        Standard errors; NaN if nothing was measured.
     calibration_ : NoiseCalibration or None
-        What was measured, and whether the model holds; None where nothing was measured.
+        The measurement, and whether the model holds; None if nothing was measured.
     frame_shape_ : tuple of int
-        Shape of the frames (or lines) that `fit` was given.
+        Shape of the frames (or lines) given to `fit`.
     n_features_in_ : int
-        Length of a line; only where `fit` was given lines.
+        Length of a line; only if `fit` was given lines.
 
     See Also
     --------
@@ -81,7 +82,7 @@ class PoissonGaussianNoise(CalibratedNoise):
     >>> bool(abs(noise.gain_ - 3) < 4 * noise.gain_stderr_), noise.calibration_.preferred
     (True, 'PoissonGaussianNoise')
 
-    The noise is made uniform, and back:
+    Transform frames so that their noise is uniform, and back:
 
     >>> stable = noise.stabilize(vacuum[2])
     >>> round(float(stable.std()), 1)
@@ -91,6 +92,11 @@ class PoissonGaussianNoise(CalibratedNoise):
     """
 
     _model = "PoissonGaussianNoise"
+    _parameter_constraints: ClassVar = {
+        **CalibratedNoise._parameter_constraints,
+        **PARAMETERS,
+        "column_sigma": PARAMETERS["read_sigma"],
+    }
 
     def __init__(
         self,
@@ -108,7 +114,7 @@ class PoissonGaussianNoise(CalibratedNoise):
         self.random_state = random_state
 
     def stabilize(self, X: Frames) -> Frames:
-        """Map noisy frames so that their noise has a standard deviation of about 1 everywhere.
+        """Transform noisy frames so that their noise has a standard deviation of about 1.
 
         Parameters
         ----------
@@ -134,13 +140,12 @@ class PoissonGaussianNoise(CalibratedNoise):
         Parameters
         ----------
         X : ndarray or torch.Tensor of shape (..., H, W)
-            Stabilised frames, denoised perhaps.
+            Transformed frames, denoised or not.
 
         Returns
         -------
         ndarray or torch.Tensor of the same shape, float32
-            In counts. On what a denoiser's averages lose see
-            :func:`functional.unstabilize_anscombe`.
+            In counts. On the bias of averages see :func:`functional.unstabilize_anscombe`.
 
         Raises
         ------
@@ -149,13 +154,6 @@ class PoissonGaussianNoise(CalibratedNoise):
         """
         check_is_fitted(self)
         return unstabilize_anscombe(X, self.gain_, self.read_sigma_, self.pedestal)
-
-    def _check_parameters(self) -> None:
-        check_positive(self.gain, "gain", "counts per electron")
-        check_not_negative(self.read_sigma, "read_sigma", "counts")
-        check_not_negative(self.column_sigma, "column_sigma", "counts")
-        if not math.isfinite(self.pedestal):
-            raise ValueError(f"pedestal must be a finite number of counts; got {self.pedestal!r}.")
 
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         noisy = poisson_gaussian_noise(
@@ -174,15 +172,15 @@ class PoissonGaussianNoise(CalibratedNoise):
         self.gain_, self.gain_stderr_ = slope_of(fit)
         if self.gain_ == 0:
             raise ValueError(
-                "X holds noise that does not grow with the signal, so no electrons are counted; "
-                "take stemkit.noise.HRTEMNoise, or sequences that differ more in intensity."
+                "X has noise that does not grow with the signal, as noise of counted electrons "
+                "does; use stemkit.noise.HRTEMNoise, or sequences that differ more in intensity."
             )
         read_variance, read_stderr = self._read_variance(fit)
-        # Electrons that are counted one by one are whole numbers, but nobody has rounded them.
+        # Counted electrons are whole numbers without any rounding.
         if read_variance + calibration.rounding < -5 * read_stderr:
             warnings.warn(
-                f"Noise vanishes {-read_variance / fit.slope:.4g} counts above the pedestal, so "
-                f"frames lie on a larger one; pass pedestal= as a dark frame has it.",
+                f"The noise vanishes {-read_variance / fit.slope:.4g} counts above the pedestal, "
+                f"so the true pedestal is larger; pass pedestal= as measured on a dark frame.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -193,11 +191,11 @@ class PoissonGaussianNoise(CalibratedNoise):
         self.column_sigma_stderr_ = calibration.column_sigma_stderr
 
     def _read_variance(self, fit: LawFit) -> tuple[float, float]:
-        """Variance where there is no electron, and its standard error."""
+        """Return the variance at the pedestal, where there is no electron, and its error."""
         at = np.array([self.pedestal, 1.0])
         return fit.slope * self.pedestal + fit.intercept, float(np.sqrt(at @ fit.covariance @ at))
 
-    def _drawn_law(self, fit: LawFit, intensity: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _draw_pixels(self, fit: LawFit, intensity: NDArray[np.float64]) -> NDArray[np.float64]:
         signal = np.maximum(intensity, self.pedestal)[np.newaxis]
         read_sigma = math.sqrt(max(self._read_variance(fit)[0], 0.0))
         noisy = poisson_gaussian_noise(

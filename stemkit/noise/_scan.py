@@ -1,31 +1,34 @@
-"""Row jitter and flyback, each by itself."""
+"""Row jitter and flyback as simulators of their own."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from .._arrays import Frames, Generator
 from .._random import RandomState
 from . import functional
-from ._part import PureNoise
+from ._base import FrameNoise
+from .functional._checks import DECAY, DISPLACEMENT, not_negative
 
 
-class RowJitter(PureNoise):
-    r"""Displace each row along the fast axis, as an unsteady probe does.
+class RowJitter(FrameNoise):
+    r"""Displace each row along the fast axis at random.
 
-    The displacements are Gaussian, in fractions of a pixel, and correlated from row to row as an
-    Ornstein-Uhlenbeck process is: :math:`\langle s_i s_j \rangle = \sigma^2 \exp(-|i - j| / L)`.
+    The displacements are Gaussian, in fractions of a pixel, and follow an Ornstein-Uhlenbeck
+    process from row to row: :math:`\langle s_i s_j \rangle = \sigma^2 \exp(-|i - j| / L)`.
 
     Parameters
     ----------
     sigma : float, default=0.3
         Standard deviation of the displacement, in px; 0 for none.
     correlation : float, default=4.0
-        Distance L, in rows, over which displacements resemble each other; 0 if they don't.
+        Correlation length L of the displacements, in rows; 0 for independent ones.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the displacements; fresh ones in every call with None.
+        Source of the displacements; None draws fresh ones in every call.
 
     See Also
     --------
-    stemkit.noise.functional.shift_rows : How it is interpolated, and how well.
+    stemkit.noise.functional.shift_rows : The interpolation and its errors.
 
     References
     ----------
@@ -42,6 +45,12 @@ class RowJitter(PureNoise):
     True
     """
 
+    _parameter_constraints: ClassVar = {
+        **FrameNoise._parameter_constraints,
+        "sigma": [DISPLACEMENT],
+        "correlation": [not_negative("rows")],
+    }
+
     def __init__(
         self, *, sigma: float = 0.3, correlation: float = 4.0, random_state: RandomState = None
     ) -> None:
@@ -53,17 +62,16 @@ class RowJitter(PureNoise):
         return functional.row_jitter(frames, self.sigma, self.correlation, generator=generator)
 
 
-class Flyback(PureNoise):
-    r"""Distort the start of each row, where the probe has not yet settled after flying back.
+class Flyback(FrameNoise):
+    r"""Distort the start of each row, where the probe has not settled after its flyback.
 
-    The probe comes from the right-hand end of the row before. At pixel j of the new row it is
-    still :math:`a\,e^{-j/\tau}` px to the right of where it should be, so what lies there is
-    stretched.
+    The probe comes from the right-hand end of the previous row. At pixel j it is still
+    :math:`a\,e^{-j/\tau}` px to the right of its place, which stretches the start of the row.
 
     Parameters
     ----------
     amplitude : float, default=1.0
-        How far off the probe is at the first pixel of a row, in px; 0 for not at all.
+        Displacement of the probe at the first pixel of a row, in px; 0 for none.
     decay : float, default=8.0
         Pixels after which 1/e of the displacement is left.
 
@@ -82,6 +90,8 @@ class Flyback(PureNoise):
     """
 
     random_state: RandomState = 0  # nothing is drawn
+
+    _parameter_constraints: ClassVar = {"amplitude": [DISPLACEMENT], "decay": [DECAY]}
 
     def __init__(self, *, amplitude: float = 1.0, decay: float = 8.0) -> None:
         self.amplitude = amplitude

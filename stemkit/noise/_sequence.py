@@ -1,4 +1,4 @@
-"""What one sequence of exposures of a still field tells of the noise."""
+"""Measure the noise of one sequence of exposures of a still field."""
 
 from __future__ import annotations
 
@@ -15,37 +15,36 @@ from ._variance_law import VariancePoints
 Floats = NDArray[np.float64]
 
 _MIN_FRAMES, _MIN_SIDE = 4, 8
-# Tests of the law look at this many values. More would reject any camera: with 26 million, a
-# distribution that is normal to within 0.04 %. With 10,000 it is 2 %.
+# Number of values tested. More would reject any camera: with 26 million, a distribution that is
+# normal to within 0.04 % is rejected; with 10,000, to within 2 %.
 SAMPLE = 10_000
 _SAMPLED_FRAMES = 20
-# A field whose intensity varies by less than this share of the noise says nothing of how noise
-# grows with it: it counts as one intensity.
+# A field whose intensity varies by less than this share of the noise counts as one intensity.
 _FLAT = 0.25
 _PIXELS_A_BIN, _MIN_BINS, _MAX_BINS = 256, 4, 64
-# Of whole numbers, from rounding.
 ROUNDING = 1 / 12
+"""Variance of rounding to whole numbers."""
 
 
 @dataclass(frozen=True)
 class SequenceNoise:
-    """Noise of one sequence. All is in counts, and rounding is taken off."""
+    """Noise of one sequence, in counts, without that of rounding."""
 
     n_frames: int
     n_pixels: int
-    """Of all frames that were sampled."""
+    """In all sampled frames."""
     intensity: float
     sigma: float
     column_variance: float
     column_floor: float
-    """What pointwise noise leaves in the mean of a column."""
+    """Variance of a column's mean that is due to pointwise noise."""
     column_dof: int
     points: VariancePoints
     pointwise: Floats
-    """Sample of pixels, column noise taken off, in standard deviations."""
+    """Sample of pixels' noise without column noise, in standard deviations."""
     pointwise_intensity: Floats
     pointwise_sigma: Floats
-    """Where each of the sample was taken, and by what it was divided."""
+    """Intensity and standard deviation of each sampled pixel."""
     whole: bool
     """Whether frames are whole numbers."""
     columns: Floats
@@ -53,17 +52,17 @@ class SequenceNoise:
     correlation: tuple[float, float]
     """Of pointwise noise between neighbours along y and x."""
     ends: tuple[tuple[float, float], tuple[float, float]]
-    """The sequence's smallest and largest value, each with the share of the pixels there."""
+    """The sequence's smallest and largest value, each with the share of pixels that have it."""
 
 
 def measure_sequence(stack: Any, name: str) -> SequenceNoise:
     """Measure the noise in exposures of one still field, (n_frames, H, W), two frames at a time.
 
-    The noise is what differs between a frame and the next: fixed pattern cancels, and so does what
-    drifts slowly. Pairs do not overlap, so the sum of a pair is independent of its difference.
-    Every other pair says which pixels belong together, and the rest how bright they are and how
-    they vary; then the other way round. Sorted by the same frames that are measured, pixels would
-    be taken for bright because of their noise.
+    The noise is measured on differences of successive frames, in which fixed pattern and slow
+    changes cancel. Pairs do not overlap, so the sum of a pair is independent of its difference.
+    Every other pair is used to group pixels of similar intensity, and the rest to measure their
+    intensity and variance; then the roles are exchanged. If pixels were sorted by the same frames
+    that are measured, those with high noise would be sorted as bright ones.
     """
     pairs = _Pairs(stack, name)
     mean = pairs.half_sums[0] + pairs.half_sums[1]
@@ -72,7 +71,7 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
     squares, column_steps = pairs.differences(pattern)
     if not np.isfinite(squares).all():
         raise ValueError(
-            f"{name} holds noise whose square is beyond float32; divide all frames by one number."
+            f"{name} has noise whose square is beyond float32; divide all frames by one number."
         )
     height, width = mean.shape
     variances = [
@@ -82,17 +81,17 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
     rounding = ROUNDING if pairs.whole else 0.0
     if raw <= rounding:
         raise ValueError(
-            f"{name} holds frames without noise, or with less than rounding makes; pass frames as "
-            f"the camera took them, each exposed anew, and add up frames of single electrons."
+            f"{name} holds frames without noise, or with less than that of rounding; pass separate "
+            f"exposures as the camera recorded them, and sum frames of single electrons."
         )
-    # Differences of two, so half of their squares; two of the columns' freedoms are taken off.
+    # A difference has twice the variance. Mean and pattern take two degrees of freedom.
     dof = len(pairs) * (width - 2)
     total = float(np.sum(column_steps**2) / (2 * dof))
     column_variance = total - raw / height
     means = [sums / (2 * n) for sums, n in zip(pairs.half_sums, pairs.per_half, strict=True)]
     points = _points(means, variances, pairs.per_half, max(column_variance, 0.0), rounding)
     pointwise, at, columns, correlation = pairs.sample(pattern)
-    # By how much residuals to the mean of all frames, their column's taken off, vary less.
+    # The variance of residuals is reduced by the subtracted means of frames and columns.
     freedom = (1 - 1 / (2 * len(pairs))) * (1 - 1 / height)
     order = np.argsort(points.intensity)
     local = np.interp(at, points.intensity[order], points.variance[order]) + 2 * rounding
@@ -117,7 +116,7 @@ def measure_sequence(stack: Any, name: str) -> SequenceNoise:
 
 
 class _Pattern:
-    """What a still field looks like, to be taken off where the beam flickers."""
+    """The pattern of a still field, which has to be subtracted if the beam flickers."""
 
     def __init__(self, mean: Floats) -> None:
         profile = mean.mean(axis=0)
@@ -128,7 +127,7 @@ class _Pattern:
         self.profile = profile / max(float(np.linalg.norm(profile)), 1e-30)
 
     def split(self, residual: Float32Array) -> tuple[Float32Array, Floats]:
-        """Part noise, in place, into that of the pixels and that of the columns."""
+        """Separate a residual, in place, into noise of the pixels and of the columns."""
         columns = residual.mean(axis=0, dtype=np.float64)
         residual -= columns.astype(np.float32)
         flicker = float(np.vdot(residual, self.inside))
@@ -139,7 +138,7 @@ class _Pattern:
 
 
 class _Pairs:
-    """The pairs of a sequence. Even and odd ones are summed apart, in a first pass."""
+    """The pairs of a sequence. A first pass sums even and odd ones separately."""
 
     def __init__(self, stack: Any, name: str) -> None:
         self.stack, self.name = stack, name
@@ -174,31 +173,31 @@ class _Pairs:
         return self.n_frames // 2
 
     def __getitem__(self, index: int) -> Float32Array:
-        what = f"{self.name}[{2 * index}:{2 * index + 2}]"
-        pair = check_frames(self.stack[2 * index : 2 * index + 2], name=what)
+        label = f"{self.name}[{2 * index}:{2 * index + 2}]"
+        pair = check_frames(self.stack[2 * index : 2 * index + 2], name=label)
         if min(pair.shape[1:]) < _MIN_SIDE:
             raise ValueError(
                 f"{self.name} has frames of {pair.shape[1]} x {pair.shape[2]} px, too small to "
-                f"tell column noise from pointwise noise; pass frames of at least "
+                f"separate column noise from pointwise noise; pass frames of at least "
                 f"{_MIN_SIDE} x {_MIN_SIDE} px."
             )
         return pair
 
     def differences(self, pattern: _Pattern) -> tuple[Floats, Floats]:
-        """Sum the squares of the pixels' differences by half, and list those of the columns."""
+        """Return the pixels' sums of squared differences by half, and the columns' differences."""
         squares = np.zeros_like(self.half_sums)
         columns = np.empty((len(self), squares.shape[2]))
         for index in range(len(self)):
             first, second = self[index]
             step, columns[index] = pattern.split(second - first)
-            with np.errstate(over="ignore"):  # measure_sequence refuses what is not finite
+            with np.errstate(over="ignore"):  # measure_sequence checks for inf
                 np.square(step, out=step)
             squares[index % 2] += step
         return squares, columns
 
     def sample(self, pattern: _Pattern) -> tuple[Floats, Floats, Floats, tuple[float, float]]:
-        """Take some pixels' noise, with their intensity, some columns', and correlations."""
-        rng = np.random.default_rng(0)  # where to look is no choice of the user's
+        """Return noise and intensity of sampled pixels, noise of columns, and correlations."""
+        rng = np.random.default_rng(0)  # the sample must not depend on a seed of the user's
         n_used = 2 * len(self)
         chosen = np.unique(np.linspace(0, n_used - 1, min(n_used, _SAMPLED_FRAMES)).astype(int))
         each = min(-(-SAMPLE // len(chosen)), pattern.mean.size)
@@ -219,7 +218,7 @@ class _Pairs:
         if self.whole:
             sample += dither(sample.size)
         height, width = pattern.mean.shape
-        # Neighbours are one fewer than pixels; the column's mean ties its pixels together.
+        # There is one neighbour fewer than pixels, and the column's mean correlates its pixels.
         down = products[0] / products[2] * height / (height - 1) + 1 / (height - 1)
         across = products[1] / products[2] * width / (width - 1)
         of_columns = rng.permutation(np.concatenate(columns))[:SAMPLE]
@@ -227,12 +226,12 @@ class _Pairs:
 
 
 def dither(size: int) -> Floats:
-    """Return what is added to whole numbers before a test of a continuous law."""
+    """Return uniform numbers to add to whole numbers before a test of a continuous law."""
     return np.random.default_rng(1).uniform(-0.5, 0.5, size)
 
 
 class _Extreme:
-    """How often the largest or smallest value of a sequence comes, kept pair by pair."""
+    """Count of the largest or smallest value of a sequence, updated pair by pair."""
 
     def __init__(self, find: Callable[..., Any]) -> None:
         self.find = find
@@ -249,14 +248,15 @@ class _Extreme:
 
 
 def _unbiased(squares: Floats, n_pairs: int) -> Floats:
-    """Variance of each pixel from sums of squares about the mean of its column.
+    """Return the variance of each pixel from sums of squares about the mean of its column.
 
-    The mean holds a share 1/H of each pixel's noise: what its own lacks, and what the others lend.
+    The mean contains 1/H of each pixel's noise, which biases the variance of the pixel itself and
+    of the others in its column.
     """
     height, width = squares.shape
     mean = squares / n_pairs
     of_column = mean.mean(axis=0)
-    freedom = 1 - 1 / (width * (height - 1))  # the pattern is one direction of all
+    freedom = 1 - 1 / (width * (height - 1))  # the pattern takes one degree of freedom
     return (mean - of_column / (height - 1)) * (height / (height - 2)) / freedom
 
 
@@ -277,7 +277,7 @@ def _points(
     for half, n_pairs in enumerate(per_half):
         sorter = means[1 - half].ravel()
         edges = np.quantile(sorter, np.linspace(0, 1, n_bins + 1)[1:-1])
-        # Few frames of whole numbers have ties, which leave bins empty: they are left out.
+        # Sums of few whole numbers have ties, which leave bins empty; these are left out.
         _, bins = np.unique(np.searchsorted(edges, sorter), return_inverse=True)
         count = np.bincount(bins)
         intensity, variance = (
@@ -287,11 +287,11 @@ def _points(
         dof = count * n_pairs * (1 - 1 / height)
         spread = np.zeros_like(intensity)
         if n_bins > 1:
-            # Of the true intensities: what the means vary by, less what noise leaves in them.
+            # Variance of the true intensities: that of the means without the noise in them.
             inside = means[half].ravel() - intensity[bins]
             spread = np.bincount(bins, inside**2) / count
             spread -= (variance + column_variance) / (2 * n_pairs)
-        # Pixels that are saturated, dead or in the dark say nothing of noise.
+        # Saturated, dead and dark pixels have no noise to measure.
         noisy = variance > rounding
         found.append(np.stack([intensity, stderr, variance - rounding, dof, spread])[:, noisy])
     return VariancePoints(*np.concatenate(found, axis=1))

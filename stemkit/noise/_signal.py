@@ -1,21 +1,24 @@
-"""The electrons, and the background among them, each by itself."""
+"""Shot noise and a slow background as simulators of their own."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .._arrays import Frames, Generator
 from .._random import RandomState
 from . import functional
-from ._part import SignalNoise
+from ._base import SignalNoise
+from .functional._checks import SMOOTH_LENGTH, not_negative
+from .functional._reference import REFERENCE
+from .functional._shot import DOSE, PIXEL_SIZE
 
 
 class ShotNoise(SignalNoise):
     """Count electrons one by one, at a given dose.
 
     A pixel whose signal equals the reference collects a Poisson number of electrons of mean `dose`
-    (times the pixel's area, where its size is given), others in proportion. The counts are scaled
-    back to the frames' units, so the expectation is the clean frame.
+    (times the pixel's area if its size is given), other pixels in proportion. The counts are scaled
+    back to the frames' units, so that the expectation is the clean frame.
 
     Parameters
     ----------
@@ -25,10 +28,10 @@ class ShotNoise(SignalNoise):
         Side of a pixel in nm, as everywhere in stemkit.
     reference : "mean" or float, default="mean"
         The signal, in the frames' units, that collects the dose. "mean" is each frame's own mean:
-        the dose is what the detector counts per pixel on average. For simulated frames in shares of
-        the incident beam take 1.0: then the dose is the incident one.
+        the dose is then the mean number of electrons per pixel. For simulated frames in shares of
+        the incident beam use 1.0: the dose is then the incident one.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the noise; fresh noise in every call with None.
+        Source of the noise; None draws fresh noise in every call.
 
     Examples
     --------
@@ -39,6 +42,13 @@ class ShotNoise(SignalNoise):
     >>> round(float(noisy.mean()), 1), round(float(noisy.std()), 1)  # 7, and 7 / sqrt(100 * 0.04)
     (7.0, 3.5)
     """
+
+    _parameter_constraints: ClassVar = {
+        **SignalNoise._parameter_constraints,
+        "dose": [DOSE],
+        "pixel_size": [PIXEL_SIZE, None],
+        "reference": REFERENCE,
+    }
 
     def __init__(
         self,
@@ -66,7 +76,7 @@ class ShotNoise(SignalNoise):
 class SlowBackground(SignalNoise):
     r"""Add a background that varies slowly and is nowhere negative.
 
-    It stands for a support film, contamination or stray light, and is a log-normal random field:
+    It represents a support film, contamination or stray light, and is a log-normal random field:
     its logarithm is Gaussian, and correlated over a distance r as :math:`e^{-r^2 / 2 L^2}`.
 
     Parameters
@@ -81,7 +91,7 @@ class SlowBackground(SignalNoise):
         The signal, in the frames' units, that `level` is a share of: each frame's own mean, or a
         number.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the background; a fresh one in every call with None.
+        Source of the background; None draws a fresh one in every call.
 
     Examples
     --------
@@ -92,6 +102,14 @@ class SlowBackground(SignalNoise):
     >>> bool((lit > frames).all())
     True
     """
+
+    _parameter_constraints: ClassVar = {
+        **SignalNoise._parameter_constraints,
+        "level": [not_negative()],
+        "contrast": [not_negative()],
+        "length": [SMOOTH_LENGTH],
+        "reference": REFERENCE,
+    }
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One exposure made into two, as if the camera had been read twice."""
+"""Split one exposure into two, as if the camera had been read twice."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
+from .._constraints import HasMethods, Interval, check_arguments
 from .._validation import Float32Array, check_frames
+from ._base import fitted_noise
 
 Float64Array = NDArray[np.float64]
 
 
+@check_arguments(
+    noise=[HasMethods("unstabilize", example="HRTEMNoise() or PoissonGaussianNoise()")],
+    fraction=[Interval(float, 0, 1, closed="neither")],
+    generator=[np.random.Generator, None],
+)
 def split_exposure(
     frames: ArrayLike,
     noise: Any,
@@ -24,43 +28,43 @@ def split_exposure(
 ) -> tuple[Float32Array, Float32Array]:
     r"""Split each frame into two of the same field, whose noise is independent.
 
-    Electrons that were counted one by one are dealt out, each to the first frame with the
-    probability ``fraction``: two exposures with parts of the dose [1]_. Where noise is not of
-    counting alone, the frames are mapped so that it is normal and the same everywhere (by the
-    logarithm of :class:`HRTEMNoise` or Anscombe's root of :class:`PoissonGaussianNoise`), and more
-    noise of the camera's kind is added to one and taken off the other, in shares that leave the two
-    uncorrelated [2]_. Column noise is split likewise.
+    Electrons that were counted one by one are divided at random, each to the first frame with the
+    probability ``fraction``: two exposures with parts of the dose [1]_. If there is other noise,
+    too, the frames are transformed so that it is normal and uniform (by the logarithm of
+    :class:`HRTEMNoise` or Anscombe's root of :class:`PoissonGaussianNoise`), and further noise of
+    the camera's kind is added to one and subtracted from the other, in proportions that leave the
+    two uncorrelated [2]_. Column noise is split likewise.
 
     Parameters
     ----------
     frames : array-like of shape (n_frames, H, W)
-        Noisy frames, in the counts that ``noise`` was measured in.
+        Noisy frames, in the counts in which ``noise`` was measured.
     noise : HRTEMNoise or PoissonGaussianNoise
         The camera's noise; calibrated, or with its parameters.
     fraction : float, default=0.5
         Share of the dose that the first frame gets, above 0 and below 1. The variance of its noise
-        is that of the frame divided by this; of the second, by one minus this.
+        is that of the frame divided by this; that of the second, divided by one minus this.
     generator : numpy.random.Generator, optional
         Source of the split; a fresh one by default.
 
     Returns
     -------
     first : ndarray of shape (n_frames, H, W), float32
-        Has the expectation of the frames.
+        Frames with the same expectation as the given ones.
     second : ndarray of shape (n_frames, H, W), float32
-        Has it too.
+        Likewise.
 
     Raises
     ------
     ValueError
-        Where ``noise`` is no law that can be split, ``fraction`` is out of range, or the frames
-        hold values that the law does not allow.
+        If `noise` can't be split, `fraction` is out of range, or the frames hold values that are
+        impossible with this noise.
 
     Notes
     -----
-    Dealing out electrons is exact. It is done where the law has no readout and no column noise and
-    all pixels are whole numbers of electrons. The other way is as good as the mapping makes noise
-    normal: Anscombe's root from about four electrons a pixel.
+    Dividing electrons is exact. It is done if there is neither readout nor column noise and all
+    pixels are whole numbers of electrons. Otherwise the split is as good as the transform makes
+    noise normal: Anscombe's root from about four electrons per pixel.
 
     References
     ----------
@@ -81,44 +85,28 @@ def split_exposure(
     >>> bool(abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.03)
     True
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1; got {fraction!r}.")
-    if not hasattr(noise, "unstabilize"):
-        raise ValueError(
-            f"noise must be a law that can be split, HRTEMNoise or PoissonGaussianNoise; got "
-            f"{noise!r}."
-        )
     noisy = check_frames(frames, name="frames").astype(float)
     generator = np.random.default_rng() if generator is None else generator
-    noise = _fitted(noise)
+    noise = fitted_noise(noise)
     electrons = _electrons(noisy, noise)
     if electrons is not None:
-        dealt = generator.binomial(electrons, fraction)
+        part = generator.binomial(electrons, fraction)
         first, second = (
-            noise.gain_ * part / share + noise.pedestal
-            for part, share in ((dealt, fraction), (electrons - dealt, 1 - fraction))
+            noise.gain_ * counts / share + noise.pedestal
+            for counts, share in ((part, fraction), (electrons - part, 1 - fraction))
         )
     else:
         first, second = _split_normal(noisy, noise, fraction, generator)
     return first.astype(np.float32), second.astype(np.float32)
 
 
-def _fitted(noise: Any) -> Any:
-    try:
-        check_is_fitted(noise)
-    except NotFittedError:
-        # a dark frame, which every law takes: its parameters are all that is wanted
-        return clone(noise).fit(np.full((1, 1, 1), max(getattr(noise, "pedestal", 0.0), 0.0)))
-    return noise
-
-
 def _electrons(noisy: Float64Array, noise: Any) -> NDArray[np.int64] | None:
-    """Return how many electrons each pixel counted, or None where it is not so simple."""
+    """Return the electrons of each pixel; None if pixels are not whole numbers of them."""
     if getattr(noise, "read_sigma_", 1.0) or noise.column_sigma_:
         return None
     counts = (noisy - noise.pedestal) / noise.gain_
     whole = np.rint(counts)
-    # float32 frames of many counts are whole numbers of electrons only as nearly as that
+    # float32 frames of many counts are whole numbers of electrons to its precision only
     if (whole < 0).any() or not np.allclose(counts, whole, rtol=1e-5, atol=1e-3):
         return None
     return whole.astype(np.int64)
@@ -136,10 +124,10 @@ def _split_normal(
     parts = []
     for step in (strength, -1 / strength):
         back = _mapped(noise.unstabilize, stable + step * added)
-        # The way back is curved, which shifts the mean of what noise was added to. Three points
-        # stand for the normal distribution, exactly up to fifth order.
-        wings = [_mapped(noise.unstabilize, stable + sign * np.sqrt(3) * step) for sign in (-1, 1)]
-        parts.append(back - ((wings[0] + wings[1]) / 6 + noisy * 2 / 3 - noisy))
+        # The inverse is curved, so added noise shifts the mean. The shift is computed from three
+        # points in place of the normal distribution, exact up to fifth order.
+        outer = [_mapped(noise.unstabilize, stable + sign * np.sqrt(3) * step) for sign in (-1, 1)]
+        parts.append(back - ((outer[0] + outer[1]) / 6 + noisy * 2 / 3 - noisy))
     return parts[0], parts[1]
 
 

@@ -1,32 +1,33 @@
-"""All that a scanning microscope adds to a clean frame."""
+"""All effects of a scanning microscope on a clean frame."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .._arrays import Frames, Generator
 from .._random import RandomState
 from . import functional
-from ._part import SignalNoise
+from ._base import SignalNoise
+from .functional._reference import REFERENCE
+from .functional._stem import PARAMETERS
 
 
 class STEMNoise(SignalNoise):
-    r"""Make frames as a scanning transmission electron microscope records them.
+    r"""Simulate how a scanning transmission electron microscope records frames.
 
-    What happens to the signal happens here in the same order:
+    The effects are applied in the order in which they happen in the microscope:
 
-    1. The **scan** decides where each pixel looks: row jitter and flyback move the clean image.
-       Electrons are counted where the probe is, so this comes before the noise, which no
-       displacement smooths.
-    2. The **background**, such as a support film's, adds electrons of its own.
-    3. **Shot noise**: what reaches the detector is counted one by one.
-    4. **Afterglow**: the scintillator gives each electron's light partly late, so it correlates the
-       shot noise along the row.
-    5. **Line-to-line gain** multiplies what the detector gives.
-    6. **Saturation**: the digitiser cuts off what is beyond its range, and is last.
+    1. The **scan**: row jitter and flyback displace the clean image. Electrons are counted where
+       the probe is, so this comes before the noise, which must not be smoothed by interpolation.
+    2. The **background**, of a support film for instance, adds electrons.
+    3. **Shot noise**: the electrons that reach the detector are counted one by one.
+    4. **Afterglow**: the scintillator emits part of each electron's light late, which correlates
+       the shot noise along the row.
+    5. **Line-to-line gain** multiplies the detector's signal.
+    6. **Saturation**: the digitiser clips the signal at the end of its range.
 
-    Each part can be left out with None or 0, and is a transformer by itself too. Frames keep their
-    units, and the expectation of an unsaturated pixel is the displaced clean frame plus the
+    Each part can be switched off with None or 0, and is also a transformer of its own. Frames keep
+    their units, and the expectation of an unsaturated pixel is the displaced clean frame plus the
     background, smeared by the afterglow.
 
     Parameters
@@ -38,15 +39,15 @@ class STEMNoise(SignalNoise):
         Side of a pixel in nm, as everywhere in stemkit.
     reference : "mean" or float, default="mean"
         The signal, in the frames' units, that dose, background and saturation refer to. "mean"
-        is each clean frame's own mean: the dose is what the detector counts per pixel on average,
-        the background's electrons not included. For simulated frames in shares of the incident
-        beam take 1.0: then the dose is the incident one.
+        is each clean frame's own mean: the dose is then the mean number of electrons per pixel,
+        without those of the background. For simulated frames in shares of the incident beam use
+        1.0: the dose is then the incident one.
     row_jitter : float or None, default=0.3
         Standard deviation of the rows' displacements along the fast axis, in px.
     row_correlation : float, default=4.0
-        Distance in rows over which the displacements resemble each other.
+        Correlation length of the displacements, in rows.
     flyback : float or None, default=1.0
-        How far the probe is off at the first pixel of a row, in px.
+        Displacement of the probe at the first pixel of a row, in px.
     flyback_decay : float, default=8.0
         Pixels after which 1/e of that is left.
     background : float or None, default=0.2
@@ -56,16 +57,16 @@ class STEMNoise(SignalNoise):
     background_length : float, default=64.0
         Distance over which the background varies, in px.
     afterglow : float or None, default=0.2
-        Share of the light that comes late, 0 to 1.
+        Share of the light that is delayed, 0 to 1.
     afterglow_decay : float, default=1.0
-        Pixels after which 1/e of the late light is still to come.
+        Pixels after which 1/e of the delayed light is still to come.
     line_gain : float or None, default=0.01
         Standard deviation of the rows' gains about 1.
     saturation : float or None, default=None
         Largest signal that is recorded, in multiples of the reference.
     random_state : int, Generator, RandomState or None, default=None
         Source of everything random. The noise of a frame depends on it and on the frame, not on
-        what else is in the stack; None is fresh noise in every call.
+        the other frames of the stack; None draws fresh noise in every call.
 
     See Also
     --------
@@ -74,7 +75,7 @@ class STEMNoise(SignalNoise):
 
     Notes
     -----
-    The defaults are mild, and those of no microscope in particular. Measure your own: the row
+    The defaults are mild and do not describe a particular microscope. Measure your own: the row
     jitter on a lattice whose rows should be straight, the afterglow on single electrons in vacuum
     at a short dwell time.
 
@@ -103,6 +104,12 @@ class STEMNoise(SignalNoise):
     >>> pipe.fit(clean, clean).transform(clean).shape
     (2, 128, 128)
     """
+
+    _parameter_constraints: ClassVar = {
+        **SignalNoise._parameter_constraints,
+        **PARAMETERS,
+        "reference": REFERENCE,
+    }
 
     def __init__(
         self,

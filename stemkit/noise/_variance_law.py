@@ -1,4 +1,4 @@
-"""How noise grows with the signal: a line through standard deviations, or through variances."""
+"""Fit how noise grows with the signal: a line through standard deviations, or variances."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
-# Of the noise's power that grows linearly with the signal.
+# The power of the variance that grows linearly with the signal.
 STANDARD_DEVIATION, VARIANCE = 0.5, 1.0
 
 
 @dataclass(frozen=True)
 class VariancePoints:
-    """Measured variances: each ``dof`` times its variance over the true one is chi-square."""
+    """Measured variances: ``dof`` times each over the true one is chi-square distributed."""
 
     intensity: Floats
     intensity_stderr: Floats
     variance: Floats
     dof: Floats
     spread: Floats
-    """Variance of the intensities that a point brings together."""
+    """Variance of the true intensities of a point's pixels."""
 
 
 @dataclass(frozen=True)
 class LawFit:
-    """``variance ** power = slope * intensity + intercept``, with what it leaves unexplained."""
+    """The line ``variance ** power = slope * intensity + intercept``, and its residuals."""
 
     slope: float
     intercept: float
@@ -41,13 +41,13 @@ class LawFit:
     dof: int
 
     def intercept_at(self, slope: float) -> float:
-        """Return the most likely intercept where the slope is known."""
+        """Return the most likely intercept for a known slope."""
         return self.intercept + self.covariance[0, 1] / self.covariance[0, 0] * (slope - self.slope)
 
     def p_value(self, points: VariancePoints, tolerance: float) -> float:
-        """Probability of residuals at least as large, where the law is right.
+        """Return the probability of residuals at least as large if the model is right.
 
-        ``tolerance`` is a share of the standard deviation: by so much the law may be wrong.
+        ``tolerance`` is the allowed error of the model, relative to the standard deviation.
         """
         stderr = np.hypot(self.stderr, 2 * tolerance * self.expected)
         chi2 = np.sum(((points.variance - self.expected) / stderr) ** 2)
@@ -57,19 +57,20 @@ class LawFit:
 def fit_law(points: VariancePoints, power: float) -> LawFit:
     """Fit a line by maximum likelihood: a generalised linear model of gamma-distributed variances.
 
-    Weights come from the fit, not from the data: points that happen to be low must not count more.
+    Weights follow from the fit, not from the data: points that are low by chance must not weigh
+    more.
     """
     intensity, variance = points.intensity, points.variance
     design = np.stack([intensity, np.ones_like(intensity)], axis=1)
     eta = variance**power
     slope, covariance = 0.0, np.zeros((2, 2))
-    # Fisher scoring gains digits with each step; the variances themselves are a good start.
+    # Fisher scoring, started at the measured variances.
     for _ in range(12):
         expected = np.maximum(eta, 1e-3 * np.min(variance) ** power) ** (1 / power)
         slope_of_link = power * expected ** (power - 1)
-        # The mean of a bent law lies above the law of the mean.
-        bend = (1 / power) * (1 / power - 1) / 2 * expected ** (1 - 2 * power) * slope**2
-        excess = bend * points.spread
+        # The mean of a convex function lies above the function of the mean.
+        curvature = (1 / power) * (1 / power - 1) / 2 * expected ** (1 - 2 * power) * slope**2
+        excess = curvature * points.spread
         response = expected**power + (variance - excess - expected) * slope_of_link
         stderr = np.hypot(
             np.sqrt(2 / points.dof) * expected, slope / slope_of_link * points.intensity_stderr

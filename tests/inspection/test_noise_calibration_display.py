@@ -47,7 +47,7 @@ def test_title_says_where_another_law_might_hold_too():
         [camera.fit_transform(np.full((8, 48, 48), level)) for level in (40, 360)]
     )
     ax = NoiseCalibrationDisplay.from_estimator(noise).ax_[2]
-    assert ax.get_title() == "HRTEMNoise holds,\nnot told from PoissonGaussianNoise"
+    assert ax.get_title() == "HRTEMNoise holds,\nnot distinguished from PoissonGaussianNoise"
 
 
 def test_error_bars_are_the_standard_errors(hrtem):

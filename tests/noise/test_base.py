@@ -91,7 +91,7 @@ def test_frames_may_have_another_size_but_not_be_single():
 @pytest.mark.parametrize(
     "X", [np.ones(3), np.ones((2, 2, 2, 2)), [np.ones((2, 2)), np.ones((3, 2))]]
 )
-def test_what_is_no_stack_is_refused(X):
+def test_wrong_shapes_are_named(X):
     with pytest.raises(
         ValueError, match=r"^X has .* dimension|^X holds frames of different shapes"
     ):

@@ -19,7 +19,7 @@ def test_two_flat_intensities_do_not_tell_the_laws_apart():
         HRTEMNoise().fit(vacuum(levels)).calibration_ for levels in ([20, 240], [20, 90, 240])
     )
     assert (two.told_apart, two.preferred, two.holds) == (False, "HRTEMNoise", True)
-    assert two.verdict == "HRTEMNoise holds, not told from PoissonGaussianNoise"
+    assert two.verdict == "HRTEMNoise holds, not distinguished from PoissonGaussianNoise"
     assert "add sequences at other intensities" in str(two)
     assert (three.told_apart, three.verdict) == (True, "HRTEMNoise holds")
     printed = str(three)
@@ -33,7 +33,7 @@ def test_noise_below_half_a_count_is_warned_of():
     frames = vacuum([60.5, 90.5, 120.5], gain=0.003, offset=0.1, column_sigma=0.0)
     whole = [np.rint(stack) for stack in frames]
     with (
-        pytest.warns(UserWarning, match="whole numbers, but noise of .* below half a count"),
+        pytest.warns(UserWarning, match="whole numbers with noise of .* below half a count"),
         pytest.warns(UserWarning, match="another distribution"),
     ):
         biased = HRTEMNoise().fit(whole)

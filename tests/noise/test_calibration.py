@@ -204,7 +204,7 @@ def gaussian(clean, rng):
 
 
 WRONG = {
-    "does not follow the law": lambda c, rng: c + (1 + c**2 / 2000) * rng.normal(size=c.shape),
+    "does not follow the model": lambda c, rng: c + (1 + c**2 / 2000) * rng.normal(size=c.shape),
     "pointwise noise has another distribution": lambda c, rng: (
         c + (0.06 * c + 2) * rng.uniform(-1, 1, c.shape)
     ),
@@ -236,10 +236,10 @@ def test_each_camera_is_recognised_and_the_right_model_offered():
     levels = [20, 60, 120, 240]
     hrtem = vacuum(HRTEMNoise(**HRTEM), levels=levels)
     counting = vacuum(PoissonGaussianNoise(**COUNTING), levels=levels)
-    with pytest.warns(UserWarning, match=r"take stemkit\.noise\.PoissonGaussianNoise"):
+    with pytest.warns(UserWarning, match=r"use stemkit\.noise\.PoissonGaussianNoise"):
         calibration = HRTEMNoise().fit(counting).calibration_
     assert (calibration.preferred, calibration.holds) == ("PoissonGaussianNoise", False)
-    with pytest.warns(UserWarning, match=r"take stemkit\.noise\.HRTEMNoise"):
+    with pytest.warns(UserWarning, match=r"use stemkit\.noise\.HRTEMNoise"):
         calibration = quietly_about_the_pedestal(hrtem)
     assert (calibration.preferred, calibration.holds) == ("HRTEMNoise", False)
     for model, frames in ((HRTEMNoise, hrtem), (PoissonGaussianNoise, counting)):
@@ -249,7 +249,7 @@ def test_each_camera_is_recognised_and_the_right_model_offered():
 
 def quietly_about_the_pedestal(frames):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Noise vanishes")
+        warnings.filterwarnings("ignore", "The noise vanishes")
         return PoissonGaussianNoise().fit(frames).calibration_
 
 
@@ -263,7 +263,7 @@ def test_few_electrons_are_not_normal_but_hold():
 def test_a_pedestal_is_asked_for():
     truth = {"gain": 4.0, "read_sigma": 8.0}
     frames = vacuum(PoissonGaussianNoise(**truth, pedestal=100.0), levels=[120, 240, 400])
-    with pytest.warns(UserWarning, match=r"Noise vanishes 8\d.* counts above the pedestal"):
+    with pytest.warns(UserWarning, match=r"noise vanishes 8\d.* counts above the pedestal"):
         assert PoissonGaussianNoise().fit(frames).read_sigma_ == 0
     noise = PoissonGaussianNoise(pedestal=100.0).fit(frames)
     assert np.abs(z_scores(noise, truth)).max() < 4.9
@@ -353,8 +353,8 @@ def noisy(level, n_frames=8, shape=(16, 16)):
         ([noisy(50, shape=(16, 7))], r"X\[0\] has frames of 16 x 7 px, too small"),
         ([noisy(50), np.ones((8, 16, 16))], r"X\[1\] holds frames without noise"),
         ([noisy(50), noisy(np.nan)], r"X\[1\]\[0:2\] contains NaN in frame 0"),
-        ([noisy(50), 2 * noisy(20)], "noise that falls as the signal grows"),
-        ([noisy(50), noisy(60) * 1e25], r"X\[1\] holds noise whose square is beyond float32"),
+        ([noisy(50), 2 * noisy(20)], "noise that decreases as the signal grows"),
+        ([noisy(50), noisy(60) * 1e25], r"X\[1\] has noise whose square is beyond float32"),
         ([noisy(50), noisy(60)[0]], r"X\[1\] holds frames of 1 dimension\(s\)"),
         ([[np.ones((8, 8)), np.ones((9, 8))], noisy(50)], "X holds frames of different shapes"),
         (np.empty((0, 8, 16, 16)), "X holds no sequence"),
@@ -367,7 +367,7 @@ def test_sequences_that_tell_too_little_are_refused(X, what):
 
 def test_noise_that_does_not_grow_is_that_of_no_counting_camera():
     frames = [noisy(100), 1.1 * noisy(50)]
-    with pytest.raises(ValueError, match="X holds noise that does not grow with the signal"):
+    with pytest.raises(ValueError, match="X has noise that does not grow with the signal"):
         PoissonGaussianNoise().fit(frames)
 
 

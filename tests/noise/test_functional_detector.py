@@ -98,13 +98,13 @@ def test_saturation_cuts_each_frame_at_its_own_level(run):
 @pytest.mark.parametrize(
     "function, arguments, what",
     [
-        (afterglow, (-0.1,), "share must lie between 0"),
-        (afterglow, (np.nan,), "share must lie between 0"),
-        (afterglow, (0.5, 0.0), "decay must be"),
-        (line_gain, (-1.0,), "sigma must be"),
-        (saturate, (0.0,), "level must be"),
+        (afterglow, (-0.1,), r"^share must be a finite number in \[0, 1\]"),
+        (afterglow, (np.nan,), r"^share must be a finite number in \[0, 1\]"),
+        (afterglow, (0.5, 0.0), "^decay must be"),
+        (line_gain, (-1.0,), "^sigma must be"),
+        (saturate, (0.0,), "^level must be"),
     ],
 )
-def test_impossible_parameters_are_refused(function, arguments, what):
+def test_wrong_parameters_are_named(function, arguments, what):
     with pytest.raises(ValueError, match=what):
         function(np.ones((2, 2)), *arguments)

@@ -42,13 +42,13 @@ def assert_moments(values, mean, variance, fourth):
     assert abs(values.var() - variance) < SIGMAS * np.sqrt((fourth - variance**2) / n)
 
 
-def test_signal_below_the_pedestal_is_refused_with_a_way_out(library):
-    with pytest.raises(ValueError, match=r"5 counts below the pedestal.*clip them there"):
+def test_signal_below_the_pedestal_is_an_error_with_a_remedy(library):
+    with pytest.raises(ValueError, match=r"5 counts below the pedestal.*clip the frames there"):
         draw(10.0, poisson_gaussian_noise, library, 1.0, 1.0, 15.0)
 
 
 @pytest.mark.parametrize("gain", [0, -1, np.nan])
-def test_impossible_gains_are_refused(library, gain):
+def test_wrong_gains_are_named(library, gain):
     with pytest.raises(ValueError, match=r"gain must be a finite number of counts per electron"):
         draw(10.0, poisson_gaussian_noise, library, gain, 1.0)
 

@@ -123,10 +123,21 @@ def test_whole_pixels_only_move_and_mirror_at_the_border(shifts, width):
     np.testing.assert_array_equal(torch_shifted, expected)
 
 
-def test_shifts_of_another_number_of_rows_are_refused(run):
+def test_wrong_shifts_are_named(run):
     frames = np.ones((2, 4, 5), dtype="float32")
-    with pytest.raises(ValueError, match=r"^shift must .* shape \(2, 4\); got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"^shift must .* shape \(2, 4\) .*of shape \(2, 3\)"):
         run(lambda f: shift_rows(f, like(f, np.zeros((2, 3), "float32"))), frames, random=False)
+    for bad in (np.nan, np.inf, 1e20):
+        with pytest.raises(ValueError, match=r"^shift must be finite and at most"):
+            run(
+                lambda f, bad=bad: shift_rows(f, like(f, np.full((2, 4), bad, "float32"))),
+                frames,
+                random=False,
+            )
+    with pytest.raises(ValueError, match=r"^shift must .* library of frames"):
+        shift_rows(frames, torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r"^shift must hold a number for each row"):
+        shift_rows(frames, np.zeros((2, 4), complex))
 
 
 def test_large_stacks_are_shifted_like_single_rows():

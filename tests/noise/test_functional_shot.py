@@ -97,36 +97,35 @@ def test_high_doses_leave_the_clean_frame(run):
 
 
 @pytest.mark.parametrize("dose", [0, -1.0, np.nan, np.inf, "low", None])
-def test_impossible_doses_are_refused_with_a_way_out(run, dose):
-    what = r"dose must be a finite number of electrons above 0.*for no noise leave"
-    with pytest.raises(ValueError, match=what):
+def test_wrong_doses_are_named(run, dose):
+    with pytest.raises(ValueError, match=r"^dose must be a finite number of electrons in \(0,"):
         run(shot_noise, np.ones((2, 2), dtype="float32"), dose)
 
 
 @pytest.mark.parametrize("pixel_size", [0, -0.1, np.nan])
-def test_impossible_pixel_sizes_are_refused(run, pixel_size):
+def test_wrong_pixel_sizes_are_named(run, pixel_size):
     with pytest.raises(ValueError, match="pixel_size must be a finite number of nm"):
         run(shot_noise, np.ones((2, 2), dtype="float32"), 1.0, pixel_size=pixel_size)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_refused_with_a_way_out(run, bad):
+def test_frames_that_are_not_finite_are_an_error_with_a_remedy(run, bad):
     frames = np.array([[1.0, bad]], dtype="float32")
-    with pytest.raises(ValueError, match=r"^reference='mean' needs .* replace NaN and inf"):
-        run(shot_noise, frames, 1.0)
-    with pytest.raises(ValueError, match=r"would hold (nan|inf) electrons.*Replace NaN and inf"):
+    for reference in ("mean", 1.0):
+        with pytest.raises(ValueError, match=r"^frames contains (NaN|inf).*replace these pixels"):
+            run(shot_noise, frames, 1.0, reference=reference)
+
+
+def test_more_electrons_than_can_be_counted_are_an_error(run):
+    frames = np.full((2, 2), 1e20, dtype="float32")
+    with pytest.raises(ValueError, match=r"^frames have a pixel of 1e\+20 electrons.*the dose"):
         run(shot_noise, frames, 1.0, reference=1.0)
-
-
-def test_doses_beyond_counting_are_refused(run):
-    with pytest.raises(ValueError, match=r"would hold 1e\+30 electrons.*check dose"):
-        run(shot_noise, np.ones((2, 2), dtype="float32"), 1e30)
 
 
 @pytest.mark.parametrize(
     "reference", [[[[1.0]], [[-1.0]]], [[[0.0]]], [[[np.nan]]], [1.0, 2.0], [[1.0], [2.0]]]
 )
-def test_impossible_references_are_refused(run, reference):
+def test_wrong_references_are_named(run, reference):
     def with_reference(frames, *, generator):
         values = np.array(reference, dtype="float32")
         if isinstance(frames, torch.Tensor):
@@ -137,7 +136,7 @@ def test_impossible_references_are_refused(run, reference):
         run(with_reference, np.ones((2, 2, 2), dtype="float32"))
 
 
-def test_negative_signals_are_refused_with_a_way_out(run):
+def test_negative_signals_are_an_error_with_a_remedy(run):
     frames = np.array([[1.0, -0.25]], dtype="float32")
-    with pytest.raises(ValueError, match=r"signal of -0\.25 .*Subtract the dark level"):
+    with pytest.raises(ValueError, match=r"down to -0\.25, .*Subtract the dark level"):
         run(shot_noise, frames, 1.0)

@@ -65,7 +65,7 @@ def test_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize("name, value", [("gain", -1), ("offset", np.nan), ("column_sigma", -0.1)])
-def test_impossible_parameters_are_refused_when_fitted(name, value):
+def test_wrong_parameters_are_named_in_fit(name, value):
     with pytest.raises(ValueError, match=f"^{name} must"):
         HRTEMNoise(**{name: value}).fit(np.ones((1, 4, 4)))
 

@@ -27,7 +27,7 @@ def test_stabilised_noise_is_1():
     np.testing.assert_allclose(noise.unstabilize(stable), noisy, atol=1e-3)
 
 
-def test_frames_below_the_pedestal_are_refused():
+def test_frames_below_the_pedestal_are_an_error():
     with pytest.raises(ValueError, match="counts below the pedestal"):
         PoissonGaussianNoise(pedestal=10).fit(np.ones((1, 4, 4)))
 
@@ -35,6 +35,6 @@ def test_frames_below_the_pedestal_are_refused():
 @pytest.mark.parametrize(
     "name, value", [("gain", 0), ("read_sigma", -1), ("pedestal", np.inf), ("column_sigma", -1)]
 )
-def test_impossible_parameters_are_refused(name, value):
-    with pytest.raises(ValueError, match=name):
+def test_wrong_parameters_are_named(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must"):
         PoissonGaussianNoise(**{name: value}).fit(np.ones((1, 4, 4)))

@@ -90,8 +90,8 @@ def test_generator_decides_and_frames_are_left_alone(camera):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"fraction": 0.0}, "fraction must lie between 0 and 1"),
-        ({"noise": 3.0}, "noise must be a law that can be split"),
+        ({"fraction": 0.0}, r"^fraction must be a finite number in \(0, 1\)"),
+        ({"noise": 3.0}, "^noise must be an object with unstabilize, such as HRTEMNoise"),
         ({"frames": np.ones((3, 3))}, r"frames\[np.newaxis\]"),
     ],
 )

@@ -1,9 +1,9 @@
-"""What noise does to frames, as pure functions of NumPy arrays or torch tensors.
+"""Noise as pure functions of NumPy arrays or torch tensors.
 
-Each takes frames of shape (..., H, W), works on the device they are on, and returns float32 of the
-same shape, with the frames it was given left as they are (or gives them back, where a strength of 0
-leaves nothing to do). What is random takes a ``generator``: a
-:class:`numpy.random.Generator` for arrays, a ``torch.Generator`` of the same device for tensors.
+Each takes finite frames of shape (..., H, W), works on their device and returns float32 of the same
+shape. The input is not modified; if a strength of 0 switches the noise off, it may be returned
+itself. Random functions take a ``generator``: a :class:`numpy.random.Generator` for arrays, a
+``torch.Generator`` of the same device for tensors.
 """
 
 import lazy_loader

@@ -7,16 +7,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._arrays import Frames, Generator, as_frames, namespace, normal, on_device_of
-from ._checks import check_length, check_not_negative
+from ..._arrays import Frames, Generator, namespace, normal, on_device_of
+from ._checks import SMOOTH_LENGTH, not_negative, on_frames
 from ._reference import Reference, reference_signal
 
-# Distance of the random numbers in widths of the kernel around them: it leaves the variance even
-# to 1e-7. And how many widths the kernel reaches: to 1e-5 of its peak.
+# Distance between the random numbers in widths of the kernel, which keeps the variance uniform to
+# 1e-7, and the kernel's reach in widths, where it is down to 1e-5 of its peak.
 _SPACING = 0.75
 _REACH = 4.8
 
 
+@on_frames(level=[not_negative()], contrast=[not_negative()], length=[SMOOTH_LENGTH])
 def slow_background(
     frames: Frames,
     level: float,
@@ -54,7 +55,7 @@ def slow_background(
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If a parameter is negative or not finite, or `length` is below 1 px.
 
     Examples
     --------
@@ -65,16 +66,12 @@ def slow_background(
     >>> round(float(lit.mean()), 2), round(float(lit.std()), 2)  # 1 + 0.5, and 0.5 * 0.2
     (1.5, 0.1)
     """
-    frames = as_frames(frames)
-    check_not_negative(level, "level", "shares of the reference signal")
-    check_not_negative(contrast, "contrast", "shares of the background's level")
-    check_length(length, "length")
     if level == 0:
         return frames
     mean = level * reference_signal(frames, reference)
     if contrast == 0:
         return frames + mean
-    # Of a log-normal variable with this mean and standard deviation.
+    # The logarithm's standard deviation, for a log-normal field of this contrast.
     spread = math.sqrt(math.log1p(contrast * contrast))
     field = _gaussian_field(frames, length, generator)
     field *= spread
@@ -86,10 +83,10 @@ def slow_background(
 
 
 def _gaussian_field(frames: Frames, length: float, generator: Generator) -> Frames:
-    """Random field of variance 1 at each pixel of each frame.
+    """Draw a Gaussian random field of variance 1 for each frame.
 
-    White noise on a coarse grid that is larger than the frame, spread by Gaussians of
-    length / sqrt(2): exact as the sum converges, and unlike one made by FFT it has no period.
+    White noise on a coarse grid larger than the frame is convolved with a Gaussian of width
+    length / sqrt(2). Unlike a field made by FFT it is not periodic.
     """
     down, across = (_spread(size, length) for size in frames.shape[-2:])
     shape = (*frames.shape[:-2], down.shape[1], across.shape[1])
@@ -98,7 +95,7 @@ def _gaussian_field(frames: Frames, length: float, generator: Generator) -> Fram
 
 
 def _spread(size: int, length: float) -> NDArray[np.float32]:
-    """Weights (size, n_nodes) with which the nodes of a coarse grid act on each pixel."""
+    """Return the weights (size, n_nodes) of the coarse grid's nodes at each pixel."""
     width = length / math.sqrt(2)
     nodes = np.arange(
         -_REACH * width, size - 1 + _REACH * width + _SPACING * width, _SPACING * width

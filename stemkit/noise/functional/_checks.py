@@ -1,44 +1,140 @@
-"""Refusals that say which parameter is wrong and what it should be."""
+"""Checks that all functions of frames share."""
 
 from __future__ import annotations
 
 import math
-from numbers import Real
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
-from ..._arrays import Frames
+import numpy as np
+
+from ..._arrays import Frames, as_frames, is_finite, is_tensor
+from ..._constraints import Constraints, Interval, check_arguments, shorten
+
+_P = ParamSpec("_P")
+
+# Beyond these limits squares overflow, or float32 has no digits for fractions of a pixel.
+_MOST_COUNTS, _MOST_PIXELS = 1e18, 1e6
 
 
-def check_not_negative(value: float, name: str, unit: str) -> None:
-    """Refuse what is not a finite number of at least 0."""
-    if not (isinstance(value, Real) and 0 <= value < math.inf):
+def not_negative(unit: str = "") -> Interval:
+    """Return the constraint on strengths in the frames' units, or in shares of a signal."""
+    return Interval(float, 0, _MOST_COUNTS, unit=unit)
+
+
+def positive(unit: str = "") -> Interval:
+    """Return the constraint on gains, doses and signals."""
+    return Interval(float, 0, _MOST_COUNTS, closed="right", unit=unit)
+
+
+def finite(unit: str = "") -> Interval:
+    """Return the constraint on offsets."""
+    return Interval(float, -_MOST_COUNTS, _MOST_COUNTS, unit=unit)
+
+
+SHARE = Interval(float, 0, 1)
+DISPLACEMENT = Interval(float, 0, _MOST_PIXELS, unit="px")
+DECAY = Interval(float, 0, None, closed="neither", unit="px")
+# Over a shorter length pixels can't vary smoothly.
+SMOOTH_LENGTH = Interval(float, 1, _MOST_PIXELS, unit="px")
+
+
+def on_frames(
+    **constraints: Constraints,
+) -> Callable[
+    [Callable[Concatenate[Frames, _P], Frames]], Callable[Concatenate[Frames, _P], Frames]
+]:
+    """Decorate a function of frames: check its arguments and frames, and that its result is finite.
+
+    Parameters
+    ----------
+    **constraints : collection of constraints
+        For each argument to check, its constraints; see :mod:`stemkit._constraints`.
+
+    Returns
+    -------
+    callable
+        The decorator. The function is given finite float32 frames (..., H, W).
+    """
+
+    def decorate(
+        function: Callable[Concatenate[Frames, _P], Frames],
+    ) -> Callable[Concatenate[Frames, _P], Frames]:
+        checked = check_arguments(**constraints)(function)
+
+        @wraps(function)
+        def wrapper(frames: Frames, *args: _P.args, **kwargs: _P.kwargs) -> Frames:
+            values = as_frames(frames)
+            with np.errstate(over="ignore", invalid="ignore"):
+                result = checked(values, *args, **kwargs)
+            if result is not values and not is_finite(result):
+                raise ValueError(
+                    f"frames from {float(values.min()):.3g} to {float(values.max()):.3g} give "
+                    f"values beyond float32 in {function.__name__}; rescale the frames, or check "
+                    f"the other arguments."
+                )
+            return result
+
+        return wrapper
+
+    return decorate
+
+
+def check_strengths(values: Any, name: str, frames: Frames, most: float = _MOST_COUNTS) -> None:
+    """Check a number, or an array with a number for each frame.
+
+    Parameters
+    ----------
+    values : float or array of shape (..., 1, 1)
+        Strengths of a noise.
+    name : str
+        Name of the argument, for messages.
+    frames : ndarray or tensor of shape (..., H, W)
+        Frames to which they are applied.
+    most : float, default=1e18
+        Largest number allowed.
+
+    Raises
+    ------
+    ValueError
+        If a number is not between 0 and `most`, or the shape does not fit the frames.
+    """
+    try:
+        numbers = np.asarray(values.detach().cpu() if is_tensor(values) else values)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = np.asarray("")
+    if numbers.dtype.kind not in "iuf" or not ((numbers >= 0) & (numbers <= most)).all():
         raise ValueError(
-            f"{name} must be a finite number of {unit}, not below 0; got {value!r}. "
-            f"Use 0 to switch it off."
+            f"{name} must hold finite numbers in [0, {most:g}], one or one for each frame; "
+            f"got {shorten(values)}."
         )
-
-
-def check_positive(value: float, name: str, unit: str) -> None:
-    """Refuse what is not a finite number above 0."""
-    if not (isinstance(value, Real) and 0 < value < math.inf):
-        raise ValueError(f"{name} must be a finite number of {unit} above 0; got {value!r}.")
-
-
-def check_share(value: float, name: str) -> None:
-    """Refuse what is no share of a whole."""
-    if not (isinstance(value, Real) and 0 <= value <= 1):
-        raise ValueError(f"{name} must lie between 0 (none) and 1 (all of it); got {value!r}.")
-
-
-def check_length(value: float, name: str) -> None:
-    """Refuse a length over which pixels can't vary smoothly."""
-    if not (isinstance(value, Real) and 1 <= value < math.inf):
-        raise ValueError(f"{name} must be at least 1 px and finite; got {value!r}.")
+    shape = tuple(frames.shape)
+    try:
+        fits = np.broadcast_shapes(numbers.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} has shape {numbers.shape}, which does not fit frames of shape {shape}; pass "
+            f"one number, or an array of shape {(*shape[:-2], 1, 1)}."
+        )
+    if numbers.ndim and is_tensor(values) != is_tensor(frames):
+        raise ValueError(
+            f"{name} and frames must both be arrays or both be tensors; convert one of them."
+        )
 
 
 def check_no_negative_frames(frames: Frames) -> None:
-    """Refuse signals that no number of electrons can have."""
+    """Raise ValueError if a signal is negative, as no number of electrons is."""
     if frames.min() < 0:
         raise ValueError(
-            f"Negative values in data: a signal of {float(frames.min()):.3g} is no number of "
-            f"electrons. Subtract the dark level that the frames lie on, or clip them at 0."
+            f"Negative values in data: frames reach down to {float(frames.min()):.3g}, but a "
+            f"number of electrons can't be negative. Subtract the dark level, or clip the frames "
+            f"at 0."
         )
+
+
+def is_signal(values: Frames) -> bool:
+    """Return whether all values are finite and above 0."""
+    return bool(((values > 0) & (values < math.inf)).all())

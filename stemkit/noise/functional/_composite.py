@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from ..._arrays import Frames, Generator, as_frames, is_tensor, namespace, normal, uniform
+from ..._arrays import Frames, Generator, is_tensor, namespace, normal, uniform
+from ._checks import check_strengths, finite, on_frames
 
 
+@on_frames()
 def gaussian_noise(frames: Frames, sigma: Any, *, generator: Generator | None = None) -> Frames:
-    """Add normal noise that is equally strong everywhere.
+    """Add normal noise with the same standard deviation in every pixel.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def gaussian_noise(frames: Frames, sigma: Any, *, generator: Generator | None = 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `sigma` is negative or not finite.
 
     Examples
     --------
@@ -40,11 +41,11 @@ def gaussian_noise(frames: Frames, sigma: Any, *, generator: Generator | None = 
     >>> round(float(noisy.mean())), round(float(noisy.std()))
     (40, 5)
     """
-    frames = as_frames(frames)
-    _check(sigma, "sigma", math.inf)
+    check_strengths(sigma, "sigma", frames)
     return frames + sigma * normal(frames, tuple(frames.shape), generator)
 
 
+@on_frames(low=[finite()], high=[finite()])
 def static_noise(
     frames: Frames,
     share: Any,
@@ -60,9 +61,9 @@ def static_noise(
     frames : ndarray or tensor of shape (..., H, W)
         Frames.
     share : float or array of shape (..., 1, 1)
-        Probability of each pixel to be replaced, 0 to 1.
+        Probability that a pixel is replaced, 0 to 1.
     low, high : float, default=0 and 255
-        Range of what replaces them, in the frames' units.
+        Range of the random values, in the frames' units.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of the noise, of the frames' library and device; a fresh one by default.
 
@@ -73,7 +74,7 @@ def static_noise(
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `share` is not between 0 and 1, or `low` is not below `high`.
 
     References
     ----------
@@ -89,17 +90,16 @@ def static_noise(
     >>> round(float((noisy > 0).mean()), 1), round(float(noisy.max()))
     (0.2, 255)
     """
-    frames = as_frames(frames)
-    _check(share, "share", 1.0)
-    if not -math.inf < low < high < math.inf:
-        raise ValueError(f"low must lie below high, and both be finite; got {low} and {high}.")
-    # One number decides and replaces: below the share, it is uniform from 0 to the share.
+    check_strengths(share, "share", frames, most=1.0)
+    check_range(low, high)
+    # One number both decides and replaces: if it is below the share, it is uniform from 0 to it.
     drawn = uniform(frames, tuple(frames.shape), generator)
     xp = namespace(frames)
     replaced = low + (high - low) * drawn / xp.clip(_as_array(frames, share), 1e-12, None)
     return xp.where(drawn < share, replaced, frames)
 
 
+@on_frames()
 def speckle_noise(frames: Frames, variance: Any, *, generator: Generator | None = None) -> Frames:
     """Multiply each pixel by 1 + n, with n normal.
 
@@ -120,7 +120,7 @@ def speckle_noise(frames: Frames, variance: Any, *, generator: Generator | None 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `variance` is negative or not finite.
 
     References
     ----------
@@ -136,11 +136,11 @@ def speckle_noise(frames: Frames, variance: Any, *, generator: Generator | None 
     >>> round(float(noisy.mean())), round(float(noisy.std()))
     (40, 20)
     """
-    frames = as_frames(frames)
-    _check(variance, "variance", math.inf)
+    check_strengths(variance, "variance", frames)
     return frames * (1 + variance**0.5 * normal(frames, tuple(frames.shape), generator))
 
 
+@on_frames()
 def composite_noise(
     frames: Frames,
     sigma: Any,
@@ -172,6 +172,11 @@ def composite_noise(
     ndarray or tensor of shape (..., H, W), float32
         Not clipped.
 
+    Raises
+    ------
+    ValueError
+        If `sigma` or `variance` is negative, or `share` is not between 0 and 1.
+
     References
     ----------
     .. [1] Awan et al., "Physics informed neural network enhanced denoising for atomic resolution
@@ -186,7 +191,7 @@ def composite_noise(
     >>> round(float(noisy.mean()) / (0.5 * 200 + 0.5 * 127.5), 2)
     1.0
     """
-    frames = gaussian_noise(as_frames(frames), sigma, generator=generator)
+    frames = gaussian_noise(frames, sigma, generator=generator)
     frames = static_noise(frames, share, generator=generator)
     return speckle_noise(frames, variance, generator=generator)
 
@@ -197,13 +202,7 @@ def _as_array(frames: Frames, values: Any) -> Any:
     return np.asarray(values, dtype=np.float32)
 
 
-def _check(values: Any, name: str, largest: float) -> None:
-    """Refuse numbers, or arrays of them, that do not lie between 0 and the largest."""
-    array = values.detach().cpu() if is_tensor(values) else values
-    try:
-        numbers = np.asarray(array, dtype=float)
-    except (TypeError, ValueError):
-        numbers = np.array(np.nan)
-    if not ((numbers >= 0) & (numbers <= largest) & (numbers < math.inf)).all():
-        rule = "must not be negative, and finite" if largest == math.inf else "must lie from 0 to 1"
-        raise ValueError(f"{name} {rule}; got {values!r}.")
+def check_range(low: float, high: float) -> None:
+    """Raise ValueError if the range of random values is empty."""
+    if not low < high:
+        raise ValueError(f"low must be below high; got {low} and {high}.")

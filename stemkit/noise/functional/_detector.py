@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import math
 
-from ..._arrays import Frames, Generator, as_frames, namespace, normal
-from ._checks import check_not_negative, check_positive, check_share
+from ..._arrays import Frames, Generator, namespace, normal
+from ._checks import DECAY, SHARE, not_negative, on_frames, positive
 from ._recursion import accumulate
 from ._reference import Reference, reference_signal
 
 
+@on_frames(share=[SHARE], decay=[DECAY])
 def afterglow(frames: Frames, share: float, decay: float = 1.0) -> Frames:
-    r"""Let part of each pixel's light come late, and so reach the pixels to its right.
+    r"""Delay part of each pixel's light, so that it is recorded in the pixels to the right.
 
-    A scintillator gives a share a of its light slowly. What is recorded at pixel j is
+    A scintillator emits a share a of its light slowly. Pixel j records
     :math:`(1 - a) x_j + a (1 - q) \sum_{k \ge 0} q^k x_{j-k}` with :math:`q = e^{-1/\tau}`:
-    a one-pole filter along the row, that keeps the mean.
+    a one-pole filter along the row that keeps the mean.
 
     Parameters
     ----------
     frames : ndarray or tensor of shape (..., H, W), float32
         Frames whose rows are the fast axis.
     share : float
-        Share a of the light that comes late, 0 to 1; 0 for no afterglow.
+        Share a of the light that is delayed, 0 to 1; 0 for no afterglow.
     decay : float, default=1.0
-        Pixels after which 1/e of the late light is still to come: the scintillator's decay time
-        over the dwell time.
+        Pixels after which 1/e of the delayed light is still to come: the scintillator's decay
+        time over the dwell time.
 
     Returns
     -------
     ndarray or tensor of shape (..., H, W), float32
-        A row begins as if the probe had waited at its first pixel for long.
+        A row begins as if the probe had rested at its first pixel for a long time.
 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `share` is not between 0 and 1, or `decay` is not above 0.
 
     References
     ----------
@@ -50,9 +51,6 @@ def afterglow(frames: Frames, share: float, decay: float = 1.0) -> Frames:
     >>> afterglow(flash, 0.5, decay=1.0).round(3)
     array([[0.   , 0.   , 0.816, 0.116, 0.043, 0.016]], dtype=float32)
     """
-    frames = as_frames(frames)
-    check_share(share, "share")
-    check_positive(decay, "decay", "px")
     if share == 0:
         return frames
     factor = math.exp(-1 / decay)
@@ -64,11 +62,12 @@ def afterglow(frames: Frames, share: float, decay: float = 1.0) -> Frames:
     return result
 
 
+@on_frames(sigma=[not_negative()])
 def line_gain(frames: Frames, sigma: float, *, generator: Generator | None = None) -> Frames:
-    r"""Multiply each row with a gain of its own, of mean 1.
+    r"""Multiply each row by a random gain of mean 1.
 
-    The gains are log-normal and independent: as an unsteady emission or amplifier makes them, and
-    never negative.
+    The gains are independent and log-normal, so never negative. Fluctuations of the emission or of
+    the amplifier cause them.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def line_gain(frames: Frames, sigma: float, *, generator: Generator | None = Non
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `sigma` is negative or not finite.
 
     Examples
     --------
@@ -97,18 +96,17 @@ def line_gain(frames: Frames, sigma: float, *, generator: Generator | None = Non
     >>> round(float(rows.std()), 2), bool((rows[:, 0] == rows[:, 3]).all())
     (0.05, True)
     """
-    frames = as_frames(frames)
-    check_not_negative(sigma, "sigma", "shares of the signal")
     if sigma == 0:
         return frames
-    # Of a log-normal variable with mean 1 and standard deviation sigma.
+    # The logarithm's standard deviation, for log-normal gains of standard deviation sigma.
     spread = math.sqrt(math.log1p(sigma * sigma))
     draw = normal(frames, (*frames.shape[:-1], 1), generator)
     return frames * namespace(frames).exp(spread * draw - spread * spread / 2)
 
 
+@on_frames(level=[positive()])
 def saturate(frames: Frames, level: float, *, reference: Reference = "mean") -> Frames:
-    """Cut off what is beyond the detector's range.
+    """Clip the signal at the end of the detector's range.
 
     Parameters
     ----------
@@ -127,7 +125,7 @@ def saturate(frames: Frames, level: float, *, reference: Reference = "mean") -> 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `level` or `reference` is not above 0 and finite.
 
     Examples
     --------
@@ -136,6 +134,4 @@ def saturate(frames: Frames, level: float, *, reference: Reference = "mean") -> 
     >>> saturate(np.array([[0.5, 1.0, 1.5]]), 1.0)
     array([[0.5, 1. , 1. ]], dtype=float32)
     """
-    frames = as_frames(frames)
-    check_positive(level, "level", "multiples of the reference signal")
     return frames.clip(max=level * reference_signal(frames, reference))

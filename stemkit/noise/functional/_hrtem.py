@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Real
+from ..._arrays import Frames, Generator, namespace, normal
+from ._checks import finite, not_negative, on_frames, positive
 
-from ..._arrays import Frames, Generator, as_frames, namespace, normal
-from ._checks import check_not_negative, check_positive
-
-# What Li et al. (2026) measured, in counts.
+# As Li et al. (2026) measured them, in counts.
 GAIN, OFFSET, COLUMN_SIGMA = 0.03583, 1.379, 0.6641
 
 
+@on_frames(sigma=[not_negative("counts")])
 def column_noise(
     frames: Frames, sigma: float = COLUMN_SIGMA, *, generator: Generator | None = None
 ) -> Frames:
-    """Add to each column of each frame a normal number of its own.
+    """Add a normal random number to each column of each frame.
 
     Parameters
     ----------
@@ -33,7 +31,7 @@ def column_noise(
     Raises
     ------
     ValueError
-        Where ``sigma`` is negative or not finite.
+        If `sigma` is negative or not finite.
 
     References
     ----------
@@ -48,11 +46,10 @@ def column_noise(
     >>> bool((noisy == noisy[0]).all())
     True
     """
-    check_not_negative(sigma, "sigma", "counts")
-    frames = as_frames(frames)
     return frames + _columns(frames, sigma, generator)
 
 
+@on_frames(gain=[not_negative()], offset=[finite("counts")])
 def pointwise_noise(
     frames: Frames,
     gain: float = GAIN,
@@ -69,8 +66,8 @@ def pointwise_noise(
     gain : float, default=0.03583
         How much the standard deviation grows for each count of signal.
     offset : float, default=1.379
-        Standard deviation in counts at a signal of 0; may be negative where a pedestal lies below
-        all frames.
+        Standard deviation in counts at a signal of 0; may be negative if all frames lie on a
+        pedestal.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of the noise, of the same library and device; a fresh one by default.
 
@@ -81,8 +78,8 @@ def pointwise_noise(
     Raises
     ------
     ValueError
-        Where a parameter is not finite or ``gain`` is negative, or where the frames are so far
-        down that the standard deviation would be negative.
+        If a parameter is not finite or `gain` is negative, or if the frames have so few counts
+        that the standard deviation would be negative.
 
     References
     ----------
@@ -98,15 +95,13 @@ def pointwise_noise(
     >>> round(float(noisy.std()), 1)  # 0.03583 * 75 + 1.379
     4.1
     """
-    check_hrtem_parameters(gain, offset)
-    frames = as_frames(frames)
     sigma = gain * frames
     sigma += offset
     if bool((sigma < 0).any()):
         raise ValueError(
-            f"frames hold {float(frames.min()):.4g} counts, where gain * signal + offset is "
-            f"negative and can't be a standard deviation; subtract the frames' pedestal, or clip "
-            f"them at 0."
+            f"frames reach down to {float(frames.min()):.4g} counts, where gain * signal + offset "
+            f"is negative and can't be a standard deviation; subtract the frames' pedestal, or "
+            f"clip them at 0."
         )
     noise = normal(frames, tuple(frames.shape), generator)
     noise *= sigma
@@ -114,6 +109,7 @@ def pointwise_noise(
     return noise
 
 
+@on_frames(gain=[not_negative()], offset=[finite("counts")], column_sigma=[not_negative("counts")])
 def hrtem_noise(
     frames: Frames,
     gain: float = GAIN,
@@ -143,7 +139,7 @@ def hrtem_noise(
     Returns
     -------
     ndarray or torch.Tensor of the same shape, float32
-        Not cut to whole numbers nor to a detector's range.
+        Neither rounded to whole numbers nor clipped to a detector's range.
 
     Raises
     ------
@@ -163,26 +159,26 @@ def hrtem_noise(
     >>> noisy.shape, noisy.dtype
     ((8, 64, 64), dtype('float32'))
     """
-    check_hrtem_parameters(gain, offset, column_sigma)
-    frames = as_frames(frames)
     noisy = pointwise_noise(frames, gain, offset, generator=generator)
     noisy += _columns(frames, column_sigma, generator)
     return noisy
 
 
+@on_frames(gain=[positive()], offset=[finite("counts")])
 def stabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
-    """Map noisy frames so that their noise has standard deviation 1 at every signal.
+    """Transform noisy frames so that their noise has standard deviation 1 at every signal.
 
     For noise whose standard deviation is ``gain * signal + offset`` this is
-    ``log(frames + offset / gain) / gain``, the integral of its inverse. A square root, like
-    Anscombe's, would leave bright places the noisier.
+    ``log(frames + offset / gain) / gain``, the integral of its inverse. After a square root, such
+    as Anscombe's, bright areas would still be noisier.
 
     Parameters
     ----------
     frames : ndarray or torch.Tensor of shape (..., H, W)
         Noisy frames in counts.
     gain, offset : float
-        As for :func:`pointwise_noise`; ``gain`` above 0.
+        As for :func:`pointwise_noise`; ``gain`` above 0. With 0 the noise is uniform without any
+        transform: divide the frames by ``offset``.
 
     Returns
     -------
@@ -191,18 +187,18 @@ def stabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be, or where a pixel lies at or below
-        ``-offset / gain``, where there is no logarithm.
+        If `gain` is not above 0, or if a pixel is not above ``-offset / gain``, where the logarithm
+        is not defined.
 
     See Also
     --------
-    unstabilize_log : The way back.
+    unstabilize_log : The inverse.
 
     Notes
     -----
-    The standard deviation is 1 but for a share of ``1.25 * gain**2``; the paper's 0.03583 makes
-    that 0.2 %. A logarithm is concave: the mean of what it maps lies ``gain / 2`` below the map of
-    the mean, whatever the signal.
+    The standard deviation is 1 to a relative error of ``1.25 * gain**2``, 0.2 % for the paper's
+    0.03583. The logarithm is concave: the mean of transformed values lies ``gain / 2`` below the
+    transformed mean, whatever the signal.
 
     References
     ----------
@@ -219,26 +215,25 @@ def stabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     >>> stable.std(axis=1).round(2).tolist()
     [1.0, 1.0]
     """
-    _check_stabilizer(gain, offset)
-    frames = as_frames(frames)
     shifted = frames + offset / gain
     if not bool((shifted > 0).all()):
         raise ValueError(
-            f"frames hold {float(frames.min()):.4g} counts, but the logarithm begins above "
-            f"-offset / gain = {-offset / gain:.4g}; clip such pixels first (np.maximum)."
+            f"frames reach down to {float(frames.min()):.4g} counts, but the logarithm is defined "
+            f"above -offset / gain = {-offset / gain:.4g}; clip such pixels first (np.maximum)."
         )
     stable = namespace(frames).log(shifted)
     stable /= gain
     return stable
 
 
+@on_frames(gain=[positive()], offset=[finite("counts")])
 def unstabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     """Undo :func:`stabilize_log`: ``exp(gain * frames) - offset / gain``.
 
     Parameters
     ----------
     frames : ndarray or torch.Tensor of shape (..., H, W)
-        Stabilised frames.
+        Transformed frames.
     gain, offset : float
         As they were for :func:`stabilize_log`.
 
@@ -250,14 +245,14 @@ def unstabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `gain` is not above 0, or if the result would be beyond float32.
 
     Notes
     -----
-    This is the exact algebraic inverse: a frame mapped there and back is the same. What has been
-    averaged in between lies ``gain / 2`` too low there (see :func:`stabilize_log`), and here by a
-    share of ``gain**2 / 2`` of ``signal + offset / gain``, 0.06 % for the paper's camera. Add
-    ``gain / 2`` to averages before you map them back where that matters.
+    This is the exact algebraic inverse. Averages of transformed frames are ``gain / 2`` too low
+    (see :func:`stabilize_log`), and so the inverse by ``gain**2 / 2`` of
+    ``signal + offset / gain``, 0.06 % for the paper's camera. Add ``gain / 2`` to averages before
+    the inverse where that matters.
 
     References
     ----------
@@ -272,17 +267,9 @@ def unstabilize_log(frames: Frames, gain: float, offset: float) -> Frames:
     >>> unstabilize_log(stabilize_log(frame, 0.03583, 1.379), 0.03583, 1.379).round(3).tolist()
     [[0.0, 75.0, 255.0]]
     """
-    _check_stabilizer(gain, offset)
-    counts = namespace(frames).exp(gain * as_frames(frames))
+    counts = namespace(frames).exp(gain * frames)
     counts -= offset / gain
     return counts
-
-
-def check_hrtem_parameters(gain: float, offset: float, column_sigma: float = 0.0) -> None:
-    """Refuse what no camera has."""
-    check_not_negative(gain, "gain", "counts per count")
-    check_not_negative(column_sigma, "column_sigma", "counts")
-    _check_offset(offset)
 
 
 def _columns(frames: Frames, sigma: float, generator: Generator | None) -> Frames:
@@ -290,19 +277,3 @@ def _columns(frames: Frames, sigma: float, generator: Generator | None) -> Frame
     columns = normal(frames, shape, generator)
     columns *= sigma
     return columns
-
-
-def _check_stabilizer(gain: float, offset: float) -> None:
-    if gain == 0:
-        raise ValueError(
-            "gain must be above 0 for a logarithm; with 0 the noise is the same everywhere: divide "
-            "the frames by offset."
-        )
-    check_positive(gain, "gain", "counts per count")
-    _check_offset(offset)
-
-
-def _check_offset(offset: float) -> None:
-    # Below 0 where frames lie on a pedestal: there is no signal of 0 then.
-    if not (isinstance(offset, Real) and math.isfinite(offset)):
-        raise ValueError(f"offset must be a finite number of counts; got {offset!r}.")

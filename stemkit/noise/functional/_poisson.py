@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 
-from ..._arrays import Frames, Generator, as_frames, namespace, normal, poisson
-from ._checks import check_not_negative, check_positive
+from ..._arrays import Frames, Generator, namespace, normal, poisson
+from ..._constraints import Constraints
+from ._checks import finite, not_negative, on_frames, positive
+
+PARAMETERS: dict[str, Constraints] = {
+    "gain": [positive("counts per electron")],
+    "read_sigma": [not_negative("counts")],
+    "pedestal": [finite("counts")],
+}
 
 
+@on_frames(**PARAMETERS)
 def poisson_gaussian_noise(
     frames: Frames,
     gain: float,
@@ -16,19 +24,19 @@ def poisson_gaussian_noise(
     *,
     generator: Generator | None = None,
 ) -> Frames:
-    r"""Count electrons with a gain, and add the noise of the readout.
+    r"""Count electrons with a gain, and add readout noise.
 
     .. math:: I_\mathrm{noisy} = \mathrm{pedestal} + \mathrm{gain}\, P + N, \qquad
         P \sim \mathrm{Poisson}\big((I - \mathrm{pedestal}) / \mathrm{gain}\big), \quad
         N \sim \mathcal{N}(0, \mathrm{read\_sigma}^2)
 
-    So the variance grows linearly with the signal:
+    The variance grows linearly with the signal:
     ``gain * (frames - pedestal) + read_sigma**2``.
 
     Parameters
     ----------
     frames : ndarray or torch.Tensor of shape (..., H, W)
-        Expected counts of the camera, its pedestal among them.
+        Expected counts of the camera, pedestal included.
     gain : float
         Counts of the camera for each electron.
     read_sigma : float
@@ -41,13 +49,12 @@ def poisson_gaussian_noise(
     Returns
     -------
     ndarray or torch.Tensor of the same shape, float32
-        In counts of the camera, not cut to whole numbers nor to its range.
+        In counts of the camera, neither rounded to whole numbers nor clipped to its range.
 
     Raises
     ------
     ValueError
-        Where the gain is not above 0, ``read_sigma`` is negative, or a pixel lies below the
-        pedestal.
+        If `gain` is not above 0, `read_sigma` is negative, or a pixel lies below the pedestal.
 
     References
     ----------
@@ -63,9 +70,6 @@ def poisson_gaussian_noise(
     >>> round(float(noisy.mean())), round(float(noisy.var()))  # 60, and 2 * (60 - 50) + 3**2
     (60, 29)
     """
-    check_positive(gain, "gain", "counts per electron")
-    check_not_negative(read_sigma, "read_sigma", "counts")
-    frames = as_frames(frames)
     electrons = frames - pedestal
     check_no_negative_electrons(electrons)
     electrons /= gain
@@ -79,22 +83,23 @@ def poisson_gaussian_noise(
 
 
 def check_no_negative_electrons(electrons: Frames) -> None:
-    """Refuse a signal below the pedestal."""
+    """Raise ValueError if a signal lies below the pedestal."""
     if bool((electrons < 0).any()):
         raise ValueError(
-            f"Negative values in data: the frames lie as far as {float(-electrons.min()):.4g} "
-            f"counts below the pedestal, and no number of electrons is negative. Pass the pedestal "
-            f"of a dark frame, or clip them there (np.maximum)."
+            f"Negative values in data: frames lie up to {float(-electrons.min()):.4g} counts "
+            f"below the pedestal, but a number of electrons can't be negative. Pass the pedestal "
+            f"of a dark frame, or clip the frames there (np.maximum)."
         )
 
 
+@on_frames(**PARAMETERS)
 def stabilize_anscombe(
     frames: Frames, gain: float, read_sigma: float, pedestal: float = 0.0
 ) -> Frames:
-    """Map noisy frames so that Poisson-Gaussian noise has a standard deviation of about 1.
+    """Transform noisy frames so that Poisson-Gaussian noise has a standard deviation of about 1.
 
-    This is Anscombe's transform as generalised to a gain and readout noise [1]_. Where the
-    *standard deviation*, not the variance, is linear in the signal take :func:`stabilize_log`.
+    This is Anscombe's transform, generalised to a gain and readout noise [1]_. If the *standard
+    deviation*, not the variance, is linear in the signal, use :func:`stabilize_log`.
 
     Parameters
     ----------
@@ -108,12 +113,12 @@ def stabilize_anscombe(
     Returns
     -------
     ndarray or torch.Tensor of the same shape, float32
-        0 where readout noise leaves less than the transform can take.
+        0 where readout noise brings a pixel below the transform's domain.
 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `gain` is not above 0, `read_sigma` is negative, or a parameter is not finite.
 
     References
     ----------
@@ -131,9 +136,6 @@ def stabilize_anscombe(
     >>> stable.std(axis=1).round(1).tolist()
     [1.0, 1.0]
     """
-    check_positive(gain, "gain", "counts per electron")
-    check_not_negative(read_sigma, "read_sigma", "counts")
-    frames = as_frames(frames)
     inside = frames - (pedestal - 0.375 * gain - read_sigma**2 / gain)
     inside = namespace(frames).clip(inside, 0, None)
     stable = namespace(frames).sqrt(inside)
@@ -141,6 +143,7 @@ def stabilize_anscombe(
     return stable
 
 
+@on_frames(**PARAMETERS)
 def unstabilize_anscombe(
     frames: Frames, gain: float, read_sigma: float, pedestal: float = 0.0
 ) -> Frames:
@@ -149,7 +152,7 @@ def unstabilize_anscombe(
     Parameters
     ----------
     frames : ndarray or torch.Tensor of shape (..., H, W)
-        Stabilised frames.
+        Transformed frames.
     gain, read_sigma : float
         As they were for :func:`stabilize_anscombe`.
     pedestal : float, default=0.0
@@ -163,13 +166,12 @@ def unstabilize_anscombe(
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `gain` is not above 0, `read_sigma` is negative, or a parameter is not finite.
 
     Notes
     -----
-    This is the exact algebraic inverse. What has been averaged in between comes back
-    ``gain / 4`` too low where there are more than a few electrons per pixel: the square root is
-    concave.
+    This is the exact algebraic inverse. The square root is concave: averages of transformed frames
+    come back ``gain / 4`` too low where there are more than a few electrons per pixel.
 
     References
     ----------
@@ -184,9 +186,7 @@ def unstabilize_anscombe(
     >>> unstabilize_anscombe(stabilize_anscombe(frame, 2.0, 3.0), 2.0, 3.0).round(3).tolist()
     [[5.0, 75.0, 255.0]]
     """
-    check_positive(gain, "gain", "counts per electron")
-    check_not_negative(read_sigma, "read_sigma", "counts")
-    half = as_frames(frames) / 2
+    half = frames / 2
     half *= half
     half *= gain
     half += pedestal - 0.375 * gain - read_sigma**2 / gain

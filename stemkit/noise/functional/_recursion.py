@@ -1,4 +1,4 @@
-"""The one recursion that both the afterglow and correlated rows follow."""
+"""The recursion that the afterglow and correlated rows share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _NEGLIGIBLE = 1e-9  # below float32's resolution of the sum
 
 
 def accumulate(values: Frames, factor: float) -> Frames:
-    """Turn ``v[j]`` into ``v[j] + factor * (sum at j - 1)`` along the last axis, in place.
+    """Compute ``v[j] += factor * v[j - 1]`` for rising j along the last axis, in place.
 
     The recursion is unrolled by doubling: after k steps each place holds its sum over the 2**k
-    places before. It needs no loop over pixels, so a GPU is as much at home as a CPU.
+    places before it. There is no loop over pixels, so that it is fast on a GPU, too.
     """
     step, weight = 1, factor
     while step < values.shape[-1] and weight > _NEGLIGIBLE:

@@ -1,4 +1,4 @@
-"""What a scanning probe does that is not quite where it should be: row jitter and flyback."""
+"""Errors of a scanning probe's position: row jitter and flyback."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ import numpy as np
 from ..._arrays import (
     Frames,
     Generator,
-    as_frames,
     is_tensor,
     namespace,
     normal,
     on_device_of,
 )
-from ._checks import check_not_negative, check_positive
+from ..._constraints import shorten
+from ._checks import DECAY, DISPLACEMENT, not_negative, on_frames
 from ._recursion import accumulate
 
-# Pixels, relative to the one left of a point, whose values that between them is made of.
+# Pixels from which a value between two pixels is interpolated, relative to the left one.
 _TAPS = np.arange(-4, 6)
 _OTHERS = ~np.eye(len(_TAPS), dtype=bool)
 _DENOMINATORS = np.prod(np.subtract.outer(_TAPS, _TAPS), axis=1, where=_OTHERS).astype(np.float32)
 _BLOCK = 2**18  # pixels shifted at a time, so that temporary arrays stay small
-_SETTLED = 1e-3  # px; nearer than this to where it should be, the probe has arrived
+_SETTLED = 1e-3  # px; the probe has settled if it is nearer to its place than this
+_MAX_SHIFT = 1e9  # px, so that whole pixels fit into an integer
 
 
+@on_frames(sigma=[DISPLACEMENT], correlation=[not_negative("rows")])
 def row_jitter(
     frames: Frames,
     sigma: float,
@@ -34,10 +36,10 @@ def row_jitter(
     *,
     generator: Generator | None = None,
 ) -> Frames:
-    r"""Displace each row along the fast axis, as an unsteady probe does.
+    r"""Displace each row along the fast axis at random.
 
-    The displacements are Gaussian, and correlated from row to row as an Ornstein-Uhlenbeck process
-    is: :math:`\langle s_i s_j \rangle = \sigma^2 \exp(-|i - j| / L)`.
+    The displacements are Gaussian and follow an Ornstein-Uhlenbeck process from row to row:
+    :math:`\langle s_i s_j \rangle = \sigma^2 \exp(-|i - j| / L)`.
 
     Parameters
     ----------
@@ -46,19 +48,19 @@ def row_jitter(
     sigma : float
         Standard deviation of the displacement, in px; 0 for none.
     correlation : float, default=4.0
-        Distance L, in rows, over which displacements resemble each other; 0 if they don't.
+        Correlation length L of the displacements, in rows; 0 for independent ones.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of the displacements, of the frames' library and device; a fresh one by default.
 
     Returns
     -------
     ndarray or tensor of shape (..., H, W), float32
-        :func:`shift_rows` says how it is interpolated.
+        Interpolated as by :func:`shift_rows`.
 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `sigma` or `correlation` is negative or not finite.
 
     References
     ----------
@@ -74,36 +76,33 @@ def row_jitter(
     >>> bool(jittered.std(axis=0).max() > 0.1)  # the stripes are no longer straight
     True
     """
-    frames = as_frames(frames)
-    check_not_negative(sigma, "sigma", "px")
-    check_not_negative(correlation, "correlation", "rows")
     if sigma == 0:
         return frames
     shift = normal(frames, frames.shape[:-1], generator)
     if correlation > 0:
         factor = math.exp(-1 / correlation)
-        # The first row keeps its full variance, so that the process is stationary from there on.
+        # The first row keeps its full variance, so that the process is stationary.
         shift[..., 1:] *= math.sqrt(1 - factor * factor)
         shift = accumulate(shift, factor)
     return shift_rows(frames, sigma * shift)
 
 
+@on_frames()
 def shift_rows(frames: Frames, shift: Frames) -> Frames:
-    """Record each row some way to the right, in whole pixels and fractions of them.
+    """Shift each row to the right by any number of pixels.
 
-    Values between pixels come from the polynomial through the 10 pixels around. It is exact for
-    polynomials up to the ninth degree, so it biases no position; it errs by at most 0.01 % of the
-    amplitude up to 0.15 cycles per pixel and by 1 % at 0.25, and by 0.04 % of the peak on a
-    Gaussian atom of 1.7 px standard deviation. Linear interpolation errs by 11, 29 and 4 %. The
-    scene beyond the border is not known, and taken to be the frame's mirror image: nothing wraps
-    around.
+    Values between pixels are those of the polynomial through the 10 nearest pixels. It is exact for
+    polynomials up to the ninth degree, so that positions are not biased. The error is at most
+    0.01 % of the amplitude up to 0.15 cycles per pixel, 1 % at 0.25, and 0.04 % of the peak of a
+    Gaussian atom of 1.7 px standard deviation; linear interpolation has errors of 11, 29 and 4 %.
+    Beyond the border the frame is continued by its mirror image.
 
     Parameters
     ----------
     frames : ndarray or tensor of shape (..., H, W), float32
         Frames whose rows are the fast axis.
     shift : ndarray or tensor of shape (..., H), float32
-        How far to the right each row is recorded, in px.
+        Shift of each row to the right, in px.
 
     Returns
     -------
@@ -112,7 +111,7 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `shift` does not hold a finite number for each row.
 
     Examples
     --------
@@ -122,12 +121,7 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
     >>> shift_rows(ramp, np.array([0.25], dtype="float32"))[0, 6:9].tolist()
     [5.75, 6.75, 7.75]
     """
-    frames = as_frames(frames)
-    if tuple(shift.shape) != tuple(frames.shape[:-1]):
-        raise ValueError(
-            f"shift must hold a number for each row, so have shape {tuple(frames.shape[:-1])}; "
-            f"got {tuple(shift.shape)}."
-        )
+    shift = _check_shift(frames, shift)
     xp = namespace(frames)
     width = frames.shape[-1]
     source = frames.reshape(-1, width)
@@ -139,41 +133,42 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
         block = slice(start, start + rows)
         whole = xp.floor(origin[block])
         weights = _weights(origin[block] - whole)
-        # All pixels of a row lie equally far between two others: gathered once, weighted 10 times.
+        # All pixels of a row have the same weights: they are gathered once and weighted 10 times.
         index = _mirrored(xp.asarray(whole, dtype=xp.int64) + window, width)
-        found = _gather(source[block], index)
+        values = _gather(source[block], index)
         total = result[block]
-        total[...] = weights[:, :1] * found[:, :width]
+        total[...] = weights[:, :1] * values[:, :width]
         for tap in range(1, len(_TAPS)):
-            total += weights[:, tap : tap + 1] * found[:, tap : tap + width]
+            total += weights[:, tap : tap + 1] * values[:, tap : tap + width]
     return result.reshape(frames.shape)
 
 
+@on_frames(amplitude=[DISPLACEMENT], decay=[DECAY])
 def flyback(frames: Frames, amplitude: float, decay: float = 8.0) -> Frames:
-    r"""Distort the start of each row, where the probe has not yet settled after flying back.
+    r"""Distort the start of each row, where the probe has not settled after its flyback.
 
-    The probe comes from the right-hand end of the row before. At pixel j of the new row it is
-    still :math:`a\,e^{-j/\tau}` px to the right of where it should be, so what lies there is
-    stretched. With an amplitude a larger than the decay it would still move backwards.
+    The probe comes from the right-hand end of the previous row. At pixel j it is still
+    :math:`a\,e^{-j/\tau}` px to the right of its place, which stretches the start of the row. If
+    the amplitude a is larger than the decay it still moves backwards there.
 
     Parameters
     ----------
     frames : ndarray or tensor of shape (..., H, W), float32
         Frames whose rows are the fast axis.
     amplitude : float
-        How far off the probe is at the first pixel of a row, in px; 0 for not at all.
+        Displacement of the probe at the first pixel of a row, in px; 0 for none.
     decay : float, default=8.0
         Pixels after which 1/e of the displacement is left.
 
     Returns
     -------
     ndarray or tensor of shape (..., H, W), float32
-        Interpolated as :func:`shift_rows` is.
+        Interpolated as by :func:`shift_rows`.
 
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If `amplitude` is negative or `decay` is not above 0.
 
     References
     ----------
@@ -188,9 +183,6 @@ def flyback(frames: Frames, amplitude: float, decay: float = 8.0) -> Frames:
     >>> flyback(ramp, 4.0, 4.0)[0, 4:8].round(2)  # j + 4 exp(-j / 4)
     array([5.47, 6.15, 6.89, 7.7 ], dtype=float32)
     """
-    frames = as_frames(frames)
-    check_not_negative(amplitude, "amplitude", "px")
-    check_positive(decay, "decay", "px")
     if amplitude <= _SETTLED:
         return frames
     width = frames.shape[-1]
@@ -208,8 +200,28 @@ def flyback(frames: Frames, amplitude: float, decay: float = 8.0) -> Frames:
     return result
 
 
+def _check_shift(frames: Frames, shift: Frames) -> Frames:
+    """Return the shifts of all rows, in the library of the frames."""
+    n_rows = tuple(frames.shape[:-1])
+    values: Any = shift if is_tensor(shift) else np.asarray(shift)
+    if is_tensor(values):
+        real = not (values.is_complex() or values.device.type == "meta")
+    else:
+        real = values.dtype.kind in "buif"
+    if not real or is_tensor(values) != is_tensor(frames) or tuple(values.shape) != n_rows:
+        raise ValueError(
+            f"shift must hold a number for each row, in shape {n_rows} and the library of frames; "
+            f"got {shorten(shift)}."
+        )
+    if not bool((abs(values) <= _MAX_SHIFT).all()):
+        raise ValueError(
+            f"shift must be finite and at most {_MAX_SHIFT:g} px; leave out rows that have none."
+        )
+    return values
+
+
 def _weights(fraction: Any) -> Any:
-    """Lagrange's weights (n, 10) of the pixels around points this far, (n, 1), between two."""
+    """Return Lagrange weights (n, 10) of the pixels around points at fractions (n, 1) of a px."""
     xp = namespace(fraction)
     steps = fraction - on_device_of(fraction, _TAPS.astype(np.float32))
     others = on_device_of(fraction, _OTHERS)
@@ -217,7 +229,7 @@ def _weights(fraction: Any) -> Any:
 
 
 def _mirrored(index: Any, width: int) -> Any:
-    """Fold what lies beyond the border back into 0..width - 1, however far it lies."""
+    """Reflect indices beyond the border, however far, into 0..width - 1."""
     index = index % (2 * width)
     return namespace(index).where(index < width, index, 2 * width - 1 - index)
 

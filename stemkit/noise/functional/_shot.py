@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-
-from ..._arrays import Frames, Generator, as_frames, poisson
-from ._checks import check_no_negative_frames, check_positive
+from ..._arrays import Frames, Generator, poisson
+from ._checks import check_no_negative_frames, on_frames, positive
 from ._reference import Reference, reference_signal
 
+# Leave shot noise out for a frame without noise: no electrons at all give no frame.
+DOSE = positive("electrons")
+PIXEL_SIZE = positive("nm")
 
+
+@on_frames(dose=[DOSE], pixel_size=[PIXEL_SIZE, None])
 def shot_noise(
     frames: Frames,
     dose: float,
@@ -21,8 +23,8 @@ def shot_noise(
     """Count electrons one by one, at a given dose.
 
     A pixel whose signal equals the reference collects a Poisson number of electrons of mean `dose`
-    (times the pixel's area, where its size is given), others in proportion. The counts are scaled
-    back to the frames' units, so the expectation is the clean frame.
+    (times the pixel's area if its size is given), other pixels in proportion. The counts are scaled
+    back to the frames' units, so that the expectation is the clean frame.
 
     Parameters
     ----------
@@ -34,8 +36,8 @@ def shot_noise(
         Side of a pixel in nm, as everywhere in stemkit.
     reference : "mean", float or array of shape (..., 1, 1), default="mean"
         The signal, in the frames' units, that collects the dose. "mean" is each frame's own mean:
-        the dose is what the detector counts per pixel on average. For simulated frames in shares of
-        the incident beam take 1.0: then the dose is the incident one.
+        the dose is then the mean number of electrons per pixel. For simulated frames in shares of
+        the incident beam use 1.0: the dose is then the incident one.
     generator : numpy.random.Generator or torch.Generator, optional
         Source of the noise, of the frames' library and device; a fresh one by default.
 
@@ -46,7 +48,8 @@ def shot_noise(
     Raises
     ------
     ValueError
-        Where the dose is not above 0, or a signal is negative.
+        If `dose` is not above 0, a signal is negative, or a pixel would hold more than 1e18
+        electrons.
 
     Examples
     --------
@@ -57,7 +60,6 @@ def shot_noise(
     >>> np.unique(noisy.round(3))[:4].tolist()  # 4 electrons per Å² are 1 per pixel
     [0.0, 7.0, 14.0, 21.0]
     """
-    frames = as_frames(frames)
     check_no_negative_frames(frames)
     scale = electrons_per_pixel(dose, pixel_size) / reference_signal(frames, reference)
     counts = poisson(frames * scale, generator)
@@ -66,13 +68,7 @@ def shot_noise(
 
 
 def electrons_per_pixel(dose: float, pixel_size: float | None) -> float:
-    """Return a dose in electrons per pixel: as it is, or that of a pixel's square angstroms."""
-    if not (isinstance(dose, Real) and 0 < dose < math.inf):
-        raise ValueError(
-            f"dose must be a finite number of electrons above 0; got {dose!r}. "
-            f"Without electrons there is no frame; for no noise leave shot noise out."
-        )
+    """Return a dose per pixel, converted from one per square angstrom if a pixel size is given."""
     if pixel_size is None:
         return dose
-    check_positive(pixel_size, "pixel_size", "nm")
     return dose * (10 * pixel_size) ** 2

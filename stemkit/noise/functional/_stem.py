@@ -1,15 +1,18 @@
-"""All that a scanning microscope adds to a clean frame, in the order in which it happens."""
+"""All effects of a scanning microscope on a clean frame, in the order in which they happen."""
 
 from __future__ import annotations
 
-from ..._arrays import Frames, Generator, as_frames
+from ..._arrays import Frames, Generator
+from ..._constraints import Constraints
 from ._background import slow_background
 from ._checks import (
-    check_length,
+    DECAY,
+    DISPLACEMENT,
+    SHARE,
+    SMOOTH_LENGTH,
     check_no_negative_frames,
-    check_not_negative,
-    check_positive,
-    check_share,
+    not_negative,
+    on_frames,
 )
 from ._detector import afterglow as add_afterglow
 from ._detector import line_gain as vary_line_gain
@@ -17,9 +20,27 @@ from ._detector import saturate
 from ._reference import Reference, reference_signal
 from ._scan import flyback as distort_start
 from ._scan import row_jitter as jitter_rows
-from ._shot import shot_noise
+from ._shot import DOSE, PIXEL_SIZE, shot_noise
+
+# Checked at once, whether or not a part is switched on, under the names that a user typed.
+PARAMETERS: dict[str, Constraints] = {
+    "dose": [DOSE, None],
+    "pixel_size": [PIXEL_SIZE, None],
+    "row_jitter": [DISPLACEMENT, None],
+    "row_correlation": [not_negative("rows")],
+    "flyback": [DISPLACEMENT, None],
+    "flyback_decay": [DECAY],
+    "background": [not_negative(), None],
+    "background_contrast": [not_negative()],
+    "background_length": [SMOOTH_LENGTH],
+    "afterglow": [SHARE, None],
+    "afterglow_decay": [DECAY],
+    "line_gain": [not_negative(), None],
+    "saturation": [not_negative(), None],
+}
 
 
+@on_frames(**PARAMETERS)
 def stem_noise(
     frames: Frames,
     *,
@@ -39,16 +60,16 @@ def stem_noise(
     saturation: float | None = None,
     generator: Generator | None = None,
 ) -> Frames:
-    """Make frames as a scanning microscope records them out of clean ones.
+    """Simulate how a scanning microscope records clean frames.
 
-    :class:`stemkit.noise.STEMNoise` describes the order of what happens, and each parameter.
+    :class:`stemkit.noise.STEMNoise` describes each parameter and the order of the effects.
 
     Parameters
     ----------
     frames : ndarray or tensor of shape (..., H, W)
         Expected signal in any units, nowhere negative.
     dose, pixel_size, reference : optional
-        The electrons; here the reference may also be an array of shape (..., 1, 1).
+        The electrons; here `reference` may also be an array of shape (..., 1, 1).
     row_jitter, row_correlation, flyback, flyback_decay : optional
         The scan.
     background, background_contrast, background_length : optional
@@ -65,7 +86,7 @@ def stem_noise(
     Raises
     ------
     ValueError
-        Where a parameter is not what it may be.
+        If a parameter is out of its range, or a signal is negative.
 
     References
     ----------
@@ -81,28 +102,15 @@ def stem_noise(
     >>> noisy.shape, noisy.dtype
     ((4, 64, 64), dtype('float32'))
     """
-    frames = as_frames(frames)
     check_no_negative_frames(frames)
-    # All here, where they have the names that were typed, and whether or not their part is on.
-    check_not_negative(row_jitter or 0, "row_jitter", "px")
-    check_not_negative(row_correlation, "row_correlation", "rows")
-    check_not_negative(flyback or 0, "flyback", "px")
-    check_positive(flyback_decay, "flyback_decay", "px")
-    check_not_negative(background or 0, "background", "shares of the reference")
-    check_not_negative(background_contrast, "background_contrast", "shares of the background")
-    check_length(background_length, "background_length")
-    check_share(afterglow or 0, "afterglow")
-    check_positive(afterglow_decay, "afterglow_decay", "px")
-    check_not_negative(line_gain or 0, "line_gain", "shares of the signal")
-    check_not_negative(saturation or 0, "saturation", "multiples of the reference")
-    # Of the clean frames once and for all: what is added later does not change what a dose means.
+    # That of the clean frames: the background must not change the meaning of a dose.
     reference = reference_signal(frames, reference)
     if row_jitter or flyback:
         if row_jitter:
             frames = jitter_rows(frames, row_jitter, row_correlation, generator=generator)
         if flyback:
             frames = distort_start(frames, flyback, flyback_decay)
-        # Interpolation undershoots beside sharp edges, where a signal can't.
+        # Interpolation undershoots at sharp edges, but a signal can't be negative.
         frames = frames.clip(min=0)
     if background:
         frames = slow_background(
