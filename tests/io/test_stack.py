@@ -112,7 +112,19 @@ def test_opacity_is_ignored_only_where_it_says_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "unit, expected", [("nm", 0.05), ("um", 50.0), ("\\u00B5m", 50.0), ("pixel", None), ("", None)]
+    "unit, expected",
+    [
+        ("nm", 0.05),
+        ("pm", 5e-5),
+        ("\\u00C5", 0.005),
+        ("angstrom", 0.005),
+        ("um", 50.0),
+        ("micron", 50.0),
+        ("Micron", 50.0),
+        ("\\u00B5m", 50.0),
+        ("pixel", None),
+        ("", None),
+    ],
 )
 def test_pixel_size_comes_in_nm_from_what_imagej_wrote(tmp_path, unit, expected):
     tifffile.imwrite(
@@ -185,7 +197,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
         read_stack(tmp_path / "folder.tif")
     with pytest.raises(FileNotFoundError, match=r"\*\.tif does not exist: list the files"):
         read_stack(tmp_path / "*.tif")
-    with pytest.raises(ValueError, match="no files"):
+    with pytest.raises(ValueError, match="paths is empty"):
         read_stack([])
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
         write_stack(tmp_path / "nowhere" / "a.tif", SMALL)
@@ -242,9 +254,11 @@ def test_16_bit_colour_png_is_refused_rather_than_cut_to_8_bits(tmp_path):
     "name, stack, pixel_size, message",
     [
         ("a.png", np.zeros((1, 2, 2)), None, "path must end"),
-        ("a.tif", np.zeros(3), None, "stack must be"),
-        ("a.tif", np.zeros((0, 2, 2)), None, "stack must be"),
-        ("a.tif", np.zeros((1, 2, 2), complex), None, "stack must be"),
+        ("a.tif", np.zeros(3), None, "stack has shape"),
+        ("a.tif", np.zeros((0, 2, 2)), None, "stack has shape"),
+        ("a.tif", np.zeros((1, 2, 2), complex), None, "stack has dtype complex"),
+        ("a.tif", [[[1.0]], [[1.0, 2.0]]], None, "stack holds frames of different shapes"),
+        ("a.tif", "b.tif", None, "stack is a path"),
         ("a.tif", np.zeros((1, 2, 2)), 0.0, "pixel_size"),
         ("a.tif", np.zeros((1, 2, 2)), float("nan"), "pixel_size"),
     ],
@@ -269,3 +283,24 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
         write_stack(path, np.zeros((2, 4, 4)))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize("paths", [5, None, [b"a.tif"], ["a.tif", 3], ""])
+def test_what_is_no_path_is_named(paths):
+    with pytest.raises(TypeError, match="paths must be a path; got"):
+        read_stack(paths)
+
+
+@pytest.mark.parametrize("pixel_size", ["0.1", True, -1, [0.1]])
+def test_a_pixel_size_that_is_no_length_is_named(tmp_path, pixel_size):
+    with pytest.raises(ValueError, match="pixel_size must be a finite number of nm above 0"):
+        write_stack(tmp_path / "a.tif", SMALL, pixel_size=pixel_size)
+
+
+@pytest.mark.parametrize("n_frames", range(1, 5))
+@pytest.mark.parametrize("height", [1, 2, 3, 5])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_thin_stacks_are_not_transposed(tmp_path, n_frames, height, width):
+    stack = np.arange(n_frames * height * width, dtype=np.float32).reshape(n_frames, height, width)
+    write_stack(tmp_path / "a.tif", stack, pixel_size=0.1)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").frames, stack)

@@ -1,0 +1,36 @@
+"""The file formats that can be read, and where the function is that reads each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+Reader = Callable[[Path], tuple[NDArray[Any], float | None]]
+"""Read the frames of a file, of shape (n_frames, H, W), and the pixel size in nm or None."""
+
+# Ending of the file, in lower case -> module in this package that has the function `read`.
+FORMATS = {
+    ".png": "_png",
+    ".tif": "_tif",
+    ".tiff": "_tif",
+    ".npy": "_npy",
+}
+
+
+def find_reader(path: Path) -> Reader:
+    """Return the function that reads a file, by the ending of its name.
+
+    Raises
+    ------
+    ValueError
+        If the ending is unknown.
+    """
+    module = FORMATS.get(path.suffix.lower())
+    if module is None:
+        raise ValueError(f"{path} has an unknown ending: give files ending in {', '.join(FORMATS)}")
+    reader: Reader = import_module(f".{module}", __package__).read
+    return reader

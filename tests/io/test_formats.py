@@ -1,0 +1,42 @@
+"""The table of formats, and a format added as CONTRIBUTING describes."""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from stemkit.io import _formats, read_stack
+
+
+@pytest.mark.parametrize("module", sorted(set(_formats.FORMATS.values())))
+def test_each_format_has_a_module_with_a_reader(module):
+    assert callable(import_module(f"stemkit.io.{module}").read)
+
+
+def test_endings_are_in_lower_case_and_upper_case_files_are_read(tmp_path):
+    assert all(ending == ending.lower() for ending in _formats.FORMATS)
+    with open(tmp_path / "A.NPY", "wb") as file:
+        np.save(file, np.ones((2, 3)))
+    assert read_stack(tmp_path / "A.NPY").frames.shape == (1, 2, 3)
+
+
+def test_an_unknown_ending_lists_what_can_be_read(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown ending: .*\.png, \.tif, \.tiff, \.npy"):
+        read_stack(tmp_path / "a.jpg")
+
+
+def test_a_format_is_added_by_a_module_and_a_line(tmp_path, monkeypatch):
+    def read(path):
+        return np.full((2, 3, 4), int(path.read_text())), 0.5
+
+    module = ModuleType("stemkit.io._constant")
+    module.read = read
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(_formats.FORMATS, ".constant", "_constant")
+    (tmp_path / "a.constant").write_text("7")
+    frames, pixel_size, names = read_stack(tmp_path / "a.constant")
+    np.testing.assert_array_equal(frames, np.full((2, 3, 4), 7, np.float32))
+    assert pixel_size == 0.5
+    assert names == ("a.constant[0]", "a.constant[1]")
