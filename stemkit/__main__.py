@@ -1,4 +1,4 @@
-"""``python -m stemkit`` does what the ``stemkit`` command does."""
+"""Run the ``stemkit`` command as ``python -m stemkit``."""
 
 from .cli import main
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Reader = Callable[[Path], tuple[NDArray[Any], float | None]]
-"""Read the frames of a file, of shape (n_frames, H, W), and the pixel size in nm or None."""
+    from numpy.typing import NDArray
+
+    # Returns frames of shape (n_frames, H, W), and the pixel size in nm or None.
+    Reader = Callable[[Path], tuple[NDArray[Any], float | None]]
 
 # Ending of the file, in lower case -> module in this package that has the function `read`.
 FORMATS = {

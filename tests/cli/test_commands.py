@@ -9,10 +9,13 @@ import imageio.v3 as iio
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import stemkit
-from stemkit.cli import _UNITS, app
+from stemkit.cli import app
+from stemkit.cli._app import COMMANDS
+from stemkit.cli._results import UNITS
 from stemkit.datasets import make_llzo_series
 from stemkit.drift import Motion, coverage, warp
 from stemkit.io import read_stack, write_stack
@@ -232,7 +235,7 @@ def test_warnings_are_one_plain_line_each(run, paths, truthful, monkeypatch):
     monkeypatch.setattr(truthful, "fit", warn)
     monkeypatch.setattr("warnings.filters", [])
     result = run("drift", *paths, "-o", "out", "-q")
-    assert result.stderr == f"warning: frame 2 is doubtful\n{_UNITS}\nresults are in out\n"
+    assert result.stderr == f"warning: frame 2 is doubtful\n{UNITS}\nresults are in out\n"
 
 
 def test_demo_compares_estimate_and_truth(run, tmp_path):
@@ -256,7 +259,8 @@ def test_demo_compares_estimate_and_truth(run, tmp_path):
 def test_help_and_version_answer_without_the_heavy_libraries():
     code = (
         "import sys; from stemkit.cli import app; app(['--version'], standalone_mode=False);"
-        "print(sorted({'torch', 'matplotlib', 'ase', 'skimage', 'pandas'} & set(sys.modules)))"
+        "heavy = {'torch', 'matplotlib', 'ase', 'skimage', 'pandas', 'numpy'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"stemkit {stemkit.__version__}\n[]\n"
@@ -317,3 +321,22 @@ def test_a_disk_that_takes_half_a_file_is_one_sentence_and_leaves_nothing(tmp_pa
     assert done.stderr.startswith("stemkit: frames.tif can't be written: ")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_every_subcommand_has_a_module_and_is_listed_in_the_help(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert command.__module__ == f"stemkit.cli._{command.__name__}"
+        assert f"\n  {command.__name__} " in result.stdout
+    assert "png, tif, tiff, npy" in " ".join(run("drift", "--help").stdout.split())
+
+
+def test_a_subcommand_is_added_by_a_module_and_a_name_in_a_list():
+    def count(frames: list[str]) -> None:
+        print(len(frames))
+
+    extended = typer.Typer()
+    for command in [*COMMANDS, count]:
+        extended.command()(command)
+    assert CliRunner().invoke(extended, ["count", "a", "b"]).stdout == "2\n"

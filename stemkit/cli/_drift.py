@@ -1,0 +1,85 @@
+"""``stemkit drift``: drift and damage of frames in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..io._formats import FORMATS
+from ._messages import short_messages
+from ._options import (
+    Debug,
+    Device,
+    Epochs,
+    Motion,
+    MotionChoice,
+    Out,
+    Quiet,
+    Registration,
+    RegistrationChoice,
+    Seed,
+    Weights,
+)
+from ._results import make_model, make_record, print_table
+
+_ENDINGS = ", ".join(ending.removeprefix(".") for ending in FORMATS)
+
+
+def drift(
+    frames: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FRAMES...",
+            help=f"Frames in the order of time, in files that end in {_ENDINGS}.",
+        ),
+    ],
+    out: Out,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(help="Length of a pixel in nm, if the files don't contain it or are wrong."),
+    ] = None,
+    motion: Motion = MotionChoice.affine,
+    registration: Registration = RegistrationChoice.correlation,
+    weights: Weights = "default",
+    epochs: Epochs = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Estimate how the specimen moved and how the beam damaged it, frame by frame.
+
+    Writes to the folder OUT: trajectory.csv (a row a frame), aligned.tif, decay.tif (what is left
+    of the first frame's signal) and figures (png).
+    """
+    options: dict[str, Any] = {
+        "motion": motion.value,
+        "registration": registration.value,
+        "weights": weights,
+        "device": device,
+        "random_state": seed,
+    }
+    with short_messages(debug=debug):
+        if pixel_size is not None and not 0 < pixel_size < float("inf"):
+            raise ValueError(f"--pixel-size must be a positive number of nm, got {pixel_size}")
+        from .._output import whole_folder
+        from ..io import read_stack
+
+        stack = read_stack(frames)
+        if len(stack.frames) < 2:
+            raise ValueError(
+                "drift needs at least two frames: give several files, or a tif of many pages"
+            )
+        size = stack.pixel_size if pixel_size is None else pixel_size
+        record = make_record("drift", options, frames=stack.names, pixel_size=size)
+        with whole_folder(out, **record) as folder:
+            from .._report import write_report
+
+            model = make_model(options, epochs=epochs, quiet=quiet).fit(stack.frames)
+            table = write_report(
+                folder, model, stack.frames, names=stack.names, pixel_size=size, quiet=quiet
+            )
+    print_table(table)
+    typer.echo(f"results are in {out}", err=True)
