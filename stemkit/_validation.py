@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import is_tensor
+from ._constraints import shorten
 
 Float32Array = NDArray[np.float32]
 
@@ -288,10 +289,12 @@ def check_weights(
     """Return the weight of each sample, all 1 for None."""
     if weights is None:
         return np.ones(n_samples)
-    array = np.asarray(weights, dtype=np.float64)
-    if array.shape != (n_samples,) or not (array >= 0).all() or not array.any():
+    array = as_array(weights, name)
+    numbers = array.astype(np.float64) if array.dtype.kind in "buif" else np.full(1, np.nan)
+    positive = (numbers >= 0).all() and 0 < numbers.sum() < np.inf
+    if array.shape != (n_samples,) or not positive:
         raise ValueError(
-            f"{name} must be {n_samples} numbers, none of them negative and not all 0; "
-            f"got {weights!r}."
+            f"{name} must be {n_samples} finite numbers, one for each frame, of at least 0 and not "
+            f"all 0; got {shorten(weights)}."
         )
-    return array
+    return numbers

@@ -71,7 +71,7 @@ def test_variation_as_the_paper_sums_it_grows_with_the_frame():
     assert total_variation(output).item() == pytest.approx(summed / 140)
     terms = physics_informed(output, output, tv_reduction="sum")
     assert terms["tv"].item() == pytest.approx(summed)
-    with pytest.raises(ValueError, match="reduction must be 'mean' or 'sum'"):
+    with pytest.raises(ValueError, match=r'^reduction must be one of "mean" and "sum"'):
         total_variation(output, reduction="none")
 
 
@@ -143,3 +143,52 @@ def test_half_precision_is_taken():
     output, target = pair((1, 8, 8), dtype=torch.float32)
     half = spectral_fidelity(output.bfloat16(), target.bfloat16())
     assert half.item() == pytest.approx(spectral_fidelity(output, target).item(), rel=0.02)
+
+
+CALLS = {
+    "spectral_fidelity": spectral_fidelity,
+    "brightness": brightness,
+    "contrast": contrast,
+    "physics_informed": physics_informed,
+    "total_variation": lambda output, target: total_variation(output),
+}
+GOOD = torch.linspace(0, 1, 24).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize("loss", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (GOOD.numpy(), r"^output must be a torch\.Tensor; got a ndarray"),
+        (GOOD.int(), r"^output must be a dense tensor of floats; got torch\.int32"),
+        (GOOD.bool(), r"^output must be a dense tensor of floats; got torch\.bool"),
+        (GOOD.to(torch.complex64), r"^output must be .* got torch\.complex64"),
+        (GOOD.to_sparse(), r"^output must be .* layout torch\.sparse"),
+        (GOOD[0, 0], r"^output must have values of shape .* got shape \(4,\)"),
+        (GOOD[:0], r"^output must have values of shape"),
+        (GOOD.to("meta"), r"^output must have values .* on meta"),
+        (torch.where(GOOD > 0.5, torch.nan, GOOD), "^output contains NaN or inf"),
+        (GOOD * 3e38 * torch.tensor([1.0, -1.0, 1.0, -1.0]), "^output or target is too large"),
+    ],
+)
+def test_wrong_frames_are_named(loss, bad, message):
+    target = GOOD if getattr(bad, "shape", ()) == GOOD.shape else bad
+    if message.startswith("^output or target") and loss in (brightness, contrast):
+        bad, target = bad.abs(), -bad.abs()
+    with pytest.raises(ValueError, match=message):
+        loss(bad, target)
+
+
+@pytest.mark.parametrize("loss", [*PAIRED, physics_informed])
+def test_target_must_have_the_shape_of_the_output(loss):
+    with pytest.raises(ValueError, match=r"^target has shape \(2, 3\) .* output has \(2, 3, 4\)"):
+        loss(GOOD, GOOD[..., 0])
+    with pytest.raises(ValueError, match=r"^target must be a torch\.Tensor"):
+        loss(output=GOOD, target=None)
+
+
+@pytest.mark.parametrize("name", ["tv", "sf", "b", "c"])
+def test_weights_must_not_be_negative(name):
+    for bad in (-0.1, np.nan, "1"):
+        with pytest.raises(ValueError, match=f"^{name} must be a finite number in"):
+            physics_informed(GOOD, GOOD, **{name: bad})

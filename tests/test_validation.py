@@ -240,7 +240,7 @@ def test_weights_are_checked():
     np.testing.assert_array_equal(check_weights(None, 3), np.ones(3))
     np.testing.assert_array_equal(check_weights([1, 0, 2], 3), [1, 0, 2])
     for bad in ([1, 2], [1, -1, 1], [0, 0, 0], [1, np.nan, 1]):
-        with pytest.raises(ValueError, match="sample_weight must be 3 numbers"):
+        with pytest.raises(ValueError, match="sample_weight must be 3 finite numbers"):
             check_weights(bad, 3)
 
 

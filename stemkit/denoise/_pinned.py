@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._random import RandomState
 from .._validation import Float32Array
-from ..losses import physics_informed
+from ..losses import physics_informed_terms
 from ..networks.pinned import PINNED
 from ._sources import Scaling
 from ._supervised import SupervisedDenoiser
@@ -186,7 +186,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
 
     def _criterion(self) -> Callable[[Tensor, Tensor], Mapping[str, Tensor]]:
         return partial(
-            physics_informed,
+            physics_informed_terms,
             tv=self.lambda_tv,
             sf=self.lambda_sf,
             b=self.lambda_b,

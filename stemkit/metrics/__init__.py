@@ -1,4 +1,4 @@
-"""How good an image is, and how good positions are: against the truth, and without it."""
+"""Scores of images and of positions, with and without the true ones."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""How far a denoiser is from the truth, told from noisy frames alone."""
+"""Score denoisers without true frames, by hiding pixels from them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from .._constraints import Interval, Options, check_value
 from .._random import frame_generators
 from .._validation import Float32Array, check_weights, n_dims
-from ._stacks import Float64Array, frames_or_lines
+from ._stacks import Float64Array, frames_or_lines, predicted_frames
 
 Structure = Literal["pixel", "row", "column"]
 _Shift = tuple[int, int]
 
-# Two guesses at a pixel, of different neighbours, so that their noise is independent. The first is
-# right even where the frame bends, which is enough: only the product of their errors counts. Lines
-# have too few neighbours for two guesses, and take one that is right where the frame bends.
+# Two predictions of a pixel from different neighbours, so that their noise is independent. The
+# first is exact to second order, which is enough, since only the product of their errors matters.
+# Lines have too few neighbours for two predictions, and use one that is exact to second order.
 _CROSS = np.array(
     [[0, 0, -1, 0, 0], [0, 0, 4, 0, 0], [-1, 4, 0, 4, -1], [0, 0, 4, 0, 0], [0, 0, -1, 0, 0]]
 )
@@ -29,56 +30,56 @@ _ALONG = np.array([[-1, 4, 0, 4, -1]])
 
 @dataclass(frozen=True, kw_only=True)
 class BlindSpotScorer:
-    r"""Score a denoiser without truth, by hiding pixels from it; greater is better.
+    r"""Score a denoiser without true frames, by hiding pixels from it; greater is better.
 
-    A denoiser that only copies its input is as far from it as can be: not at all. What that
-    hides is how much of each pixel's own noise comes through. It is found by hiding pixels: each
-    in turn is replaced with the mean of its neighbours and noise from elsewhere, and what that
-    changes in the output at the pixel is multiplied with how the pixel differs from its neighbours.
-    The score is minus
+    The error to the noisy input is no score: it is zero for a denoiser that copies its input. It
+    lacks the share of each pixel's own noise that is left in the output. To measure that share,
+    pixels are hidden: each in turn is replaced by the mean of its neighbours plus noise from
+    another place, and the change of the output at the pixel is multiplied by the difference of the
+    pixel from its neighbours. The score is minus
 
     .. math:: \frac1N \sum_i (\hat x_i - y_i)^2 +
               2\, \big\langle (\hat x_i - \hat x_i^{\text{hidden}})(y_i - \bar y_i) \big\rangle
 
-    which on average is the mean square error to the truth, plus the variance of the noise, which is
-    the same for all denoisers [1]_. It needs no model of the noise, and holds for any denoiser.
+    which on average is the mean square error to the true frame plus the variance of the noise,
+    which is the same for all denoisers [1]_. It needs no noise model and is valid for any denoiser.
 
     Parameters
     ----------
     structure : {"pixel", "row", "column"}, default="pixel"
-        What is hidden at once: single pixels, where noise is independent between pixels; whole
-        columns or rows, where the pixels of one share noise, as with a camera's column noise, the
-        jitter of scanned rows or a detector's afterglow along them.
+        What is hidden at once: single pixels, if noise is independent between pixels; whole columns
+        or rows, if their pixels share noise, as with a camera's column noise, the jitter of scanned
+        rows or a detector's afterglow along them.
     n_masks : int, default=4
-        How often each frame is denoised with pixels hidden, 1 to 16 (1 to 4 for rows and columns);
-        every time a 16th of the pixels (a quarter of the lines) is.
+        Number of times each frame is denoised with pixels hidden, 1 to 16 (1 to 4 for rows and
+        columns); each time a 16th of the pixels (a quarter of the lines) is hidden.
     random_state : int, default=0
-        Which pixels are hidden of which frame. A frame's share of the score depends on this and on
-        the frame alone, so it is the same in whatever order, subset or fold.
+        Seed of the hidden pixels. A frame's contribution to the score depends on this and on the
+        frame alone, so that it is the same in any order, subset or fold.
 
     See Also
     --------
     blind_spot_scorer : One with these defaults, ready to be passed as ``scoring``.
-    SplitScorer : Needs two exposures or the noise's law, and sees more.
+    SplitScorer : Needs two exposures or a noise model, and has fewer limitations.
 
     Notes
     -----
-    What it can't see:
+    Limitations:
 
-    - *Noise that neighbours share.* What two pixels have in common is taken for specimen: with
-      column noise, a denoiser is praised for keeping the columns. Hide columns then, or take the
-      column noise off first. Denoisers that average over less than the length over which noise is
-      correlated get scores that are too good.
-    - *Details finer than its neighbours can tell*: where the frame bends within 2 px, as at lone
-      bright pixels, they count as noise. Atoms should be 1.3 px wide (standard deviation) or more;
-      with rows and columns hidden, which leaves neighbours on two sides only, wider.
-    - *Another target*: a denoiser that draws dots instead of the clean image is judged by how
-      little its dots look like the frame.
-    - *Invention that is rare*: an atom made up changes the mean square error by very little.
+    - *Correlated noise.* Whatever neighbouring pixels share counts as specimen: with column noise,
+      the score favours denoisers that keep the columns. Hide columns then, or subtract the column
+      noise first. Denoisers that average over less than the correlation length of the noise get
+      scores that are too good.
+    - *Details finer than about 2 px*, such as isolated bright pixels, count as noise. Atoms should
+      have a standard deviation of 1.3 px or more; if rows or columns are hidden, which leaves
+      neighbours on two sides only, wider.
+    - *Another target*: a denoiser that draws dots instead of the clean image is scored by the
+      difference of its dots from the frame.
+    - *Rare artefacts*: an invented atom changes the mean square error by very little.
 
-    Hiding pixels and looking at the error at these alone, as [2]_ and
-    ``skimage.restoration.calibrate_denoiser`` do, judges the denoiser that knows no pixel's own
-    value; its ranks are others'.
+    To hide pixels and measure the error at these alone, as [2]_ and
+    ``skimage.restoration.calibrate_denoiser`` do, scores a denoiser that does not use a pixel's own
+    value, and can rank denoisers differently.
 
     References
     ----------
@@ -107,16 +108,11 @@ class BlindSpotScorer:
     random_state: int = 0
 
     def __post_init__(self) -> None:
-        if self.structure not in get_args(Structure):
-            raise ValueError(
-                f"structure must be one of {get_args(Structure)}; got {self.structure!r}."
-            )
+        check_value(self.structure, "structure", [Options(*get_args(Structure))])
         most = 16 if self.structure == "pixel" else 4
-        if not 1 <= self.n_masks <= most:
-            raise ValueError(
-                f"n_masks must lie between 1 and {most} for structure={self.structure!r}; got "
-                f"{self.n_masks!r}."
-            )
+        name = f"n_masks with structure={self.structure!r}"
+        check_value(self.n_masks, name, [Interval(int, 1, most)])
+        check_value(self.random_state, "random_state", ["random_state"])
 
     def __call__(
         self,
@@ -131,19 +127,19 @@ class BlindSpotScorer:
         Parameters
         ----------
         estimator : object
-            Its ``predict`` gives denoised frames on the scale of the noisy ones.
+            Its ``predict`` returns denoised frames on the scale of the noisy ones.
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames.
         y : object
             Not used.
         sample_weight : array-like of shape (n_frames,), optional
-            How much each frame counts.
+            Weight of each frame.
 
         Returns
         -------
         float
-            Minus the mean square error to the truth, as far as it can be told, minus the noise's
-            variance; in the frames' unit squared.
+            Minus the estimated mean square error to the true frames, minus the variance of the
+            noise; in the frames' unit squared.
         """
         lines = n_dims(X) == 2
         frames = frames_or_lines(X)
@@ -153,8 +149,7 @@ class BlindSpotScorer:
         shifts = [_shift(frames.shape[1:], rng) for rng in generators]
 
         def denoise(stack: Float32Array) -> Float64Array:
-            denoised = np.asarray(estimator.predict(stack[:, 0] if lines else stack), dtype=float)
-            return denoised.reshape(frames.shape)
+            return predicted_frames(estimator, stack[:, 0] if lines else stack, frames.shape)
 
         noisy = frames.astype(float)
         denoised = denoise(frames)
@@ -171,20 +166,20 @@ blind_spot_scorer = BlindSpotScorer()
 
 
 def _possible_structure(structure: Structure, shape: tuple[int, ...]) -> Structure:
-    """Return what can be hidden of frames of a shape: in a line, pixels are columns."""
+    """Return the structure to hide in frames of a shape: in a line, pixels are columns."""
     height, width = shape
     if structure == "pixel" and min(shape) == 1:
         structure = "column" if height == 1 else "row"
     if {"pixel": min(shape), "row": height, "column": width}[structure] < 2:
         raise ValueError(
-            f"X has frames of shape {shape}, in which a {structure} has no neighbour to be "
-            f"replaced with; pass larger frames."
+            f"X has frames of shape {shape}, in which a {structure} has no neighbour to replace "
+            f"it; pass larger frames."
         )
     return structure
 
 
-def _guesses(structure: Structure) -> tuple[Float64Array, Float64Array]:
-    """Return the weights of neighbours for two guesses, on one grid of 5 x 5 px or 5 px."""
+def _kernels(structure: Structure) -> tuple[Float64Array, Float64Array]:
+    """Return the neighbours' weights for two predictions, on a grid of 5 x 5 px or 5 px."""
     if structure == "pixel":
         return _CROSS / _CROSS.sum(), np.pad(_DIAGONAL / _DIAGONAL.sum(), 1)
     along = _ALONG / _ALONG.sum()
@@ -195,43 +190,43 @@ def _guesses(structure: Structure) -> tuple[Float64Array, Float64Array]:
 def _refill(
     noisy: Float64Array, hidden: NDArray[np.bool_], structure: Structure, shifts: list[_Shift]
 ) -> tuple[Float64Array, Float64Array]:
-    """Return what to put in the place of hidden pixels, and what is these pixels' own.
+    """Return replacements for hidden pixels, and the difference of each from its neighbours.
 
-    What is put there has a pixel's mean, told by its neighbours, and noise as strong as a pixel's,
-    which another place lends: a smooth value would change what denoisers like the median make of
-    the neighbours. What is their own is scaled to their noise, where both guesses share some.
+    A replacement is the mean of the neighbours plus noise of a pixel's strength taken from another
+    place: a smooth value would change how denoisers such as the median treat the neighbours. If
+    both predictions share their noise, the difference is scaled to that of a pixel.
     """
-    first, second = _guesses(structure)
-    guess, share = _guess(noisy, ~hidden, second)
-    elsewhere, lent_share = _guess(noisy, np.ones_like(hidden), second)
-    lent = (noisy - elsewhere) * np.sqrt((1 - lent_share).clip(0) / (1 + lent_share))
-    lent = np.stack([np.roll(a, shift, (0, 1)) for a, shift in zip(lent, shifts, strict=True)])
-    own = noisy - _guess(noisy, ~hidden, first)[0]
-    return guess + lent, own / (1 + share) if first is second else own
+    first, second = _kernels(structure)
+    predicted, variance = _predict(noisy, ~hidden, second)
+    everywhere, other_variance = _predict(noisy, np.ones_like(hidden), second)
+    noise = (noisy - everywhere) * np.sqrt((1 - other_variance).clip(0) / (1 + other_variance))
+    noise = np.stack([np.roll(a, shift, (0, 1)) for a, shift in zip(noise, shifts, strict=True)])
+    own = noisy - _predict(noisy, ~hidden, first)[0]
+    return predicted + noise, own / (1 + variance) if first is second else own
 
 
-def _guess(
-    noisy: Float64Array, seen: NDArray[np.bool_], weights: Float64Array
+def _predict(
+    noisy: Float64Array, visible: NDArray[np.bool_], weights: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Guess each pixel from its neighbours, as far as they lie in the frame and are seen.
+    """Predict each pixel from its visible neighbours within the frame.
 
-    Also returns the variance of the guess in shares of a pixel's.
+    Also returns the variance of the prediction, relative to that of a pixel.
     """
     total, weight, square = (
         ndimage.correlate(values, kernel[np.newaxis], mode="constant")
         for values, kernel in (
-            (noisy * seen, weights),
-            (seen.astype(float), weights),
-            (seen.astype(float), weights**2),
+            (noisy * visible, weights),
+            (visible.astype(float), weights),
+            (visible.astype(float), weights**2),
         )
     )
-    # Pixels that are seen may have no neighbour that is; nothing is asked about them.
+    # A visible pixel may have no visible neighbour; its prediction is not used.
     weight[weight < 1e-9] = np.inf
     return total / weight, square / weight**2
 
 
 def _shift(shape: tuple[int, ...], generator: np.random.Generator) -> _Shift:
-    """Say from where to lend noise: from beyond the neighbours, but near enough to be alike."""
+    """Draw the place from which noise is taken: beyond the neighbours, but in similar specimen."""
     down, right = (
         int(generator.choice([-1, 1]) * generator.integers(3, min(8, side // 2 + 1)))
         if side >= 6
@@ -244,7 +239,7 @@ def _shift(shape: tuple[int, ...], generator: np.random.Generator) -> _Shift:
 def _masks(
     shape: tuple[int, ...], structure: Structure, n_masks: int, generator: np.random.Generator
 ) -> Iterator[NDArray[np.bool_]]:
-    """Give masks of every fourth pixel, line or column, from the frame's own generator."""
+    """Generate masks of every fourth pixel, line or column."""
     periods = [min(4, side) for side in shape]
     if structure == "row":
         periods[1] = 1

@@ -1,4 +1,4 @@
-"""How well edges are kept: how steep they are, and whether they are where they were."""
+"""How well edges are preserved: their steepness and their place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def epi(
     sample_weight: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> float | Float64Array:
-    r"""Edge preservation index, one value a frame, then averaged.
+    r"""Compute the edge preservation index of each frame, averaged.
 
     It is :math:`\|\nabla \hat y\|_1 / \|\nabla y\|_1`, with differences of neighbouring pixels.
 
@@ -26,28 +26,28 @@ def epi(
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     sample_weight : array-like of shape (n_frames,), optional
-        How much each frame counts in the mean.
+        Weight of each frame in the mean.
     reduction : {"mean", "none"}, default="mean"
-        The mean over frames, or every frame's own value.
+        Return the mean over frames, or the value of each frame.
 
     Returns
     -------
     float, or ndarray of shape (n_frames,)
-        0 for a constant frame, 1 where the gradients are as strong as in truth, and above where
-        they are stronger; inf where truth is constant and the frame is not, 1 where both are.
+        0 for a constant frame, 1 if the gradients are as strong as the true ones, above 1 if they
+        are stronger; inf if only the true frame is constant, 1 if both are.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other.
+        If the stacks differ in shape or are not finite.
 
     Notes
     -----
-    Noise is steep too: noisy frames have an index of 10 and more, and 1 may be blurred edges with
-    some noise left over. Look at :func:`gradient_correlation` next to it, which noise lowers.
+    Noise has gradients, too: noisy frames have an index of 10 and more, and 1 may be blurred edges
+    with some noise left. Use it together with :func:`gradient_correlation`, which noise lowers.
 
-    scikit-image has no such metric. Nor are these its gradients: by default
-    :func:`skimage.filters.sobel` smooths across each difference, which makes noise count for less.
+    scikit-image has no such metric, and other gradients: by default :func:`skimage.filters.sobel`
+    smooths across each difference, which reduces the weight of noise.
 
     References
     ----------
@@ -65,10 +65,10 @@ def epi(
     true, pred = check_stacks(y_true, y_pred)
 
     def one(a: Float64Array, b: Float64Array) -> float:
-        in_truth, found = (float(np.abs(_gradient(frame)).sum()) for frame in (a, b))
-        if in_truth:
-            return found / in_truth
-        return np.inf if found else 1.0
+        true_sum, pred_sum = (float(np.abs(_gradient(frame)).sum()) for frame in (a, b))
+        if true_sum:
+            return pred_sum / true_sum
+        return np.inf if pred_sum else 1.0
 
     return reduce_frames(one, true, pred, sample_weight, reduction)
 
@@ -80,10 +80,10 @@ def gradient_correlation(
     sample_weight: ArrayLike | None = None,
     reduction: Reduction = "mean",
 ) -> float | Float64Array:
-    """Correlation of the gradients, one value a frame, then averaged.
+    """Compute the correlation of the gradients of each frame, averaged.
 
-    It asks whether edges are where they were and point to where they did. Unlike :func:`epi` it
-    falls with blur, with noise and with edges that are made up.
+    It measures whether edges have the same place and direction. Unlike :func:`epi` it decreases
+    with blur, with noise and with invented edges.
 
     Parameters
     ----------
@@ -92,24 +92,24 @@ def gradient_correlation(
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     sample_weight : array-like of shape (n_frames,), optional
-        How much each frame counts in the mean.
+        Weight of each frame in the mean.
     reduction : {"mean", "none"}, default="mean"
-        The mean over frames, or every frame's own value.
+        Return the mean over frames, or the value of each frame.
 
     Returns
     -------
     float, or ndarray of shape (n_frames,)
-        Cosine of the angle between the two, from -1 to 1: over all differences of neighbouring
-        pixels, down and to the right. 0 where one frame is constant, 1 where both are.
+        Cosine of the angle between the two vectors of all differences of neighbouring pixels, down
+        and to the right, from -1 to 1. 0 if one frame is constant, 1 if both are.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other.
+        If the stacks differ in shape or are not finite.
 
     Notes
     -----
-    scikit-image has no such metric; see :func:`epi` on its gradients.
+    scikit-image has no such metric; on its gradients see :func:`epi`.
 
     Examples
     --------
@@ -128,5 +128,5 @@ def gradient_correlation(
 
 
 def _gradient(frame: Float64Array) -> Float64Array:
-    """Return all differences of neighbours, first down and then to the right."""
+    """Return the differences of neighbouring pixels, first down and then to the right."""
     return np.concatenate([np.diff(frame, axis=0).ravel(), np.diff(frame, axis=1).ravel()])

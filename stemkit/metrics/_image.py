@@ -1,20 +1,24 @@
-"""Metrics of frames, taken as the papers on atomic denoising take them."""
+"""Metrics of frames, computed as in the papers on atomic denoising."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from skimage.metrics import structural_similarity
 
-from ._stacks import Float64Array, Reduction, check_stacks, reduce_frames
+from .._constraints import Constraints, check_arguments
+from .._validation import Float32Array
+from ._stacks import DATA_RANGE, Float64Array, Reduction, check_stacks, reduce_frames
 
 # The papers' frames are 0..255.
 _DATA_RANGE = 255.0
 # Gaussian window of 11 x 11 px, as scikit-image cuts it at 3.5 sigma.
 _WINDOW = 11
 _WINDOW_SIGMA = 1.5
+_ARGUMENTS: dict[str, Constraints] = {"data_range": [DATA_RANGE], "quantize": ["boolean"]}
 
 
+@check_arguments(**_ARGUMENTS)
 def psnr(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -24,7 +28,7 @@ def psnr(
     quantize: bool = True,
     reduction: Reduction = "mean",
 ) -> float | Float64Array:
-    """Peak signal-to-noise ratio in dB, one value a frame, then averaged.
+    """Compute the peak signal-to-noise ratio in dB of each frame, averaged.
 
     Parameters
     ----------
@@ -33,30 +37,30 @@ def psnr(
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     sample_weight : array-like of shape (n_frames,), optional
-        How much each frame counts in the mean.
+        Weight of each frame in the mean.
     data_range : float, default=255
-        Distance from the darkest to the brightest value there can be.
+        Distance from the darkest to the brightest possible value.
     quantize : bool, default=True
-        Whether to clip ``y_pred`` to 0..data_range and cut it to whole numbers first, towards zero
-        as a conversion to bytes does. The papers' numbers are taken so.
+        Whether to clip ``y_pred`` to 0..data_range and truncate it to whole numbers first, as a
+        conversion to bytes does. The papers' numbers are computed so.
     reduction : {"mean", "none"}, default="mean"
-        The mean over frames, or every frame's own value.
+        Return the mean over frames, or the value of each frame.
 
     Returns
     -------
     float, or ndarray of shape (n_frames,)
-        Infinite where a frame is exactly right.
+        Infinite if a frame is exactly right.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other or a parameter is out of range.
+        If the stacks differ in shape or are not finite, or a parameter is out of range.
 
     Notes
     -----
-    :func:`skimage.metrics.peak_signal_noise_ratio` takes one mean square error over all that it is
-    given, which a single bad frame decides. It takes the data range from the dtype, and so refuses
-    floats above 1 unless it is told ``data_range=255``. It neither clips nor cuts.
+    :func:`skimage.metrics.peak_signal_noise_ratio` computes one mean square error over the whole
+    array, which a single bad frame dominates. It derives the data range from the dtype, so that
+    floats above 1 need ``data_range=255``. It neither clips nor truncates.
 
     Examples
     --------
@@ -67,7 +71,7 @@ def psnr(
     31.14
     """
     true, pred = check_stacks(y_true, y_pred)
-    pred = _as_taken(pred, data_range=data_range, quantize=quantize)
+    pred = _quantized(pred, data_range=data_range, quantize=quantize)
 
     def one(a: Float64Array, b: Float64Array) -> float:
         with np.errstate(divide="ignore"):
@@ -76,6 +80,7 @@ def psnr(
     return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
+@check_arguments(**_ARGUMENTS)
 def ssim(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -85,7 +90,7 @@ def ssim(
     quantize: bool = True,
     reduction: Reduction = "mean",
 ) -> float | Float64Array:
-    """Structural similarity, one value a frame, then averaged.
+    """Compute the structural similarity of each frame, averaged.
 
     Parameters
     ----------
@@ -94,33 +99,33 @@ def ssim(
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     sample_weight : array-like of shape (n_frames,), optional
-        How much each frame counts in the mean.
+        Weight of each frame in the mean.
     data_range : float, default=255
-        Distance from the darkest to the brightest value there can be.
+        Distance from the darkest to the brightest possible value.
     quantize : bool, default=True
         As for :func:`psnr`.
     reduction : {"mean", "none"}, default="mean"
-        The mean over frames, or every frame's own value.
+        Return the mean over frames, or the value of each frame.
 
     Returns
     -------
     float, or ndarray of shape (n_frames,)
-        1 where a frame is exactly right.
+        1 if a frame is exactly right.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other, their frames are smaller than the window, or a
-        parameter is out of range.
+        If the stacks differ in shape or are not finite, their frames are smaller than the window,
+        or a parameter is out of range.
 
     Notes
     -----
     As in the paper of Wang et al. [1]_: a Gaussian window of 11 x 11 px with sigma 1.5, population
     moments, K1 = 0.01, K2 = 0.03, averaged where the window lies within the frame.
-    :func:`skimage.metrics.structural_similarity` takes a uniform window of 7 x 7 px and sample
+    :func:`skimage.metrics.structural_similarity` uses a uniform window of 7 x 7 px and sample
     covariances by default; with ``gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False`` it gives these values. It must be told the data range of floats,
-    and takes a stack for one volume whose frames its window mixes. It neither clips nor cuts.
+    use_sample_covariance=False`` it gives these values. It needs the data range of floats, and
+    treats a stack as one volume, whose frames its window mixes. It neither clips nor truncates.
 
     References
     ----------
@@ -136,7 +141,7 @@ def ssim(
     (1.0, -0.968)
     """
     true, pred = check_stacks(y_true, y_pred)
-    pred = _as_taken(pred, data_range=data_range, quantize=quantize)
+    pred = _quantized(pred, data_range=data_range, quantize=quantize)
     if min(true.shape[1:]) < _WINDOW:
         raise ValueError(
             f"y_true has frames of shape {true.shape[1:]}, but SSIM has a window of "
@@ -158,6 +163,7 @@ def ssim(
     return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
+@check_arguments(**_ARGUMENTS)
 def atom_iou(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -167,42 +173,42 @@ def atom_iou(
     quantize: bool = True,
     reduction: Reduction = "mean",
 ) -> float | Float64Array:
-    """Intersection over union of the pixels that belong to atoms, one value a frame, then averaged.
+    """Compute the intersection over union of the atoms' pixels in each frame, averaged.
 
     Parameters
     ----------
     y_true : array-like of shape (n_frames, H, W)
-        True frames: dots on a dark ground.
+        True frames: dots on a dark background.
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     sample_weight : array-like of shape (n_frames,), optional
-        How much each frame counts in the mean.
+        Weight of each frame in the mean.
     data_range : float, default=255
-        Distance from the darkest to the brightest value there can be. A pixel above half of it
-        belongs to an atom: above 127.5 of 255, as the papers take it.
+        Distance from the darkest to the brightest possible value. A pixel above half of it
+        belongs to an atom: above 127.5 of 255, as in the papers.
     quantize : bool, default=True
-        As for :func:`psnr`; it decides on values between 127.5 and 128.
+        As for :func:`psnr`; it affects values between 127.5 and 128.
     reduction : {"mean", "none"}, default="mean"
-        The mean over frames, or every frame's own value.
+        Return the mean over frames, or the value of each frame.
 
     Returns
     -------
     float, or ndarray of shape (n_frames,)
-        1 where neither frame has an atom: nothing was missed and nothing made up.
+        1 if neither frame has an atom.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other or a parameter is out of range.
+        If the stacks differ in shape or are not finite, or a parameter is out of range.
 
     Notes
     -----
     scikit-image has no intersection over union: in :mod:`skimage.metrics`,
     :func:`~skimage.metrics.adapted_rand_error` and
     :func:`~skimage.metrics.variation_of_information` compare labelled segments, which touching dots
-    would merge, and :func:`~skimage.metrics.hausdorff_distance` is decided by the one worst pixel.
+    would merge, and :func:`~skimage.metrics.hausdorff_distance` depends on the worst pixel alone.
     :func:`sklearn.metrics.jaccard_score` of the thresholded pixels of one frame is the same, but
-    gives 0 with a warning where neither has an atom.
+    gives 0 with a warning if neither has an atom.
 
     References
     ----------
@@ -219,7 +225,7 @@ def atom_iou(
     0.333
     """
     true, pred = check_stacks(y_true, y_pred)
-    pred = _as_taken(pred, data_range=data_range, quantize=quantize)
+    pred = _quantized(pred, data_range=data_range, quantize=quantize)
 
     def one(a: Float64Array, b: Float64Array) -> float:
         in_a, in_b = a > data_range / 2, b > data_range / 2
@@ -229,16 +235,12 @@ def atom_iou(
     return reduce_frames(one, true, pred, sample_weight, reduction)
 
 
-def _as_taken(
-    pred: NDArray[np.float32], *, data_range: float, quantize: bool
-) -> NDArray[np.float32]:
-    """Return what a camera's file would hold of frames, if that is what is to be judged."""
-    if not 0 < data_range < np.inf:
-        raise ValueError(f"data_range must be positive and finite; got {data_range}.")
+def _quantized(pred: Float32Array, *, data_range: float, quantize: bool) -> Float32Array:
+    """Return frames as whole numbers of the data range, if they are to be quantized."""
     if quantize:
         if data_range < _DATA_RANGE:
             raise ValueError(
-                f"quantize=True cuts frames to whole numbers, too coarse for data_range="
+                f"quantize=True truncates frames to whole numbers, too coarse for data_range="
                 f"{data_range:g}; scale the frames to 0..255 or pass quantize=False."
             )
         pred = np.floor(np.clip(pred, 0, data_range))

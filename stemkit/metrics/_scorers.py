@@ -1,4 +1,4 @@
-"""Metrics by name, as objects that a grid search or a cross-validation takes."""
+"""Metrics by name, as scorers for a grid search or a cross-validation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from .._constraints import check_arguments
+from ..exceptions import InvalidParameterError
 from ._atom_f1 import atom_f1
 from ._blind_spot_scorer import BlindSpotScorer
 from ._edges import epi
@@ -20,13 +22,15 @@ Scorer = Callable[..., float]
 def epi_closeness(
     y_true: ArrayLike, y_pred: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Say how near to 1 the edge preservation index is: 0 at best, and below 0 otherwise.
+    """Return minus the distance of the edge preservation index from 1.
 
-    The index itself is no score: noise, whose index is 10 and more, would be the best.
+    The index itself can't be a score: noise, with an index of 10 and more, would be the best.
     """
     return -abs(float(epi(y_true, y_pred, sample_weight=sample_weight)) - 1.0)
 
 
+# To add a scorer, add a line here: its name, the metric (y_true, y_pred) with greater values for
+# better frames, and the options that it is registered with.
 _AS_PAPERS = {"data_range": 255.0, "quantize": True}
 _METRICS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "atom_f1": (atom_f1, {"tolerance": 2.0, "data_range": 255.0}),
@@ -42,34 +46,36 @@ _WITHOUT_TRUTH: dict[str, Callable[..., Scorer]] = {
 }
 
 
+@check_arguments(scoring=[str, callable])
 def get_scorer(scoring: str | Scorer, **options: Any) -> Scorer:
     """Get a scorer for `GridSearchCV`, `cross_validate` and the like; greater is better.
 
     Parameters
     ----------
     scoring : str or callable
-        - "psnr", "ssim", "atom_iou": as :func:`psnr`, :func:`ssim` and :func:`atom_iou` take them,
-          with ``data_range=255`` and cut to whole numbers, as the papers do. For frames on another
-          scale say so: ``get_scorer("psnr", data_range=1.0, quantize=False)``.
+        - "psnr", "ssim", "atom_iou": :func:`psnr`, :func:`ssim` and :func:`atom_iou` with
+          ``data_range=255``, truncated to whole numbers, as in the papers. For frames on another
+          scale pass options: ``get_scorer("psnr", data_range=1.0, quantize=False)``.
         - "fsc": :func:`fsc`, the cosine of the magnitude spectra.
-        - "epi": minus the distance of the mean :func:`epi` from 1, since more of it is not better.
+        - "epi": minus the distance of the mean :func:`epi` from 1, its best value.
         - "atom_f1": :func:`atom_f1` of a denoiser's dots or a locator's table.
-        - "blind_spot", "split": :class:`BlindSpotScorer` and :class:`SplitScorer`, without truth.
+        - "blind_spot", "split": :class:`BlindSpotScorer` and :class:`SplitScorer`, which need no
+          true frames.
 
         A callable is returned as it is, as in scikit-learn.
     **options : dict
-        Parameters of the metric, as ``data_range``, in place of those that it is registered with.
+        Parameters of the metric, such as ``data_range``, in place of the defaults above.
 
     Returns
     -------
     callable
-        ``scorer(estimator, X, y)`` gives a float. It can be copied, cloned and pickled, and its
+        ``scorer(estimator, X, y)`` returns a float. It can be copied, cloned and pickled, and its
         repr shows the data range.
 
     Raises
     ------
     ValueError
-        Where there is no such name, or options come with a callable.
+        If there is no such name, or options are passed with a callable.
 
     See Also
     --------
@@ -92,16 +98,18 @@ def get_scorer(scoring: str | Scorer, **options: Any) -> Scorer:
     """
     if not isinstance(scoring, str):
         if options:
-            raise ValueError("scoring is a scorer already, so options have no use; leave them out.")
+            raise InvalidParameterError(
+                "scoring is a scorer already, so options have no use; leave them out."
+            )
         return scoring
     if scoring in _WITHOUT_TRUTH:
         return _WITHOUT_TRUTH[scoring](**options)
     if scoring not in _METRICS:
-        raise ValueError(
+        raise InvalidParameterError(
             f"{scoring!r} is not a valid scoring value. "
             f"Use stemkit.metrics.get_scorer_names() to get valid options."
         )
-    # Imported here: who only computes a metric need not wait for it.
+    # Imported here, because it takes long and metrics alone do not need it.
     from sklearn.metrics import make_scorer
 
     metric, registered = _METRICS[scoring]
@@ -109,12 +117,12 @@ def get_scorer(scoring: str | Scorer, **options: Any) -> Scorer:
 
 
 def get_scorer_names() -> list[str]:
-    """Get the names that :func:`get_scorer` knows, sorted.
+    """Get the names of all scorers, sorted.
 
     Returns
     -------
     list of str
-        Those of the metrics with a truth, and of the two scores without.
+        Names for :func:`get_scorer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How well a frame's Fourier spectrum is kept: over all frequencies, and ring by ring."""
+"""How well a frame's Fourier spectrum is preserved, over all frequencies and ring by ring."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from ._stacks import Float64Array, Reduction, check_stacks, cosine, reduce_frames
+from .._constraints import check_arguments
+from ._stacks import (
+    PIXEL_SIZE,
+    Float64Array,
+    Reduction,
+    check_stacks,
+    cosine,
+    reduce_frames,
+)
 
 
+@check_arguments(remove_mean=["boolean"], radial=["boolean"])
 def spectrum_cosine(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -19,7 +28,7 @@ def spectrum_cosine(
     radial: bool = False,
     reduction: Reduction = "mean",
 ) -> float | Float64Array | pd.DataFrame:
-    r"""Cosine between the magnitude spectra, one value a frame, then averaged; also called `fsc`.
+    r"""Compute the cosine of the magnitude spectra of each frame, averaged; also called `fsc`.
 
     .. math:: \frac{\sum_k |\hat y(k)|\, |y(k)|}
               {\sqrt{\sum_k |\hat y(k)|^2}\, \sqrt{\sum_k |y(k)|^2}}
@@ -31,33 +40,33 @@ def spectrum_cosine(
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     sample_weight : array-like of shape (n_frames,), optional
-        How much each frame counts in the mean.
+        Weight of each frame in the mean.
     remove_mean : bool, default=True
-        Whether to leave out the frequency 0. With it the mean intensity decides nearly alone, and
-        a constant frame scores 0.8 and more.
+        Whether to leave out the frequency 0. Otherwise the mean intensity dominates, and a constant
+        frame scores 0.8 and more.
     radial : bool, default=False
-        Return :func:`fourier_ring_correlation` instead: it sees phases too, and says at which
-        spatial frequency a frame is right.
+        Return :func:`fourier_ring_correlation` instead, which also compares phases and resolves
+        spatial frequencies.
     reduction : {"mean", "none"}, default="mean"
-        The mean over frames, or every frame's own value.
+        Return the mean over frames, or the value of each frame.
 
     Returns
     -------
     float, ndarray of shape (n_frames,), or DataFrame
-        From 0 to 1, and 1 where the magnitudes are equal up to a factor. 0 where one frame is
-        constant, 1 where both are. A table with ``radial=True``.
+        From 0 to 1, and 1 if the magnitudes are equal up to a factor. 0 if one frame is constant,
+        1 if both are. A table with ``radial=True``.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other.
+        If the stacks differ in shape or are not finite.
 
     Notes
     -----
-    This is the "Fourier spectrum consistency" of Awan et al. [1]_, who call it FSC. It is no
-    Fourier shell correlation: phases do not count. Their formula, as printed, has the root of one
-    sum of products in the denominator, which does not bring it to 0..1; with a root of each sum, as
-    here, it is a cosine. scikit-image has no metric of spectra.
+    This is the "Fourier spectrum consistency" of Awan et al. [1]_, who call it FSC. It is not a
+    Fourier shell correlation: phases are ignored. Their formula, as printed, has the root of one
+    sum of products in the denominator, which does not normalise it to 0..1; with a root of each
+    sum, as here, it is a cosine. scikit-image has no metric of spectra.
 
     References
     ----------
@@ -85,10 +94,11 @@ def spectrum_cosine(
 fsc = spectrum_cosine
 
 
+@check_arguments(pixel_size=[PIXEL_SIZE, None])
 def fourier_ring_correlation(
     y_true: ArrayLike, y_pred: ArrayLike, *, pixel_size: float | None = None
 ) -> pd.DataFrame:
-    r"""Correlation of the Fourier transforms ring by ring, against spatial frequency.
+    r"""Compute the correlation of the Fourier transforms in rings of spatial frequency.
 
     .. math:: \mathrm{FRC}(r) = \frac{\mathrm{Re} \sum_{k \in r} \hat y(k)\, y^*(k)}
               {\sqrt{\sum_{k \in r} |\hat y(k)|^2 \sum_{k \in r} |y(k)|^2}}
@@ -96,31 +106,30 @@ def fourier_ring_correlation(
     Parameters
     ----------
     y_true : array-like of shape (n_frames, H, W)
-        True frames; or one of two independent exposures, to see how far they agree.
+        True frames; or one of two independent exposures, to measure their resolution.
     y_pred : array-like of shape (n_frames, H, W)
         Frames to judge.
     pixel_size : float, optional
-        Length of a pixel, in the unit whose inverse the frequencies shall have; px by default.
+        Length of a pixel; frequencies are in the inverse of its unit, by default in 1/px.
 
     Returns
     -------
     DataFrame
-        A row for each ring of each frame, from the lowest frequency but 0 to Nyquist's: `frame`,
+        A row for each ring of each frame, from the lowest frequency above 0 to Nyquist's: `frame`,
         `frequency` (mean of the ring, in cycles per px or unit of length), `correlation` in -1..1
-        (0 where a ring is empty of signal), `n_pixels`, and the lines below which a frame is not
-        to be believed: `half_bit` [1]_ and `one_seventh` [2]_. A ring is as wide as the lowest
-        frequency of the shorter side.
+        (0 if a ring has no signal), `n_pixels`, and two thresholds of resolution: `half_bit` [1]_
+        and `one_seventh` [2]_. A ring is as wide as the lowest frequency of the shorter side.
 
     Raises
     ------
     ValueError
-        Where the stacks do not fit each other, or ``pixel_size`` is not positive.
+        If the stacks differ in shape or are not finite, or `pixel_size` is not positive.
 
     Notes
     -----
-    The half-bit line is taken for the independent pixels of a ring, half of them all, since a
-    frame is real. What frames do not repeat at their borders puts a cross through the spectra,
-    which correlates: taper them first where this matters. scikit-image has no such metric.
+    The half-bit threshold is that for the independent pixels of a ring, half of them, since frames
+    are real. Frames that are not periodic have a cross in their spectra, which correlates: taper
+    the frames first where this matters. scikit-image has no such metric.
 
     References
     ----------
@@ -140,13 +149,11 @@ def fourier_ring_correlation(
     """
     true, pred = check_stacks(y_true, y_pred)
     unit = 1.0 if pixel_size is None else pixel_size
-    if not 0 < unit < np.inf:
-        raise ValueError(f"pixel_size must be positive and finite; got {pixel_size}.")
     ring, frequency = rings(true.shape[1], true.shape[2])
     inside = ring > 0
     ring = ring[inside] - 1
     n_pixels = np.bincount(ring)
-    # Rings without a pixel do not occur: each is as wide as the coarser grid.
+    # Every ring has pixels, since it is as wide as the coarser grid.
     root = np.sqrt(n_pixels / 2)
     half_bit = (0.2071 * root + 1.9102) / (1.2071 * root + 0.9102)
     tables = []
@@ -173,7 +180,7 @@ def fourier_ring_correlation(
 
 
 def _magnitudes(frame: Float64Array, remove_mean: bool) -> Float64Array:
-    # Subtracted before, or the rounding of a large mean is left in every frequency.
+    # Subtracted before the transform, which would spread the rounding of a large mean.
     spectrum = np.abs(fft.fft2(frame - frame.mean() if remove_mean else frame))
     if remove_mean:
         spectrum[0, 0] = 0
@@ -181,7 +188,7 @@ def _magnitudes(frame: Float64Array, remove_mean: bool) -> Float64Array:
 
 
 def rings(height: int, width: int) -> tuple[NDArray[np.int_], Float64Array]:
-    """Return each pixel's ring, 0 for frequency 0 and what is beyond Nyquist, and its frequency."""
+    """Return each pixel's ring, 0 for frequency 0 and beyond Nyquist's, and its frequency."""
     frequency = np.hypot(fft.fftfreq(height)[:, None], fft.fftfreq(width))
     shortest = min(height, width)
     ring = np.rint(frequency * shortest).astype(int)

@@ -1,4 +1,4 @@
-"""How far a denoiser is from the truth, told from two exposures or from one that is split."""
+"""Score denoisers without true frames, by two exposures or one that is split."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._constraints import HasMethods, Interval, check_value
 from .._random import frame_generators
 from .._validation import check_weights, n_dims
-from ._stacks import frames_or_lines
+from ._stacks import frames_or_lines, predicted_frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitScorer:
-    """Score a denoiser without truth, by what it says of another exposure; greater is better.
+    """Score a denoiser without true frames, by its error to another exposure; greater is better.
 
-    It is minus the mean square error between what the denoiser makes of one exposure, and another
-    of the same field as it was recorded. On average this is the error to the truth plus the other
-    exposure's variance, which is the same for all denoisers.
+    The score is minus the mean square error between one denoised exposure and another exposure of
+    the same field as recorded. On average this is the error to the true frame plus the variance of
+    the other exposure, which is the same for all denoisers.
 
     Parameters
     ----------
     noise : HRTEMNoise or PoissonGaussianNoise, optional
-        The camera's noise, to split single exposures in two where there are no second ones; see
+        The camera's noise, to split single exposures in two if there are no second ones; see
         :func:`stemkit.noise.split_exposure`.
     fraction : float, default=0.8
-        Share of the dose that the denoiser is given of a split frame. It is judged at that dose:
-        the less it is given, the more smoothing seems best; the more, the less certain the score.
+        Share of a split frame's dose that the denoiser is given. It is scored at that dose: with a
+        small share more smoothing seems best, with a large one the score is less certain.
     random_state : int, default=0
-        How frames are split. A frame's split depends on this and on the frame alone.
+        Seed of the splits. A frame's split depends on this and on the frame alone.
 
     See Also
     --------
-    split_scorer : One without a law of noise, ready to be passed as ``scoring``.
-    BlindSpotScorer : Needs one exposure, and no law of noise.
+    split_scorer : One without a noise model, ready to be passed as ``scoring``.
+    BlindSpotScorer : Needs one exposure and no noise model.
 
     Notes
     -----
-    Two exposures share neither column noise nor row jitter nor afterglow: what is correlated within
-    a frame does no harm, as long as it differs between the frames. What they do share passes for
-    specimen: a fixed pattern of the detector, a supporting film. What differs passes for error:
-    drift between the two (align them first), damage, a changed beam. And a split frame shares with
-    its other half all that the law of noise does not know of.
+    Two exposures share neither column noise nor row jitter nor afterglow: noise that is correlated
+    within a frame does not bias the score if it differs between the frames. Whatever they share
+    counts as specimen: a fixed pattern of the detector, a supporting film. Whatever differs counts
+    as error: drift between the two (align them first), damage, a changed beam. The halves of a
+    split frame share all noise that is not in the noise model.
 
     References
     ----------
@@ -66,7 +67,7 @@ class SplitScorer:
     >>> search.fit(first, second).best_params_
     {'sigma': 1.0}
 
-    One exposure, and the noise's law:
+    With one exposure and a noise model:
 
     >>> search.set_params(scoring=SplitScorer(noise=camera)).fit(first).best_params_
     {'sigma': 1.0}
@@ -75,6 +76,12 @@ class SplitScorer:
     noise: Any = None
     fraction: float = 0.8
     random_state: int = 0
+
+    def __post_init__(self) -> None:
+        splits = HasMethods("unstabilize", example="HRTEMNoise() or PoissonGaussianNoise()")
+        check_value(self.noise, "noise", [splits, None])
+        check_value(self.fraction, "fraction", [Interval(float, 0, 1, closed="neither")])
+        check_value(self.random_state, "random_state", ["random_state"])
 
     def __call__(
         self,
@@ -89,14 +96,13 @@ class SplitScorer:
         Parameters
         ----------
         estimator : object
-            Its ``predict`` gives denoised frames on the scale of the noisy ones.
+            Its ``predict`` returns denoised frames on the scale of the noisy ones.
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames.
         y : array-like of the shape of X, optional
-            Other exposures of the same fields. May be left out where ``noise`` is given; and is
-            not used then.
+            Other exposures of the same fields; not used if ``noise`` is given.
         sample_weight : array-like of shape (n_frames,), optional
-            How much each frame counts.
+            Weight of each frame.
 
         Returns
         -------
@@ -119,7 +125,7 @@ class SplitScorer:
         elif y is None:
             raise ValueError(
                 "y is missing, and so is noise: pass other exposures of the same fields as y, or "
-                "SplitScorer(noise=...) with the camera's law to split each frame."
+                "SplitScorer(noise=...) with the camera's noise to split each frame."
             )
         else:
             second = frames_or_lines(y, name="y")
@@ -128,8 +134,8 @@ class SplitScorer:
                     f"y has shape {second.shape}, but X has {first.shape}; pass another exposure "
                     f"of each field."
                 )
-        denoised = np.asarray(estimator.predict(first[:, 0] if lines else first), dtype=float)
-        error = ((denoised.reshape(first.shape) - second) ** 2).mean((1, 2))
+        denoised = predicted_frames(estimator, first[:, 0] if lines else first, first.shape)
+        error = ((denoised - second) ** 2).mean((1, 2))
         return -float(np.average(error, weights=check_weights(sample_weight, len(error))))
 
 

@@ -1,28 +1,32 @@
-"""What metrics of frames share: stacks that fit each other, and one value a frame."""
+"""What metrics of frames share: stacks of one shape, and one value for each frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validation import check_frames, n_dims
+from .._constraints import Interval, Options, check_value
+from .._validation import Float32Array, as_array, check_frames, check_weights, n_dims
+from ..exceptions import InvalidParameterError
 
 Reduction: TypeAlias = Literal["mean", "none"]
 Float64Array: TypeAlias = NDArray[np.float64]
 
+# Within these bounds squares neither overflow nor vanish.
+DATA_RANGE = Interval(float, 1e-30, 1e30)
+PIXEL_SIZE = Interval(float, 1e-30, 1e30)
 
-def frames_or_lines(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
-    """Return frames (n, H, W); 2-D X is a stack of one-line frames."""
-    return check_frames(np.asarray(X)[:, np.newaxis] if n_dims(X) == 2 else X, name=name)
+
+def frames_or_lines(X: ArrayLike, name: str = "X") -> Float32Array:
+    """Return frames (n, H, W); a 2-D array is a stack of one-line frames."""
+    return check_frames(as_array(X, name)[:, np.newaxis] if n_dims(X) == 2 else X, name=name)
 
 
-def check_stacks(
-    y_true: ArrayLike, y_pred: ArrayLike
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return two stacks that fit each other."""
+def check_stacks(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Float32Array, Float32Array]:
+    """Return two stacks of the same shape."""
     true = check_frames(y_true, name="y_true")
     pred = check_frames(y_pred, name="y_pred")
     if true.shape != pred.shape:
@@ -34,35 +38,43 @@ def check_stacks(
 
 def reduce_frames(
     metric: Callable[[Float64Array, Float64Array], float],
-    true: NDArray[np.float32],
-    pred: NDArray[np.float32],
+    true: Float32Array,
+    pred: Float32Array,
     sample_weight: ArrayLike | None,
     reduction: Reduction,
 ) -> float | Float64Array:
-    """Take a metric of each frame, and their mean if it is asked for."""
-    if reduction not in ("mean", "none"):
-        raise ValueError(f"reduction must be 'mean' or 'none'; got {reduction!r}.")
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    if weight is not None:
-        if reduction == "none":
-            raise ValueError("sample_weight has no use with reduction='none'; leave one out.")
-        if weight.shape != (len(true),):
-            raise ValueError(
-                f"sample_weight has shape {weight.shape}, but there are {len(true)} frames; "
-                f"pass one weight a frame."
-            )
-        if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-            raise ValueError(
-                "sample_weight must be finite, not negative, and positive for some frame."
-            )
+    """Return a metric of each frame, or its mean over the frames."""
+    check_value(reduction, "reduction", [Options(*get_args(Reduction))])
+    if reduction == "none" and sample_weight is not None:
+        raise InvalidParameterError(
+            "sample_weight has no use with reduction='none'; leave one of them out."
+        )
+    weight = None if sample_weight is None else check_weights(sample_weight, len(true))
     values = np.array(
         [metric(a.astype(float), b.astype(float)) for a, b in zip(true, pred, strict=True)]
     )
     return values if reduction == "none" else float(np.average(values, weights=weight))
 
 
+def predicted_frames(estimator: Any, X: Float32Array, shape: tuple[int, ...]) -> Float64Array:
+    """Return an estimator's prediction as frames of a shape."""
+    if not callable(getattr(estimator, "predict", None)):
+        raise InvalidParameterError(
+            f"estimator must have predict, as denoisers do; got a {type(estimator).__name__}."
+        )
+    predicted = as_array(estimator.predict(X), "the result of predict")
+    if predicted.dtype.kind not in "buif" or predicted.size != np.prod(shape):
+        raise ValueError(
+            f"estimator gives {predicted.dtype} of shape {predicted.shape} for X of shape "
+            f"{X.shape}; pass a denoiser, whose predict gives frames like X."
+        )
+    if not np.isfinite(predicted).all():
+        raise ValueError("estimator predicts NaN or inf, which has no score; fit it anew.")
+    return predicted.astype(float).reshape(shape)
+
+
 def cosine(first: Float64Array, second: Float64Array) -> float:
-    """Return the cosine of the angle between two vectors: 0 where one is 0, 1 where both are."""
+    """Return the cosine of the angle of two vectors: 0 if one is zero, 1 if both are."""
     lengths = np.linalg.norm(first) * np.linalg.norm(second)
     if lengths:
         return float(first @ second / lengths)

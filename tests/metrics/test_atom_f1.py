@@ -49,5 +49,5 @@ def test_dot_maps_are_their_atoms():
 def test_bad_input_is_named(true, found, message):
     with pytest.raises(ValueError, match=message):
         atom_f1(true, found)
-    with pytest.raises(ValueError, match="data_range must be positive"):
+    with pytest.raises(ValueError, match=r"^data_range must be a finite number in"):
         atom_f1(TRUE, FOUND, data_range=0)

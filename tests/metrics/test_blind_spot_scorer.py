@@ -130,9 +130,15 @@ def test_small_frames_and_lines(shape):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: BlindSpotScorer(structure="line"), r"structure must be one of \('pixel'"),
-        (lambda: BlindSpotScorer(n_masks=17), "n_masks must lie between 1 and 16"),
-        (lambda: BlindSpotScorer(structure="row", n_masks=5), "between 1 and 4 for structure"),
+        (lambda: BlindSpotScorer(structure="line"), '^structure must be one of "pixel"'),
+        (
+            lambda: BlindSpotScorer(n_masks=17),
+            r"^n_masks with structure='pixel' must be an int in \[1, 16\]",
+        ),
+        (
+            lambda: BlindSpotScorer(structure="row", n_masks=5),
+            r"^n_masks with structure='row' must be an int in \[1, 4\]",
+        ),
         (lambda: blind_spot_scorer(filtered(1), np.ones((2, 1, 1))), "has no neighbour"),
         (
             lambda: BlindSpotScorer(structure="row")(filtered(1), np.ones((2, 1, 9))),

@@ -74,7 +74,7 @@ def test_bad_input_is_named(metric):
     true, pred = stacks()
     with pytest.raises(ValueError, match=r"y_pred has shape \(2, 18, 23\)"):
         metric(true, pred[:2])
-    with pytest.raises(ValueError, match="reduction must be"):
+    with pytest.raises(ValueError, match=r"^reduction must be"):
         metric(true, pred, reduction="sum")
     with pytest.raises(ValueError, match="y_true contains NaN"):
         metric(true * np.nan, pred)

@@ -139,10 +139,24 @@ def test_many_frames_need_no_dense_matrix():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tolerance": 0}, "tolerance must be positive"),
-        ({"pixel_size": -1}, "pixel_size must be positive"),
+        ({"tolerance": 0}, "^tolerance must be a finite number in"),
+        ({"pixel_size": -1}, "^pixel_size must be a finite number in"),
         ({"found_positions": [[1, 2, 3]]}, r"found_positions has shape \(1, 3\)"),
-        ({"true_positions": [[1, np.nan]]}, "true_positions holds NaN"),
+        ({"true_positions": [[1, np.nan]]}, "^true_positions holds NaN"),
+        ({"true_positions": [[1, 1e30]]}, "^true_positions holds NaN, inf or more than"),
+        ({"true_positions": [[1j, 1]]}, "^true_positions has dtype complex128"),
+        ({"true_positions": [["a", "b"]]}, "^true_positions has dtype"),
+        (
+            {"true_positions": pd.DataFrame({"frame": [np.nan], "y": [1], "x": [2]})},
+            "^true_positions lacks some atoms' frame",
+        ),
+        (
+            {
+                "true_positions": pd.DataFrame({"frame": ["a"], "y": [1], "x": [2]}, dtype=object),
+                "found_positions": pd.DataFrame({"frame": [0], "y": [1], "x": [2]}),
+            },
+            "^true_positions has dtype object|frames of different types",
+        ),
         ({"true_positions": pd.DataFrame({"X": [1], "y": [2]})}, "lacks column.* x;"),
         (
             {"true_positions": pd.DataFrame({"frame": [0], "y": [1], "x": [2]})},

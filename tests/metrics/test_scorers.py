@@ -108,3 +108,33 @@ def test_names_and_errors_are_as_scikit_learns():
     assert get_scorer(scorer) is scorer
     with pytest.raises(ValueError, match="options have no use"):
         get_scorer(scorer, n_masks=3)
+    for bad in (None, np.nan, 3):
+        with pytest.raises(ValueError, match=r"^scoring must be a str or a callable"):
+            get_scorer(bad)
+
+
+class Predicting:
+    """An estimator whose prediction is given."""
+
+    def __init__(self, result):
+        self.result = result
+
+    def predict(self, X):
+        return self.result
+
+
+@pytest.mark.parametrize(
+    "result, message",
+    [
+        (np.full((2, 12, 12), np.nan), "^estimator predicts NaN or inf"),
+        (np.zeros((2, 12, 11)), r"^estimator gives float64 of shape \(2, 12, 11\)"),
+        (np.zeros((2, 12, 12), complex), "^estimator gives complex128"),
+    ],
+)
+@pytest.mark.parametrize("name", ["blind_spot", "split"])
+def test_predictions_without_a_score_are_named(name, result, message):
+    X = np.random.default_rng(0).random((2, 12, 12))
+    with pytest.raises(ValueError, match=message):
+        get_scorer(name)(Predicting(result), X, X)
+    with pytest.raises(ValueError, match=r"^estimator must have predict"):
+        get_scorer(name)(object(), X, X)

@@ -73,8 +73,14 @@ def test_lines(frames):
     [
         (lambda m, X: split_scorer(m, X), "y is missing, and so is noise"),
         (lambda m, X: split_scorer(m, X, X[:1]), r"y has shape \(1, 64, 64\), but X has"),
-        (lambda m, X: SplitScorer(noise=CAMERA, fraction=1.0)(m, X), "fraction must lie between"),
-        (lambda m, X: SplitScorer(noise="camera")(m, X), "noise must be a law that can be split"),
+        (
+            lambda m, X: SplitScorer(noise=CAMERA, fraction=1.0)(m, X),
+            r"^fraction must be a finite number in \(0, 1\)",
+        ),
+        (
+            lambda m, X: SplitScorer(noise="camera")(m, X),
+            "^noise must be an object with unstabilize",
+        ),
     ],
 )
 def test_bad_input_is_named(frames, call, message):
