@@ -1,4 +1,4 @@
-"""How a specimen moved between two frames: the algebra, and drawing frames under it."""
+"""How a specimen moved between two frames."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-
-from ._validation import Float32Array
 
 if TYPE_CHECKING:
     from skimage.transform import AffineTransform, EuclideanTransform
@@ -42,7 +39,7 @@ class Motion:
     Examples
     --------
     >>> import numpy as np
-    >>> from stemkit.drift import Motion
+    >>> from stemkit.registration import Motion
     >>> motion = Motion.from_parameters((64, 64), drift=(3, -2), rotation=np.deg2rad(5))
     >>> round(float(np.rad2deg(motion.rotation)), 6)
     5.0
@@ -240,95 +237,3 @@ class Motion:
         matrix[:2, 2] = (self.center + self.drift - self.matrix @ self.center)[::-1]
         rigid = np.allclose(self.matrix @ self.matrix.T, np.eye(2), atol=1e-12)
         return (EuclideanTransform if rigid else AffineTransform)(matrix=matrix)
-
-
-def warp(
-    frame: Float32Array,
-    motion: Motion,
-    *,
-    fill: str | float = "edge",
-    order: int = 3,
-) -> Float32Array:
-    """Draw a first frame as it lies in the second.
-
-    ``warp(second, motion.inverse())`` aligns a second frame to the first.
-
-    Parameters
-    ----------
-    frame : ndarray of shape (H, W), float32
-        The frame to move.
-    motion : Motion
-        From the frame given to the frame drawn.
-    fill : {"edge", "reflect"} or float, default="edge"
-        What to put where the frame holds no data.
-    order : int, default=3
-        Order of the spline between pixels.
-
-    Returns
-    -------
-    ndarray of shape (H, W), float32
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stemkit.drift import Motion, warp
-    >>> frame = np.zeros((5, 5), dtype="float32")
-    >>> frame[1, 1] = 1
-    >>> moved = warp(frame, Motion((5, 5), drift=(2, 1)), order=1)
-    >>> [int(index) for index in np.unravel_index(moved.argmax(), moved.shape)]
-    [3, 2]
-    """
-    mode, cval = _fill_mode(fill)
-    back = motion.inverse()
-    offset = back.center + back.drift - back.matrix @ back.center
-    return ndimage.affine_transform(
-        frame, back.matrix, offset, output=np.float32, order=order, mode=mode, cval=cval
-    )
-
-
-def coverage(motion: Motion, *, margin: tuple[int, int] = (0, 0)) -> NDArray[np.bool_]:
-    """Return where in the second frame's pixels the first frame holds data.
-
-    Parameters
-    ----------
-    motion : Motion
-        From the first frame to the second.
-    margin : tuple of int, default=(0, 0)
-        Rows and columns along the borders of either frame, in px, that don't count.
-
-    Returns
-    -------
-    ndarray of shape (H, W), bool
-
-    Examples
-    --------
-    >>> from stemkit.drift import Motion, coverage
-    >>> coverage(Motion((3, 4), drift=(0, 1))).astype(int)
-    array([[0, 1, 1, 1],
-           [0, 1, 1, 1],
-           [0, 1, 1, 1]])
-    """
-    height, width = motion.shape
-    back = motion.inverse()
-    rows = np.arange(height)[:, None] - back.center[0]
-    columns = np.arange(width)[None, :] - back.center[1]
-    inside = np.zeros(motion.shape, dtype=bool)
-    inside[margin[0] : height - margin[0], margin[1] : width - margin[1]] = True
-    for axis, (size, rim) in enumerate(zip(motion.shape, margin, strict=True)):
-        source = back.matrix[axis, 0] * rows + back.matrix[axis, 1] * columns
-        source += back.center[axis] + back.drift[axis]
-        # A hair's breadth of tolerance, or rounding drops a border row of an unmoved frame.
-        inside &= (source >= rim - 1e-6) & (source <= size - 1 - rim + 1e-6)
-    return inside
-
-
-def _fill_mode(fill: str | float) -> tuple[str, float]:
-    if fill == "edge":
-        return "nearest", 0.0
-    if fill == "reflect":
-        return "mirror", 0.0
-    if isinstance(fill, (int, float, np.number)) and not isinstance(fill, bool):
-        if not np.isfinite(fill):
-            raise ValueError(f"fill must be finite, or a NaN would spread; got {fill}.")
-        return "constant", float(fill)
-    raise ValueError(f'fill must be "edge", "reflect" or a number; got {fill!r}.')

@@ -63,10 +63,10 @@ def write_report(
 
     from .inspection import DriftDecayDisplay, TrajectoryDisplay
     from .inspection._drift_decay_display import figure_size
-    from .registration._trajectory_table import motions_from_table
+    from .registration import motions_from_table
 
     # Both at once: the table is told from the maps, which take most of the time.
-    table, decay = model._follow(frames)
+    table, decay = model.analyze(frames)
     write_stack(
         folder / "aligned.tif", model.transform(frames, trajectory=table), pixel_size=pixel_size
     )
@@ -101,7 +101,7 @@ def true_trajectory(series: Bunch) -> pd.DataFrame:
     """Return the truth of a simulated series as the table that a model estimates."""
     import pandas as pd
 
-    from .damage._prediction import mean_over_specimen
+    from .damage import mean_over_specimen
 
     # Averaged with the weights of the estimate, so that the two can be compared.
     damage = [mean_over_specimen(series.frames[0], 1 - decay) for decay in series.decay]

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,4 +57,4 @@ def test_default_weights_are_trained_resumed_and_described(train, tmp_path, monk
     card = load_card(resumed)
     assert {"data", "steps", "seed", "commit", "validation"} <= set(card)
     assert card["steps"] == 3
-    DriftDecayModel(weights=resumed, max_epochs=0)._starting_network(0)
+    assert DriftDecayModel(weights=resumed, max_epochs=0).fit(np.ones((2, 16, 16))).module_

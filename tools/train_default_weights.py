@@ -15,7 +15,7 @@ import torch
 import typer
 from _provenance import ROOT, provenance
 
-from stemkit.damage._decay_estimates import N_EVIDENCE
+from stemkit.damage._decay_estimates import N_ESTIMATES
 from stemkit.damage._synthetic_pairs import SPACING
 from stemkit.damage._training import VALIDATION_BATCHES, train_network
 from stemkit.engine import save_weights
@@ -38,7 +38,7 @@ def main(
     """Train, resuming where there is a checkpoint, and write weights and card."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = DegradationNet(channels=channels, n_evidence=N_EVIDENCE)
+        module = DegradationNet(channels=channels, n_evidence=N_ESTIMATES)
     result = train_network(
         module,
         max_steps=steps,
@@ -61,7 +61,7 @@ def main(
         {
             "network": "DegradationNet",
             "channels": list(channels),
-            "n_evidence": N_EVIDENCE,
+            "n_evidence": N_ESTIMATES,
             "data": f"synthetic pairs of {side} x {side} px, lattice vectors of {SPACING} px, "
             "fresh in every step; a tenth of them drifted, the others aligned to 0.5 px",
             "steps": result.n_steps,

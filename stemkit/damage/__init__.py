@@ -1,4 +1,10 @@
-"""What the beam took: maps of the decay between frames, and the critical dose."""
+"""What did the beam take? Maps of the decay between frames, and the critical dose.
+
+The decay is the share of the first frame's signal that is left, from 0 to 1, pixel by pixel.
+:class:`stemkit.drift.DriftDecayModel` maps it after registration of the frames; this package holds
+what is of use by itself: the fit of a critical dose to decay maps, averages over the specimen, and
+the pairs that the network learns from.
+"""
 
 import lazy_loader
 

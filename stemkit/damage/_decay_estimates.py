@@ -1,204 +1,161 @@
-"""Measured estimates of the decay, between which the network chooses.
+"""Direct estimates of the decay, between which the network chooses.
 
-All are ratios of sums over windows, sum t I2 / sum t I1: how much of a template t is in either
-frame. The template is the first frame's own structure as its *neighbouring* rows show it: noise
-and jitter of a row are then in one factor alone and average to nothing, without being known. What
-the estimates differ in is their windows, for what is narrow is noisy and what is wide is blurred,
-and whether the frames' local mean has a say. The mean is quiet and closes the gaps between
-columns, but film and amorphised matter stay in it: it counts from the ground up
-(:mod:`stemkit.damage._background_level`). Two more compare the power of either frame's structure,
-which bears any misplacement, but takes new structure for old.
+Each is a ratio of sums over a window, ``sum(t * I2) / sum(t * I1)``, of a template t and the two
+frames. The template is the first frame's structure as the *neighbouring* rows show it. Noise and
+jitter of a row then enter one factor alone and average out, without a model of either.
+
+The estimates differ in the width of the window, since narrow windows are noisy and wide ones blur,
+and in what they compare. The first ones compare all intensity above the background level
+(:mod:`stemkit.damage._background_level`): the local mean has little noise and fills the gaps
+between columns, but contains film and amorphised matter, hence the level. Others compare the
+structure without its local mean. Two compare the power of the structure, which tolerates
+misalignment but takes new structure for old.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import Float32Array
-from ._background_level import LOW_CUT, Ground, beside, ground_of, smooth, template
+from ._aligned_pair import AlignedPair, Products, mean_positive
+from ._filters import gaussian_filter_dct, shift_columns
 
-# Standard deviations of the windows in px, for frames as the network sees them, the widest first.
+# Standard deviations of the windows in px of the network's frames, the widest first.
 _WINDOWS = (24.0, 12.0, 6.0, 3.0, 1.5, 0.7)
 _STRUCTURE_WINDOWS = (12.0, 6.0, 3.0)
 _POWER_WINDOWS = (12.0, 6.0)
-# The first of them that is narrow enough for whatever it can't explain to be no damage.
+# Index of the first window so narrow that what its estimate leaves unexplained is noise.
 _NARROW = 3
-N_EVIDENCE = len(_WINDOWS) + len(_STRUCTURE_WINDOWS) + len(_POWER_WINDOWS) + 1
-# The standard error is told for this window, on a scale of so many decades below 1.
+N_ESTIMATES = len(_WINDOWS) + len(_STRUCTURE_WINDOWS) + len(_POWER_WINDOWS) + 1
+# Window of the standard error, which is given on a logarithmic scale of so many decades below 1.
 _ERROR_WINDOW = 6.0
 _DECADES = 3.0
 
-# Where a window's standard error is less it is believed wholly; where it is more, not at all.
-_SURE, _VAGUE = 0.03, 0.06
-# In between, power beyond so much of the noise's is signal, seen over so many windows.
-_DOUBT, _OVER = 0.8, 4.0
+# With a standard error below the first, a window's correction is applied in full; above the
+# second, not at all.
+_LOW_ERROR, _HIGH_ERROR = 0.03, 0.06
+# In between, the part of its power beyond this multiple of the noise's counts as signal; power is
+# averaged over a window so many times as wide.
+_NOISE_FACTOR, _POWER_WIDTH = 0.8, 4.0
 
-# Where a window holds no more than this share of the usual structure, the next wider one counts.
-_LEAN = 0.03
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What windows sum up: the template times the second frame, and times the first.
-
-    Both are 0 where ``inside`` is, beyond what the second frame shows.
-    """
-
-    seen: NDArray
-    there: NDArray
-    inside: NDArray
+# Where a window holds less than this share of the mean structure, the next wider one prevails.
+_LEAST_SHARE = 0.03
 
 
-def evidence_maps(
-    first: Float32Array,
-    second: Float32Array,
-    overlap: Float32Array | None = None,
-    ground: Ground | None = None,
-) -> Float32Array:
-    """Estimate the decay between two aligned frames in several ways, and say how surely.
+def decay_estimates(pair: AlignedPair, above: Products) -> Float32Array:
+    """Estimate the decay between two aligned frames in several ways, with a standard error.
 
     Parameters
     ----------
-    first, second : ndarray of shape (H, W), float32
-        Frames with structure of 6 to 20 px, the second aligned to the first.
-    overlap : ndarray of shape (H, W), float32, optional
-        1 where the second frame holds data and 0 where not: windows count the former alone.
-    ground : Ground, optional
-        What wholly damaged places show, where a series tells it better than these two frames.
+    pair : AlignedPair
+        The two frames.
+    above : Products
+        ``pair.above(background)``.
 
     Returns
     -------
-    ndarray of shape (N_EVIDENCE + 1, H, W), float32
-        Estimates in 0..1: six windows over all that lies above the ground, three over structure
-        alone, two over its power, and what :func:`refine_decay` makes of an even map. Last the
-        standard error of the first six's third, from 0 for 0.001 or less to 1 for 1.
+    ndarray of shape (N_ESTIMATES + 1, H, W), float32
+        Estimates in [0, 1]: from all intensity above the background in six windows, from structure
+        alone in three, from its power in two, and the result of :func:`refine_decay` for an even
+        map. The last is the standard error of the third estimate on a logarithmic scale, 0 for
+        0.001 or less and 1 for 1.
     """
-    inside = np.ones_like(first) if overlap is None else overlap
-    if ground is None:
-        ground = ground_of(first, second, overlap)
-    above = _above_ground(first, second, inside, ground)
-    detail = [frame - smooth(frame, LOW_CUT) for frame in (first, second)]
-    shape = template(detail[0])
-    structure = _coarse_to_fine(
-        inside * shape * detail[1], inside * shape * detail[0], _STRUCTURE_WINDOWS
-    )
-    shared = [inside * frame * beside(frame) for frame in detail]
-    power = _coarse_to_fine(shared[1], shared[0], _POWER_WINDOWS)
-    estimates = _coarse_to_fine(above.seen, above.there, _WINDOWS)
-    spread = _spread(above, estimates[_NARROW])
-    joined = _refine(above, np.full_like(first, _overall(above.seen, above.there)))
-    error = np.sqrt(spread / (4 * np.pi)) / _ERROR_WINDOW
+    structure = _ratios(pair.structure.observed, pair.structure.reference, _STRUCTURE_WINDOWS)
+    powers = [
+        pair.overlap * frame.detail * shift_columns(frame.detail)
+        for frame in (pair.first, pair.second)
+    ]
+    power = _ratios(powers[1], powers[0], _POWER_WINDOWS)
+    estimates = _ratios(above.observed, above.reference, _WINDOWS)
+    variance = _variance(above, estimates[_NARROW])
+    mean = _overall_ratio(above.observed, above.reference)
+    refined = refine_decay(above, np.full_like(above.reference, mean))
+    error = np.sqrt(variance / (4 * np.pi)) / _ERROR_WINDOW
     error = 1 + np.log10(error.clip(10**-_DECADES)) / _DECADES
     roots = [np.sqrt(ratio.clip(0)) for ratio in power]
-    maps = [*estimates, *structure, *roots, joined, error]
+    maps = [*estimates, *structure, *roots, refined, error]
     return np.stack(maps).clip(0, 1).astype(np.float32)
 
 
-def refine_decay(
-    first: Float32Array,
-    second: Float32Array,
-    decay: Float32Array,
-    overlap: Float32Array | None = None,
-    ground: Ground | None = None,
-) -> Float32Array:
-    """Add to a decay map what it leaves unexplained of what two aligned frames share.
+def refine_decay(above: Products, decay: NDArray) -> NDArray:
+    """Correct a decay map by the signal that it leaves unexplained.
 
-    The estimates err differently, and so does what is made of them; but in a window wide enough to
-    average the noise, what the first frame has and the second lacks is a fact. What narrower
-    windows show counts as far as it stands out of the noise.
+    In a window wide enough to average the noise, the ratio of the two frames' signal is known. The
+    map is corrected to it in ever narrower windows, by as much as stands out from the noise.
 
     Parameters
     ----------
-    first, second : ndarray of shape (H, W), float32
-        As for :func:`evidence_maps`.
-    decay : ndarray of shape (H, W), float32
-        The map in question.
-    overlap : ndarray of shape (H, W), float32, optional
-        As for :func:`evidence_maps`.
-    ground : Ground, optional
-        As for :func:`evidence_maps`.
+    above : Products
+        ``pair.above(background)``.
+    decay : ndarray of shape (H, W)
+        The map to correct.
 
     Returns
     -------
-    ndarray of shape (H, W), float32
-        May lie a little outside of 0..1.
+    ndarray of shape (H, W)
+        Values may lie slightly outside [0, 1].
     """
-    inside = np.ones_like(first) if overlap is None else overlap
-    if ground is None:
-        ground = ground_of(first, second, overlap)
-    return _refine(_above_ground(first, second, inside, ground), decay).astype(np.float32)
-
-
-def _refine(above: _Sums, decay: NDArray) -> NDArray:
-    usual = _usual(above.there)
-    if usual <= 0:
+    mean = mean_positive(above.reference)
+    if mean <= 0:
         return decay
 
-    def missing(window: float) -> NDArray:
-        there = smooth(above.there, window).clip(0) + _LEAN * usual
-        return smooth(above.seen - decay * above.there, window) / there
+    def unexplained(window: float) -> NDArray:
+        reference = gaussian_filter_dct(above.reference, window).clip(0) + _LEAST_SHARE * mean
+        return gaussian_filter_dct(above.observed - decay * above.reference, window) / reference
 
     for window in _WINDOWS:
-        step = missing(window)
-        # White noise is 1.8 times as strong in what a window half as wide adds.
-        finer = (missing(window / 2) - step) ** 2 / 1.8
-        # Beyond the overlap windows find nothing, which says neither of signal nor of noise.
-        seen = smooth(above.inside, _OVER * window).clip(1e-3)
+        step = unexplained(window)
+        # Halving the width of the window adds 1.8 times the variance of white noise.
+        finer = (unexplained(window / 2) - step) ** 2 / 1.8
+        # Pixels outside the overlap contain neither signal nor noise and are left out.
+        inside = gaussian_filter_dct(above.overlap, _POWER_WIDTH * window).clip(1e-3)
         power, noise = (
-            (smooth(above.inside * v, _OVER * window) / seen).clip(1e-12) for v in (step**2, finer)
+            (gaussian_filter_dct(above.overlap * v, _POWER_WIDTH * window) / inside).clip(1e-12)
+            for v in (step**2, finer)
         )
-        # Passing over gradually, or the map would show where one rule ends.
-        wholly, at_all = ((1.5 - noise / error**2).clip(0, 1) for error in (_SURE, _VAGUE))
-        trust = at_all * (1 - _DOUBT * noise / power).clip(0)
-        decay = decay + (wholly + (1 - wholly) * trust) * step
+        # Gradual transitions leave no visible border in the map.
+        full, partial = ((1.5 - noise / error**2).clip(0, 1) for error in (_LOW_ERROR, _HIGH_ERROR))
+        wiener = partial * (1 - _NOISE_FACTOR * noise / power).clip(0)
+        decay = decay + (full + (1 - full) * wiener) * step
     return decay
 
 
-def _above_ground(
-    first: Float32Array, second: Float32Array, inside: Float32Array, ground: Ground
-) -> _Sums:
-    there = first - ground.level
-    shape = template(there)
-    seen = inside * shape * (second - ground.level - ground.offset)
-    return _Sums(seen, inside * shape * there, inside)
+def _overall_ratio(observed: NDArray, reference: NDArray) -> float:
+    mean = mean_positive(reference)
+    if mean <= 0:
+        return 1.0
+    return float(np.clip(observed.mean() / max(float(reference.mean()), mean), 0, 1))
 
 
-def _usual(there: NDArray) -> float:
-    return float(np.mean(np.maximum(there, 0)))
+def _ratios(observed: NDArray, reference: NDArray, windows: tuple[float, ...]) -> list[NDArray]:
+    """Compute ratios in ever narrower windows.
 
-
-def _overall(seen: NDArray, there: NDArray) -> float:
-    usual = _usual(there)
-    return float(np.clip(seen.mean() / max(float(there.mean()), usual), 0, 1)) if usual > 0 else 1.0
-
-
-def _coarse_to_fine(seen: NDArray, there: NDArray, windows: tuple[float, ...]) -> list[NDArray]:
-    """Ratios in ever narrower windows, each leaning on the one before where it holds little."""
-    usual = _usual(there)
-    if usual <= 0:
-        return [np.ones_like(there) for _ in windows]
-    wider: NDArray | float = _overall(seen, there)
+    Where a window holds little of the reference, the ratio approaches that of the wider window.
+    """
+    mean = mean_positive(reference)
+    if mean <= 0:
+        return [np.ones_like(reference) for _ in windows]
+    wider: NDArray | float = _overall_ratio(observed, reference)
     ratios = []
     for window in windows:
-        lean = _LEAN * usual
-        held = smooth(there, window)
-        # Noise may leave a narrow window with less than nothing, which is no base for a share.
-        ratio = np.where(held > 0, smooth(seen, window), 0) + lean * wider
-        wider = (ratio / (held.clip(0) + lean)).clip(-0.3, 1.3)
+        prior = _LEAST_SHARE * mean
+        held = gaussian_filter_dct(reference, window)
+        # With noise the sum in a narrow window may be negative, of which no share can be taken.
+        ratio = np.where(held > 0, gaussian_filter_dct(observed, window), 0) + prior * wider
+        wider = (ratio / (held.clip(0) + prior)).clip(-0.3, 1.3)
         ratios.append(wider)
     return ratios
 
 
-def _spread(above: _Sums, narrow: NDArray) -> NDArray:
-    """Variance that a ratio has in a window, times 4 pi window^2.
+def _variance(above: Products, narrow: NDArray) -> NDArray:
+    """Return the variance of a ratio in a window, times 4 pi window^2.
 
-    It is told from what even a narrow window can't explain: noise, and rows that lie elsewhere.
+    Its source is what even the ratio in a narrow window does not explain: noise and misplaced rows.
     """
-    usual = _usual(above.there)
-    if usual <= 0:
-        return np.zeros_like(above.there)
-    there = smooth(above.there, _ERROR_WINDOW).clip(_LEAN * usual)
-    return smooth((above.seen - narrow * above.there) ** 2, _ERROR_WINDOW).clip(0) / there**2
+    mean = mean_positive(above.reference)
+    if mean <= 0:
+        return np.zeros_like(above.reference)
+    reference = gaussian_filter_dct(above.reference, _ERROR_WINDOW).clip(_LEAST_SHARE * mean)
+    residual = (above.observed - narrow * above.reference) ** 2
+    return gaussian_filter_dct(residual, _ERROR_WINDOW).clip(0) / reference**2

@@ -1,25 +1,80 @@
-"""The degradation network from weights, ours or the released ones."""
+"""The degradation network with its weights, and the motion that it estimates."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from dataclasses import dataclass
 
-import pandas as pd
+import numpy as np
 import torch
-from sklearn.exceptions import NotFittedError
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..engine import load_weights, put_weights, read_checkpoint
-from ..networks.degradation import DegradationNet
-from ._decay_estimates import N_EVIDENCE
+from .._motion import Motion
+from .._validation import Float32Array
+from ..engine import load_weights, put_weights
+from ..networks.degradation import T_MAX, DegradationNet
+from ._decay_estimates import N_ESTIMATES
+from ._normalization import Units, scale_pair
 
 DEFAULT_WEIGHTS = "drift_decay"
 
 
-def network_of(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
-    """Make the network whose widths are those of the weights, and fill it."""
+@dataclass(frozen=True, eq=False)
+class DamageNetwork:
+    """A network and how to run it.
+
+    Attributes
+    ----------
+    module : DegradationNet
+        The network.
+    units : {"local", "released"}, default="local"
+        Scaling of its frames: by local contrast for our weights, to [0, 1] for the released ones.
+    device : str, default="auto"
+        Device that decay maps are computed on.
+    precision : str, default="auto"
+        Precision that they are computed in.
+    """
+
+    module: DegradationNet
+    units: Units = "local"
+    device: str = "auto"
+    precision: str = "auto"
+
+    def motion(self, first: Float32Array, second: Float32Array) -> Motion:
+        """Return the rigid motion between two frames, as the network's motion head estimates it."""
+        device = next(self.module.parameters()).device
+        x0, xT = (
+            torch.from_numpy(frame)[None, None].to(device)
+            for frame in scale_pair(first, second, self.units)
+        )
+        self.module.eval()
+        with torch.inference_mode():
+            theta = self.module.motion(self.module.encode(x0, xT), T_MAX)[0].cpu().numpy()
+        return theta_to_motion(theta, (first.shape[0], first.shape[1]))
+
+
+def network_from_weights(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
+    """Make the network that weights belong to, with these weights.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        The state of a network; its widths are read off the shapes.
+    origin : str
+        Where the weights are from, for error messages.
+
+    Returns
+    -------
+    DegradationNet
+        In evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the weights are of another network.
+    """
     names = [f"enc{level}.0.weight" for level in (1, 2, 3)]
     missing = [name for name in names if name not in weights]
     if missing:
@@ -28,7 +83,8 @@ def network_of(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
             f"use a file of this network."
         )
     with torch.random.fork_rng():
-        # A weight for each estimate, one for the own, and the own itself; the release has none.
+        # The judge gives a weight for each estimate, a weight for the network's own and the
+        # network's own estimate. Released networks have no judge.
         n_judged = len(weights.get("judge.8.bias", [None, None]))
         c1, c2, c3 = (len(weights[name]) for name in names)
         module = DegradationNet((c1, c2, c3), n_evidence=n_judged - 2)
@@ -36,63 +92,31 @@ def network_of(weights: Mapping[str, Tensor], origin: str) -> DegradationNet:
     return module.eval()
 
 
-class NetworkMixin:
-    """Where `DriftDecayModel` has its network from: a fit, a file, or what is shipped."""
+def initial_network(weights: str | os.PathLike[str] | None, seed: int) -> DegradationNet:
+    """Load a network from "default" weights or a file, or initialise one from a seed."""
+    if weights is not None:
+        name = DEFAULT_WEIGHTS if weights == "default" else weights
+        return network_from_weights(load_weights(name), str(name))
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(seed)
+        return DegradationNet(n_evidence=N_ESTIMATES)
 
-    weights: str | os.PathLike[str] | None
-    module_: DegradationNet
-    units_: str
-    history_: pd.DataFrame
-    n_epochs_: int
 
-    @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
-        """Make a model of the weights that the paper's authors released.
+def motion_to_theta(motion: Motion) -> Float32Array:
+    """Return a rigid motion as the network's head gives it: angle, and (x, y) in half-widths."""
+    back = motion.inverse()
+    half = (np.maximum(np.array(motion.shape), 2) - 1) / 2
+    return np.array(
+        [motion.rotation, back.drift[1] / half[1], back.drift[0] / half[0]], dtype=np.float32
+    )
 
-        Parameters
-        ----------
-        path : path
-            A ``.pth`` file in the released layout; nothing in it is executed.
-        **parameters
-            Parameters of the model.
 
-        Returns
-        -------
-        DriftDecayModel
-            Ready to predict. Its network takes frames scaled to 0..1.
-        """
-        model = cls(**parameters)
-        weights = read_checkpoint(path)
-        model.module_ = network_of(weights, str(path))
-        model.units_ = "released"
-        model.history_ = pd.DataFrame()
-        model.n_epochs_ = 0
-        return model
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
-
-    @staticmethod
-    def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
-        return network_of(weights, "weights")
-
-    def _check_fitted(self) -> None:
-        if self.weights is None and not hasattr(self, "module_"):
-            raise NotFittedError(
-                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
-                'or use weights="default".'
-            )
-
-    def _starting_network(self, seed: int) -> DegradationNet:
-        if self.weights is not None:
-            name = DEFAULT_WEIGHTS if self.weights == "default" else self.weights
-            return network_of(load_weights(name), str(name))
-        with torch.random.fork_rng():
-            torch.default_generator.manual_seed(seed)
-            return DegradationNet(n_evidence=N_EVIDENCE)
-
-    def _network(self) -> tuple[DegradationNet, str]:
-        """Return the network and its units, from the shipped weights where nothing was fitted."""
-        if hasattr(self, "module_"):
-            return self.module_, self.units_
-        return self._starting_network(0), "local"
+def theta_to_motion(theta: NDArray, shape: tuple[int, int]) -> Motion:
+    """Return the output of the network's head as a motion; inverts :func:`motion_to_theta`."""
+    half = (np.maximum(np.array(shape), 2) - 1) / 2
+    back = Motion.from_parameters(
+        shape,
+        drift=(float(theta[2]) * half[0], float(theta[1]) * half[1]),
+        rotation=-float(theta[0]),
+    )
+    return back.inverse()

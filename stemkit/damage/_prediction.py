@@ -1,4 +1,4 @@
-"""Frames as the decay explains them: aligned, without their local mean, and in between."""
+"""Frames predicted from the first frame, the decay and the motion."""
 
 from __future__ import annotations
 
@@ -6,38 +6,58 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .._motion import Motion, coverage, warp
+from .._motion import Motion
 from .._validation import Float32Array
 from ..registration._binning import bin_frame, unbin_map
-from ._synthetic_pairs import WINDOW
-
-
-def align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
-    back = motion.inverse()
-    return warp(second, back, fill="reflect"), coverage(back)
-
-
-def structure(frame: Float32Array) -> Float32Array:
-    """Frame less its local mean, with the finest noise smoothed away."""
-    return ndimage.gaussian_filter(frame, 1.0) - ndimage.gaussian_filter(frame, WINDOW)
+from ..registration._warping import warp
+from ._normalization import WINDOW
 
 
 def explained_share(
-    first: Float32Array, aligned: Float32Array, decay: Float32Array, inside: NDArray[np.bool_]
+    first: Float32Array, aligned: Float32Array, decay: Float32Array, overlap: NDArray[np.bool_]
 ) -> float:
-    """R^2 of the second frame's structure, explained by the first one's and the decay."""
-    there, seen = structure(first), structure(aligned)
-    if not seen[inside].any():
+    """Return R^2 of the second frame's structure, predicted from the first one's and the decay."""
+    reference, observed = _structure(first), _structure(aligned)
+    if not observed[overlap].any():
         return 0.0
-    residual = seen - decay * there
-    return 1 - float((residual[inside] ** 2).sum() / (seen[inside] ** 2).sum())
+    residual = observed - decay * reference
+    return 1 - float((residual[overlap] ** 2).sum() / (observed[overlap] ** 2).sum())
 
 
-def mean_over_specimen(first: Float32Array, damage: Float32Array) -> float:
-    """Mean of the damage weighted by the first frame's local contrast: vacuum has no say."""
-    weight = ndimage.gaussian_filter(structure(first) ** 2, WINDOW)
+def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
+    """Average a map over the specimen.
+
+    Pixels are weighted by the local variance of the first frame's structure, so that vacuum and
+    bare film hardly count.
+
+    Parameters
+    ----------
+    first : ndarray of shape (H, W), float32
+        First frame of the pair or series.
+    values : ndarray of shape (H, W), float32
+        Map to average, such as the damage.
+
+    Returns
+    -------
+    float
+        The weighted mean; 0 if the frame has no structure.
+
+    Examples
+    --------
+    >>> from stemkit.damage import mean_over_specimen
+    >>> from stemkit.datasets import make_damage_sequence
+    >>> series = make_damage_sequence("gaussian", 3, shape=(64, 64), random_state=0)
+    >>> [mean_over_specimen(series.frames[0], 1 - decay) > 0.05 for decay in series.decay]
+    [False, True, True]
+    """
+    weight = ndimage.gaussian_filter(_structure(first) ** 2, WINDOW)
     total = float(weight.sum(dtype=np.float64))
-    return float((weight * damage).sum(dtype=np.float64) / total) if total > 0 else 0.0
+    return float((weight * values).sum(dtype=np.float64) / total) if total > 0 else 0.0
+
+
+def _structure(frame: Float32Array) -> Float32Array:
+    """Subtract the local mean of a frame, and smooth its finest noise."""
+    return ndimage.gaussian_filter(frame, 1.0) - ndimage.gaussian_filter(frame, WINDOW)
 
 
 def predict_frames(
@@ -49,22 +69,40 @@ def predict_frames(
     times: NDArray[np.float64],
     binning: int,
 ) -> Float32Array:
-    """Draw the frames in between: structure fades by the decay, the local mean goes over.
+    """Predict the frames at times between the first and the second.
 
-    Damaged material need not go dark: what has lost its lattice may keep its mean intensity. So
-    the local mean runs from the first frame's to the second's, as it was seen there.
+    Structure fades with the decay. The local mean changes linearly from the first frame's to the
+    second's, since damaged material may lose its lattice and keep its mean intensity.
+
+    Parameters
+    ----------
+    first, aligned : ndarray of shape (H, W), float32
+        The first frame, and the second aligned to it.
+    overlap : ndarray of shape (H, W), bool
+        Where the second frame holds data.
+    decay : ndarray of shape (n_times, H, W), float32
+        Decay at each time.
+    motion : Motion
+        From the first frame to the second.
+    times : ndarray of shape (n_times,)
+        Times between 0 and 1.
+    binning : int
+        Binning at which the local means are computed, to save time.
+
+    Returns
+    -------
+    ndarray of shape (n_times, H, W), float32
     """
 
     def local_mean(frame: Float32Array) -> Float32Array:
-        # What is so smooth needs no more px than the binned frame has.
-        smooth = ndimage.gaussian_filter(bin_frame(frame, binning), WINDOW)
-        return unbin_map(smooth, binning, frame.shape)
+        mean = ndimage.gaussian_filter(bin_frame(frame, binning), WINDOW)
+        return unbin_map(mean, binning, (frame.shape[0], frame.shape[1]))
 
-    mean = local_mean(first)
-    later = np.where(overlap, local_mean(aligned), mean)
+    first_mean = local_mean(first)
+    second_mean = np.where(overlap, local_mean(aligned), first_mean)
     frames = np.empty((len(times), *first.shape), dtype=np.float32)
     for index, t in enumerate(times):
-        share = np.float32(t)
-        faded = mean + share * (later - mean) + decay[index] * (first - mean)
+        mean = first_mean + np.float32(t) * (second_mean - first_mean)
+        faded = mean + decay[index] * (first - first_mean)
         frames[index] = first if t == 0 else warp(faded, motion.at(float(t)))
     return frames

@@ -1,4 +1,4 @@
-"""Pairs as the network sees them: local normalisation, and synthetic pairs to learn from."""
+"""Synthetic pairs of frames with known decay and motion, to train the network on."""
 
 from __future__ import annotations
 
@@ -14,44 +14,14 @@ from .._validation import Float32Array
 from ..datasets._scenes import Content, make_scene
 from ..degradation import DamagePattern, damage_pattern, decay_map, degrade, record
 from ..networks.degradation import T_MAX
-from ._decay_estimates import evidence_maps
+from ._aligned_pair import AlignedPair
+from ._background_level import background_of_pair
+from ._decay_estimates import decay_estimates
+from ._network import motion_to_theta
+from ._normalization import WINDOW, normalize_pair
 
-# Windows over which mean and contrast are taken, in px of the network's frames: a few lattice
-# vectors of the 6 to 20 px it learns from.
-WINDOW = 16.0
+# Lengths of the lattice vectors in px.
 SPACING = (6.0, 20.0)
-
-
-def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Scale two aligned frames by the first one's local mean and contrast.
-
-    The same scale is put on both, so that what the second frame lost stays lost, while a
-    gradient of thickness or brightness over the field does not matter.
-
-    Parameters
-    ----------
-    first, second : ndarray of shape (H, W), float32
-
-    Returns
-    -------
-    tuple of ndarray of shape (H, W), float32
-        About 0.5 with a local standard deviation of about 0.2 in the first.
-    """
-    mean = ndimage.gaussian_filter(first, WINDOW, mode="reflect")
-    # Light smoothing keeps the columns and halves what shot noise adds to the contrast.
-    structure = ndimage.gaussian_filter(first, 1.0, mode="reflect") - mean
-    variance = ndimage.gaussian_filter(structure**2, WINDOW, mode="reflect")
-    # Vacuum has no contrast: without a floor its noise would look like a specimen.
-    floor = 0.25 * float(np.sqrt(np.mean(structure**2)))
-    # What is finer than float32 is no contrast; relative, since units may be of any size.
-    rounding = 1e-6 * max(float(np.abs(frame).max()) for frame in (first, second))
-    contrast = np.sqrt(np.maximum(variance, 0)).clip(
-        max(floor, rounding, float(np.finfo(np.float32).tiny))
-    )
-    return (
-        (0.5 + 0.2 * (first - mean) / contrast).astype(np.float32),
-        (0.5 + 0.2 * (second - mean) / contrast).astype(np.float32),
-    )
 
 
 def synthetic_batch(
@@ -62,35 +32,51 @@ def synthetic_batch(
     frames: Sequence[Float32Array] = (),
     unaligned: float = 0.1,
 ) -> tuple[Float32Array, ...]:
-    """Make a batch of normalised pairs with their truth at a time in between.
+    """Make a batch of normalised pairs with their true decay and motion.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of everything random.
+        Source of all random numbers.
     batch_size : int
         Number of pairs.
     side : int, default=128
         Side of the square frames in px.
-    frames : sequence of ndarray, default=()
-        Frames of one's own without noise; half of the batch is then cut from them.
+    frames : sequence of ndarray of shape (H, W), default=()
+        Measured frames without noise; if given, half of the pairs are cut from them.
     unaligned : float, default=0.1
-        Share of the pairs that moved, for the motion head; the others are aligned up to what a
-        registration leaves.
+        Share of the pairs that are misaligned, for the motion head. The others are aligned to
+        within the error of a registration.
 
     Returns
     -------
-    first, second, t, evidence, decay, theta : ndarray
-        (n, 1, side, side) twice, (n,) in 0..100, (n, N_EVIDENCE + 1, side, side),
-        (n, 1, side, side) and (n, 3): angle in radians and translation (x, y) in half-widths,
-        second frame to first.
+    first, second : ndarray of shape (n, 1, side, side), float32
+        The pairs, see :func:`normalize_pair`.
+    t : ndarray of shape (n,), float32
+        Time that the decay is of, 0 to 100.
+    estimates : ndarray of shape (n, n_estimates + 1, side, side), float32
+        Direct estimates of the decay and their standard error.
+    decay : ndarray of shape (n, 1, side, side), float32
+        True decay at ``t``.
+    theta : ndarray of shape (n, 3), float32
+        Angle in radians and translation (x, y) in half-widths, second frame to first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.damage import synthetic_batch
+    >>> first, second, t, estimates, decay, theta = synthetic_batch(
+    ...     np.random.default_rng(0), batch_size=2, side=32
+    ... )
+    >>> first.shape, decay.shape, theta.shape
+    ((2, 1, 32, 32), (2, 1, 32, 32), (2, 3))
     """
     samples = [
         _synthetic_pair(rng, side, frames if index % 2 else (), unaligned)
         for index in range(batch_size)
     ]
-    first, second, t, evidence, decay, theta = map(np.stack, zip(*samples, strict=True))
-    return first[:, None], second[:, None], t, evidence, decay[:, None], theta
+    first, second, t, estimates, decay, theta = map(np.stack, zip(*samples, strict=True))
+    return first[:, None], second[:, None], t, estimates, decay[:, None], theta
 
 
 def _synthetic_pair(
@@ -110,26 +96,28 @@ def _synthetic_pair(
     background = rng.uniform(0, 0.5, 2)
     if rng.random() < 0.6:
         background[1] = background[0]
-    # Amorphised matter keeps its mean intensity wholly, in part or, where it is lost, not at all.
+    # Damaged matter keeps all of its mean intensity if it turns amorphous, none of it if it is
+    # removed, or a part.
     kept = float(rng.choice([0.0, 1.0, rng.random()]))
 
     if len(frames) and not moved:
-        own = frames[int(rng.integers(len(frames)))]
-        signal, decay = _degrade_own(own, side, pattern, strength, kept, rng)
+        frame = frames[int(rng.integers(len(frames)))]
+        signal, decay = _damage_patch(frame, side, pattern, strength, kept, rng)
     else:
         scene = _random_scene(rng, shape, moved)
-        signal, decay = _degrade_scene(scene, motion, pattern, strength, kept, jitter, rng)
+        signal, decay = _damage_scene(scene, motion, pattern, strength, kept, jitter, rng)
     first, second = (
         record(frame, dose=dose, background=float(level), random_state=rng)
         for frame, level in zip(signal, background, strict=True)
     )
-    evidence = evidence_maps(first, second)
+    pair = AlignedPair.from_frames(first, second)
+    estimates = decay_estimates(pair, pair.above(background_of_pair(pair)))
     first, second = normalize_pair(first, second)
     t = rng.uniform(0, 1) if rng.random() < 0.3 else 1.0
-    # At a constant dose rate signal decays exponentially.
+    # At a constant dose rate the signal decays exponentially.
     at_t = (decay**t).astype(np.float32)
     time = np.array(T_MAX * t, dtype=np.float32)
-    return first, second, time, evidence, at_t, motion_to_theta(motion)
+    return first, second, time, estimates, at_t, motion_to_theta(motion)
 
 
 def _random_damage(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[DamagePattern, float]:
@@ -145,12 +133,12 @@ def _random_damage(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Da
         )
         return hole, strength
     if kind == "front":
-        turn, width = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.02, 0.3)
-        place = side * rng.uniform(0.2, 0.8, 2)
+        angle, width = rng.uniform(0, 2 * np.pi), side * rng.uniform(0.02, 0.3)
+        origin = side * rng.uniform(0.2, 0.8, 2)
 
         def front(y: NDArray, x: NDArray) -> NDArray:
-            along = (y - place[0]) * np.sin(turn) + (x - place[1]) * np.cos(turn)
-            return 0.5 + 0.5 * np.tanh(along / width)
+            distance = (y - origin[0]) * np.sin(angle) + (x - origin[1]) * np.cos(angle)
+            return 0.5 + 0.5 * np.tanh(distance / width)
 
         return front, strength
     if kind == "even":
@@ -160,19 +148,19 @@ def _random_damage(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Da
         "perlin" if kind == "perlin" else "random", shape, cell=cell, random_state=rng
     )
     if rng.random() < 0.3:
-        # The paper's threshold: undamaged plains with damaged islands.
+        # The paper's threshold leaves damaged islands in an undamaged plain.
         return lambda y, x: (2 * noise(y, x) - 1).clip(0, 1), strength
     return noise, strength
 
 
 def _random_scene(rng: np.random.Generator, shape: tuple[int, int], moved: bool) -> Scene:
     content: Content = "perfect" if rng.random() < 0.2 else "aperiodic"
-    # What does not move needs no field beyond the frame but for the columns' tails.
+    # Without motion only the tails of columns outside reach into the frame.
     margin = 0.35 if moved else 0.12
     return make_scene(shape, content=content, spacing=SPACING, margin=margin, random_state=rng)
 
 
-def _degrade_scene(
+def _damage_scene(
     scene: Scene,
     motion: Motion,
     pattern: DamagePattern,
@@ -196,7 +184,7 @@ def _degrade_scene(
     return [first, second], decay_map(pattern, strength, shape)
 
 
-def _degrade_own(
+def _damage_patch(
     frame: Float32Array,
     side: int,
     pattern: DamagePattern,
@@ -204,7 +192,7 @@ def _degrade_own(
     kept: float,
     rng: np.random.Generator,
 ) -> tuple[list[Float32Array], Float32Array]:
-    """Cut, turn and damage a patch of a frame of one's own, scaled to a signal of about 1."""
+    """Cut a patch from a measured frame, turn it, scale it to about 1 and damage it."""
     corner = [int(rng.integers(max(n - side, 0) + 1)) for n in frame.shape]
     patch = frame[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
     patch = np.rot90(patch, int(rng.integers(4)))
@@ -212,25 +200,5 @@ def _degrade_own(
     low, high = np.percentile(patch, [1, 99.5])
     signal = ((patch - low) / max(high - low, 1e-6)).astype(np.float32)
     decay = decay_map(pattern, strength, (side, side))
-    smooth = kept * ndimage.gaussian_filter(signal, WINDOW / 2)
-    return [signal, signal * decay + smooth * (1 - decay)], decay
-
-
-def motion_to_theta(motion: Motion) -> Float32Array:
-    """Write a rigid motion as the network's head does: angle, and (x, y) in half-widths."""
-    back = motion.inverse()
-    half = (np.maximum(np.array(motion.shape), 2) - 1) / 2
-    return np.array(
-        [motion.rotation, back.drift[1] / half[1], back.drift[0] / half[0]], dtype=np.float32
-    )
-
-
-def theta_to_motion(theta: NDArray, shape: tuple[int, int]) -> Motion:
-    """Read the network's head, the reverse of :func:`motion_to_theta`."""
-    half = (np.maximum(np.array(shape), 2) - 1) / 2
-    back = Motion.from_parameters(
-        shape,
-        drift=(float(theta[2]) * half[0], float(theta[1]) * half[1]),
-        rotation=-float(theta[0]),
-    )
-    return back.inverse()
+    amorphous = kept * ndimage.gaussian_filter(signal, WINDOW / 2)
+    return [signal, signal * decay + amorphous * (1 - decay)], decay

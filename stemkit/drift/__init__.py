@@ -1,17 +1,28 @@
-"""Drift between frames and the decay of their signal."""
+"""Drift between frames and the decay of their signal.
 
-from .._motion import Motion, coverage, warp
-from ..damage._critical_dose import CriticalDose
+:class:`DriftDecayModel` joins :mod:`stemkit.registration`, which finds where the specimen moved,
+and :mod:`stemkit.damage`, which maps what the beam took. Their public names are offered here too.
+"""
+
+from ..damage import CriticalDose
 from ..exceptions import LowConfidenceWarning
-from ..registration._aligned_stack import AlignedStack
-from ..registration._pair import Registration, register
-from ..registration._reconcile import Trajectory, reconcile
+from ..registration import (
+    AlignedStack,
+    Motion,
+    Registration,
+    Trajectory,
+    coverage,
+    reconcile,
+    register,
+    warp,
+)
 from ._drift_decay import DriftDecayModel
-from ._results import DriftDecayState
+from ._results import DriftDecayAnalysis, DriftDecayState
 
 __all__ = [
     "AlignedStack",
     "CriticalDose",
+    "DriftDecayAnalysis",
     "DriftDecayModel",
     "DriftDecayState",
     "LowConfidenceWarning",

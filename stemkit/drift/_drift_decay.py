@@ -1,18 +1,21 @@
-"""DriftDecayModel: drift, beam damage and what lay in between, from a series of frames."""
+"""DriftDecayModel: drift, beam damage and frames in between, from a series of frames."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
+from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
+from .._constraints import Constraints, Interval, Options
 from .._motion import Motion
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
@@ -26,61 +29,62 @@ from .._validation import (
     rescale_to_float32,
 )
 from ..base import FrameEstimator
-from ..damage._decay_map import decay_between, scale_pair
-from ..damage._network import NetworkMixin
-from ..damage._prediction import align, explained_share, predict_frames
-from ..damage._synthetic_pairs import theta_to_motion
-from ..damage._training import train_network
-from ..engine import fit_parameters
+from ..damage import CriticalDose, fit_critical_dose, mean_over_specimen
+from ..damage._network import DamageNetwork, initial_network, network_from_weights
+from ..damage._normalization import Units
+from ..engine import fit_parameters, pick_device, pick_precision, read_checkpoint
 from ..exceptions import LowConfidenceWarning
-from ..networks.degradation import T_MAX
-from ..registration._binning import bin_frame, bin_overlap, choose_binning, unbin_map
-from ..registration._pair import TRUSTED, MotionModel, Registration, register
-from ._parameters import check_parameters
-from ._results import DriftDecayState
-from ._series import SeriesMixin
+from ..networks.degradation import DegradationNet
+from ..registration import AlignedStack, Registration, align_stack, motions_from_table, register
+from ..registration._binning import bin_frame, choose_binning
+from ..registration._pair import MIN_CONFIDENCE, MotionModel
+from ._results import DriftDecayAnalysis, DriftDecayState
+from ._series import (
+    check_increasing,
+    decay_of_series,
+    motions_of,
+    predict_pair,
+    register_by_network,
+    register_series,
+    score_pair,
+)
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
-
-_STEPS_PER_EPOCH = 25
-_BATCH_SIZE = 8
-_SIDE = 96
-_LEARNING_RATE = 2e-4
-_LEARNING_RATE_FROM_SCRATCH = 2e-3
+    from torch import Tensor
 
 
-class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
-    """Drift and beam damage between any two frames of a series, at any time in between.
+class DriftDecayModel(TransformerMixin, FrameEstimator):
+    """Estimate drift and beam damage between the frames of a series.
 
-    Drift comes from a registration that holds on lattices which fade; decay comes from a network
-    that compares aligned frames and was trained on synthetic degradations.
+    The drift comes from a registration that works on lattices which fade. The decay comes from a
+    network that compares aligned frames and was trained on synthetic damage.
 
     Parameters
     ----------
     motion : {"affine", "rigid", "scan", "translation"}, default="affine"
-        How frames may differ: by any linear map and drift; by drift and rotation; by drift and its
-        velocity during the scan, which shears and stretches; by drift alone. A slow scan shears
-        frames by a percent or two, and where the lattice is misplaced its signal seems lost: allow
-        less only where you know that it holds.
+        Motion between frames: any linear map and drift; rotation and drift; drift with a constant
+        velocity during the scan, which shears and stretches frames; drift alone. Slow scans shear
+        frames by a percent or two, and a misaligned lattice looks like lost signal: restrict the
+        motion only if you know that it holds.
     registration : {"correlation", "network"}, default="correlation"
-        Where the motion comes from: coarse-to-fine correlation, or the network's own motion head,
-        as in the paper. The head knows no confidence: its own is 0.
+        Source of the motion: coarse-to-fine correlation, or the network's motion head as in the
+        paper, which gives no confidence (0).
     weights : "default", path or None, default="default"
-        What the network starts from: the shipped weights, a safetensors file, or nothing. Without
-        ``fit``, and with weights given, they are used as they are.
+        Initial weights of the network: the shipped ones, a safetensors file, or random ones.
+        Unless they are None, the model can be used without ``fit``.
     max_epochs : int, default=2
         Epochs of ``fit``, each of 25 steps of 8 synthetic pairs; 0 leaves the weights as they are.
     binning : "auto" or int, default="auto"
-        Pixels that are averaged before the network looks at a frame. "auto" makes the frame's
-        structure as fine as that of the network's training.
+        Binning of the frames for the network, in px. "auto" makes the structure as fine as in the
+        network's training.
     device : str, default="auto"
-        "auto" takes a GPU where there is one.
-    precision : str, default="auto"
-        "auto", "32-true" or "bf16-mixed"; "auto" takes the latter on GPUs that compute in it.
+        "auto" takes a GPU if there is one.
+    precision : {"auto", "32-true", "bf16-mixed"}, default="auto"
+        "auto" takes "bf16-mixed" on GPUs that compute in it.
     checkpoint_dir : path or None, default=None
-        Where ``fit`` keeps checkpoints; a fit that was killed goes on from there. It needs a
-        ``random_state`` that is the same again.
+        Folder for checkpoints, from which an interrupted ``fit`` resumes. It needs the same int
+        as ``random_state``.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the synthetic pairs.
     verbose : int, default=0
@@ -91,15 +95,15 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
     module_ : DegradationNet
         The network, called as ``module_(x0, xT, t)`` with t in 0..100.
     binning_ : int
-        Binning that ``fit`` chose; it is then used for every pair.
+        Binning that ``fit`` chose, then used for every pair.
     history_ : DataFrame
-        One row an epoch.
+        One row for each epoch.
     n_epochs_ : int
-        Epochs that ``fit`` ran.
+        Number of epochs of ``fit``.
     frame_shape_ : tuple of int
-        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+        Shape (H, W) of the frames in ``fit``, or (W,) of one-line frames.
     n_features_in_ : int
-        W, where ``fit`` has seen a stack (n_lines, W) of one-line frames.
+        W, if ``fit`` was given a stack (n_lines, W) of one-line frames.
 
     References
     ----------
@@ -115,28 +119,41 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
     >>> state.frame.shape, bool(abs(2 * state.drift - data.drift[0]).max() < 1)
     ((128, 128), True)
 
-    A series: its path, all frames laid onto the first, what is left of each, and what it bears:
+    A series: its trajectory and decay maps, the frames aligned to the first, the critical dose:
 
     >>> from stemkit.datasets import make_llzo_series
     >>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
     >>> model = DriftDecayModel()
-    >>> path = model.trajectory(series.frames)
+    >>> path, decay = model.analyze(series.frames)
     >>> bool(abs(path[["dy", "dx"]] - series.drift).max(axis=None) < 1)
     True
+    >>> decay.max(axis=(1, 2)).round().tolist()
+    [1.0, 1.0, 1.0]
     >>> model.transform(series.frames, trajectory=path).shape
     (3, 128, 128)
-    >>> model.decay_maps(series.frames, trajectory=path).max(axis=(1, 2)).round().tolist()
-    [1.0, 1.0, 1.0]
     >>> model.critical_dose(series.frames, series.dose, trajectory=path).dose.shape
     (128, 128)
 
-    How well the predicted frames explain those that were recorded; 1 is wholly:
+    How well predicted frames explain the recorded ones; 1 is perfect:
 
     >>> bool(0 < model.score(series.frames) < 1)
     True
     """
 
     _unused_in_fit = frozenset({"motion", "registration"})
+
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "motion": [Options(*get_args(MotionModel))],
+        "registration": [Options("correlation", "network")],
+        "weights": [Options("default"), "path", None],
+        "max_epochs": [Interval(int, 0, None)],
+        "binning": [Options("auto"), Interval(int, 1, None)],
+        "device": ["device"],
+        "precision": [Options("auto", "32-true", "bf16-mixed")],
+        "checkpoint_dir": ["path", None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __init__(
         self,
@@ -163,15 +180,38 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Make a model from the weights that the paper's authors released.
+
+        Parameters
+        ----------
+        path : path
+            A ``.pth`` file in the released layout; nothing in it is executed.
+        **parameters
+            Parameters of the model.
+
+        Returns
+        -------
+        DriftDecayModel
+            A fitted model. Its network takes frames scaled to 0..1.
+        """
+        model = cls(**parameters)
+        model.module_ = network_from_weights(read_checkpoint(path), str(path))
+        model.units_ = "released"
+        model.history_ = pd.DataFrame()
+        model.n_epochs_ = 0
+        return model
+
     def fit(self, X: ArrayLike, y: None = None) -> Self:
-        """Adapt the network to a series: learn from synthetic degradations of its frames.
+        """Adapt the network to a series, by training on synthetic damage of its frames.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W), (n_lines, W) or (n_pairs, 2, H, W)
             A stack, or pairs with the earlier frame first; 2-D is a stack of one-line frames.
         y : None, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -180,8 +220,10 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
 
         Raises
         ------
+        InvalidParameterError
+            If a parameter of the model is invalid.
         ValueError
-            Where ``X`` or a parameter is not what it should be.
+            If ``X`` is not a stack or pairs of finite numbers.
         """
         self._check_parameters()
         check_resumable(self.checkpoint_dir, self.random_state)
@@ -193,24 +235,17 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         self.binning_ = (
             choose_binning(frames[0]) if isinstance(self.binning, str) else int(self.binning)
         )
-        module = self._starting_network(seed)
-        n_steps = self.max_epochs * _STEPS_PER_EPOCH
+        module = initial_network(self.weights, seed)
         self.history_ = pd.DataFrame()
-        if n_steps:
-            # What is left of the noise is in both frames of a synthetic pair and says nothing of
-            # damage; new noise is added to each.
-            own = [
-                ndimage.gaussian_filter(bin_frame(frame, self.binning_), 1.0)
-                for frame in rescale_to_float32(frames)[0]
-            ]
-            result = train_network(
+        if self.max_epochs:
+            # Imported here, since inference needs no generator of frames.
+            from ..damage._training import adapt_network
+
+            result = adapt_network(
                 module,
-                frames=own,
-                max_steps=n_steps,
-                steps_per_epoch=_STEPS_PER_EPOCH,
-                batch_size=_BATCH_SIZE,
-                side=_SIDE,
-                lr=_LEARNING_RATE_FROM_SCRATCH if self.weights is None else _LEARNING_RATE,
+                [bin_frame(frame, self.binning_) for frame in rescale_to_float32(frames)[0]],
+                n_epochs=self.max_epochs,
+                pretrained=self.weights is not None,
                 random_state=seed,
                 checkpoint_dir=self.checkpoint_dir,
                 fingerprint=fit_parameters(self),
@@ -224,8 +259,36 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         self.n_epochs_ = len(self.history_)
         return self
 
+    def register(self, pair: ArrayLike) -> Registration:
+        """Estimate the motion between two frames alone, without the decay.
+
+        Parameters
+        ----------
+        pair : array-like of shape (2, H, W)
+            The earlier frame first.
+
+        Returns
+        -------
+        Registration
+            The motion with its confidence and the candidates.
+
+        Raises
+        ------
+        ValueError
+            If ``pair`` is not two frames of finite numbers.
+
+        Warns
+        -----
+        LowConfidenceWarning
+            If the frames do not determine the drift.
+        """
+        (first, second), _ = rescale_to_float32(check_pair(pair))
+        found = self._pair_registration(self._network())(first, second)
+        self._warn_of_low_confidence(found)
+        return found
+
     def predict(self, pair: ArrayLike, t: ArrayLike = 1.0) -> DriftDecayState:
-        """Say how two frames are related at a time between them.
+        """Relate two frames, and predict the frame at a time between them.
 
         Parameters
         ----------
@@ -242,151 +305,308 @@ class DriftDecayModel(NetworkMixin, SeriesMixin, FrameEstimator):
         Raises
         ------
         ValueError
-            Where ``pair``, ``t`` or a parameter is not what it should be.
+            If ``pair`` is not two frames of finite numbers, or ``t`` is outside [0, 1].
         NotFittedError
-            Before ``fit``, if ``weights`` is None.
+            If ``weights`` is None and the model is not fitted.
 
         Warns
         -----
         LowConfidenceWarning
-            Where the frames do not determine the drift.
+            If the frames do not determine the drift.
         """
-        self._check_parameters()
-        self._check_fitted()
+        network = self._network()
         (first, second), unit = rescale_to_float32(check_pair(pair))
         times = check_times(t)
-        progress = tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1)
-        found = self._register(first, second)
-        progress.update()
-        if self.registration == "correlation" and found.confidence < TRUSTED:
-            warnings.warn(
-                f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
-                f"may be vacuum, perfectly periodic or without overlap; look at `candidates`.",
-                LowConfidenceWarning,
-                stacklevel=2,
-            )
-        motion = found.motion
-        asked = np.atleast_1d(times)
-        aligned, overlap = align(second, motion)
-        decay = self._decay(first, aligned, overlap, asked)
-        progress.update()
-        progress.close()
-        frames = predict_frames(first, aligned, overlap, decay, motion, asked, self._bin(first))
-        steps = [motion.at(float(time)) for time in asked]
-        drift = np.stack([step.drift for step in steps])
-        rotation = np.array([step.rotation for step in steps])
-        single = times.ndim == 0
-        return DriftDecayState(
-            t=float(times) if single else times.copy(),  # it may be the caller's own
-            drift=drift[0] if single else drift,
-            rotation=float(rotation[0]) if single else rotation,
-            decay=decay[0] if single else decay,
-            frame=unit * (frames[0] if single else frames),
-            motion=motion,
-            confidence=found.confidence,
-            candidates=found.candidates,
-            overlap=overlap,
-        )
+        with tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1) as progress:
+            found = self._pair_registration(network)(first, second)
+            self._warn_of_low_confidence(found)
+            progress.update()
+            binning = self._binning_for(first)
+            state = predict_pair(network, first, second, found, times, binning, unit)
+            progress.update()
+        return state
 
     def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
-        """Say, without truth, how well predicted frames explain the second ones.
+        """Compute, without ground truth, how well predicted frames explain the second ones.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W), (n_lines, W) or (n_pairs, 2, H, W)
             A stack, of which consecutive frames are the pairs, or pairs.
         y : None, optional
-            Not used.
+            Ignored.
         sample_weight : array-like of shape (n_pairs,), optional
             Weight of each pair.
 
         Returns
         -------
         float
-            Mean over the pairs of the share of the second frame's structure that the first one's,
-            moved and faded, accounts for: R^2 of the lightly smoothed frames less their local
-            means, within the overlap. 1 is perfect; shot noise keeps it below; 0 is what an
-            estimate of "all is damaged" would have.
+            Mean over the pairs of R^2 between the second frame's structure and the first one's,
+            moved and faded, inside the overlap. Structure is the lightly smoothed frame without
+            its local mean. 1 is perfect; shot noise keeps it below; 0 is reached by a decay of 0
+            everywhere.
 
         Raises
         ------
         ValueError
-            Where ``X``, a weight or a parameter is not what it should be.
+            If ``X`` is not a stack or pairs of finite numbers, or a weight is negative.
         """
-        self._check_parameters()
-        self._check_fitted()
+        network = self._network()
         if n_dims(X) == 4:
             pairs = check_pairs(X)
         else:
-            pairs = _consecutive(check_stack(X, self, reset=False, min_frames=2)[0])
+            frames = check_stack(X, self, reset=False, min_frames=2)[0]
+            pairs = np.stack([frames[:-1], frames[1:]], axis=1)
         weights = check_weights(sample_weight, len(pairs))
-        scores = [self._score_pair(first, second) for first, second in rescale_to_float32(pairs)[0]]
+        register_pair = self._pair_registration(network)
+        scores = []
+        for first, second in rescale_to_float32(pairs)[0]:
+            motion = register_pair(first, second).motion
+            scores.append(score_pair(network, first, second, motion, self._binning_for(first)))
         return float(np.average(scores, weights=weights))
 
-    def _score_pair(self, first: Float32Array, second: Float32Array) -> float:
-        motion = self._register(first, second).motion
-        aligned, overlap = align(second, motion)
-        binning = self._bin(first)
-        decay = self._decay(first, aligned, overlap, np.ones(1))[0]
-        there, seen, left = (bin_frame(f, binning) for f in (first, aligned, decay))
-        inside = bin_overlap(overlap, binning) == 1
-        return explained_share(there, seen, left, inside)
+    def analyze(self, stack: ArrayLike, times: ArrayLike | None = None) -> DriftDecayAnalysis:
+        """Estimate the trajectory and the decay maps of a series, in one pass.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+            The series.
+        times : array-like of shape (n_frames,), optional
+            Time of each frame; the frame's number by default.
+
+        Returns
+        -------
+        DriftDecayAnalysis
+            A named tuple of what :meth:`trajectory` and :meth:`decay_maps` return.
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` has less than two frames or is not finite, or ``times`` do not increase.
+
+        Warns
+        -----
+        LowConfidenceWarning
+            If the frames do not determine the drift.
+        """
+        network = self._network()
+        stacked, shape = check_stack(stack, self, reset=False, name="stack", min_frames=2)
+        when = np.arange(len(stacked), dtype=float)
+        if times is not None:
+            when = check_increasing(times, len(stacked), "times")
+        frames, _ = rescale_to_float32(stacked)
+        table = self._register_series(network, frames)
+        # Motions are read back from the table, so that the maps are those of `decay_maps` with it.
+        maps = self._decay_maps(network, frames, motions_from_table(table, frames.shape[1:]))
+        damage = [mean_over_specimen(frames[0], 1 - decay) for decay in maps]
+        table.insert(list(table.columns).index("confidence"), "mean_damage", damage)
+        table.insert(0, "time", when)
+        return DriftDecayAnalysis(table, maps.reshape(shape))
+
+    def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
+        """Estimate the path of the specimen through a series.
+
+        All pairs of frames are registered (beyond 16 frames, those a power of two apart) and
+        reconciled, so that a single wrong pair has no influence.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+            The series.
+        times : array-like of shape (n_frames,), optional
+            Time of each frame; the frame's number by default.
+
+        Returns
+        -------
+        DataFrame
+            One row for each frame, all relative to the first: ``time``, ``dy`` and ``dx`` (px),
+            ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
+            ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px, how far
+            the registrations of this frame disagree).
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` has less than two frames or is not finite, or ``times`` do not increase.
+        """
+        return self.analyze(stack, times).trajectory
+
+    def transform(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = None,
+        fill: str | float = "edge",
+    ) -> AlignedStack:
+        """Align a series to its first frame.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+            The series.
+        trajectory : DataFrame, optional
+            The result of :meth:`trajectory`, to save the time of estimating it again.
+        fill : {"edge", "reflect"} or float, default="edge"
+            Values where a frame holds no data.
+
+        Returns
+        -------
+        AlignedStack of shape (n_frames, H, W), float32
+            An array; its ``mask`` is True where the frame holds data.
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` is not finite, or ``trajectory`` is of another series.
+        """
+        network = self._network()
+        frames, shape = check_stack(stack, self, reset=False, name="stack")
+        if trajectory is None and len(frames) > 1:
+            trajectory = self._register_series(network, rescale_to_float32(frames)[0])
+        aligned = align_stack(frames, motions_of(trajectory, frames), fill=fill)
+        return AlignedStack(
+            np.asarray(aligned).reshape(shape), np.asarray(aligned.mask).reshape(shape)
+        )
+
+    def decay_maps(
+        self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
+    ) -> Float32Array:
+        """Compute the decay from the first frame to each.
+
+        Film, background and amorphised matter do not fade and are the same in all frames. All
+        frames are used to estimate their level, so the maps of a series are more accurate than
+        :meth:`predict` of its pairs.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+            The series.
+        trajectory : DataFrame, optional
+            The result of :meth:`trajectory`.
+
+        Returns
+        -------
+        ndarray of shape (n_frames, H, W), float32
+            At the first frame's pixels; 1 for the first frame.
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` is not finite, or ``trajectory`` is of another series.
+        """
+        network = self._network()
+        stacked, shape = check_stack(stack, self, reset=False, name="stack")
+        frames, _ = rescale_to_float32(stacked)
+        if trajectory is None and len(frames) > 1:
+            trajectory = self._register_series(network, frames)
+        return self._decay_maps(network, frames, motions_of(trajectory, frames)).reshape(shape)
+
+    def critical_dose(
+        self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
+    ) -> CriticalDose:
+        """Fit ``exp(-dose / D)`` to the signal of each pixel.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+            The series, of at least three frames.
+        dose : array-like of shape (n_frames,)
+            Accumulated dose at each frame, increasing, in any unit.
+        trajectory : DataFrame, optional
+            The result of :meth:`trajectory`.
+
+        Returns
+        -------
+        CriticalDose
+            Maps of D and of its standard error, in the unit of ``dose``.
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` has less than three frames or is not finite, or ``dose`` does not increase.
+        """
+        self._network()
+        frames, _ = check_stack(stack, self, reset=False, name="stack", min_frames=3)
+        doses = check_increasing(dose, len(frames), "dose")
+        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), doses)
+
+    module_: DegradationNet
+    units_: Units
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
     def _check_parameters(self) -> None:
-        check_parameters(self)
+        super()._check_parameters()
+        pick_precision(self.precision, pick_device(self.device))
 
-    def _bin(self, frame: Float32Array) -> int:
+    @staticmethod
+    def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
+        return network_from_weights(weights, "weights")
+
+    def _network(self) -> DamageNetwork:
+        """Check the parameters, and return the fitted network or else that of ``weights``."""
+        self._check_parameters()
+        if hasattr(self, "module_"):
+            return DamageNetwork(self.module_, self.units_, self.device, self.precision)
+        if self.weights is None:
+            raise NotFittedError(
+                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
+                'or use weights="default".'
+            )
+        module = initial_network(self.weights, seed=0)
+        return DamageNetwork(module, "local", self.device, self.precision)
+
+    def _binning_for(self, frame: Float32Array) -> int:
         if isinstance(self.binning, str):
-            chosen = getattr(self, "binning_", None) or choose_binning(frame)
+            binning = getattr(self, "binning_", None) or choose_binning(frame)
         else:
-            chosen = int(self.binning)
-        return min(chosen, *frame.shape)
+            binning = int(self.binning)
+        return min(binning, *frame.shape)
 
-    def _register(self, first: Float32Array, second: Float32Array) -> Registration:
+    def _pair_registration(
+        self, network: DamageNetwork
+    ) -> Callable[[Float32Array, Float32Array], Registration]:
+        """Return the function that registers two frames."""
         if self.registration == "correlation":
-            return register(first, second, motion=self.motion)
-        module, units = self._network()
-        binning = self._bin(first)
-        small = [bin_frame(frame, binning) for frame in (first, second)]
-        scaled = scale_pair(small[0], small[1], units)
-        device = next(module.parameters()).device
-        x0, xT = (torch.from_numpy(frame)[None, None].to(device) for frame in scaled)
-        module.eval()
-        with torch.inference_mode():
-            theta = module.motion(module.encode(x0, xT), T_MAX)[0].cpu().numpy()
-        motion = theta_to_motion(theta, small[0].shape).rescaled(binning, first.shape)
-        if self.motion == "translation":
-            motion = Motion(first.shape, motion.drift)
-        return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),), overlap=1.0)
-
-    def _decay(
-        self,
-        first: Float32Array,
-        aligned: Float32Array,
-        overlap: NDArray[np.bool_],
-        times: NDArray[np.float64],
-        level: Float32Array | None = None,
-    ) -> Float32Array:
-        module, units = self._network()
-        binning = self._bin(first)
-        maps = decay_between(
-            module,
-            bin_frame(first, binning),
-            bin_frame(aligned, binning),
-            bin_overlap(overlap, binning) == 1,
-            times,
-            level=level,
-            units=units,
-            device=self.device,
-            precision=self.precision,
+            return partial(register, motion=self.motion)
+        return lambda first, second: register_by_network(
+            network,
+            first,
+            second,
+            self._binning_for(first),
+            translation=self.motion == "translation",
         )
-        return np.stack([unbin_map(one, binning, first.shape) for one in maps])
 
+    def _warn_of_low_confidence(self, found: Registration) -> None:
+        if self.registration == "correlation" and found.confidence < MIN_CONFIDENCE:
+            warnings.warn(
+                f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
+                f"may be vacuum, perfectly periodic or without overlap; see `candidates`.",
+                LowConfidenceWarning,
+                stacklevel=3,
+            )
 
-def _consecutive(frames: Float32Array) -> Float32Array:
-    return np.stack([frames[:-1], frames[1:]], axis=1)
+    def _register_series(self, network: DamageNetwork, frames: Float32Array) -> pd.DataFrame:
+        table = register_series(frames, self._pair_registration(network), verbose=self.verbose)
+        doubtful = table.index[table["confidence"] < MIN_CONFIDENCE].tolist()
+        if doubtful and self.registration == "correlation":
+            warnings.warn(
+                f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: they may "
+                f"be vacuum, perfectly periodic or without overlap with the others.",
+                LowConfidenceWarning,
+                stacklevel=3,
+            )
+        return table
+
+    def _decay_maps(
+        self, network: DamageNetwork, frames: Float32Array, motions: list[Motion]
+    ) -> Float32Array:
+        binning = self._binning_for(frames[0])
+        return decay_of_series(network, frames, motions, binning, verbose=self.verbose)

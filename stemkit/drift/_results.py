@@ -1,11 +1,12 @@
-"""What is said of a pair of frames."""
+"""Results of DriftDecayModel for a pair and for a series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from .._motion import Motion
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class DriftDecayState:
     """How a pair of frames is related at a time between them; its arrays are read-only.
 
-    With several times, ``t`` has one entry for each and so have, along their first axis,
-    ``drift``, ``rotation``, ``decay``, ``damage`` and ``frame``.
+    For several times, ``t``, ``drift``, ``rotation``, ``decay``, ``damage`` and ``frame`` have one
+    entry for each along their first axis.
 
     Attributes
     ----------
@@ -31,16 +32,16 @@ class DriftDecayState:
     rotation : float or ndarray of shape (n_times,)
         Radians, counter-clockwise as seen on the screen.
     decay : ndarray of shape (H, W) or (n_times, H, W), float32
-        Share of the first frame's signal that is left, at the first frame's pixels. Where the
-        second frame does not reach it is that of the nearest place that it does.
+        Share of the first frame's signal that is left, at the first frame's pixels. Outside the
+        overlap it is that of the nearest pixel inside.
     frame : ndarray of shape (H, W) or (n_times, H, W), float32
         The predicted frame, in the intensities of the pair.
     motion : Motion
         From the first frame to the second (t = 1).
     confidence : float
-        How sure the motion is, 0 to 1.
+        Probability that the motion is right, 0 to 1.
     candidates : tuple of (Motion, float)
-        Motions that the pair leaves open and the weight of each, the heaviest first.
+        Motions that are consistent with the pair and the weight of each, the heaviest first.
     overlap : ndarray of shape (H, W), bool
         Where the second frame holds data on the first frame's pixels.
     """
@@ -72,3 +73,18 @@ class DriftDecayState:
         Its own ``rotation`` has the other sign, see :meth:`Motion.to_skimage`.
         """
         return self.motion.to_skimage()
+
+
+class DriftDecayAnalysis(NamedTuple):
+    """Trajectory and decay maps of a series; it unpacks as a tuple of the two.
+
+    Attributes
+    ----------
+    trajectory : DataFrame
+        One row for each frame, as :meth:`DriftDecayModel.trajectory` returns it.
+    decay_maps : ndarray of shape (n_frames, H, W), float32
+        Share of the first frame's signal that is left, at the first frame's pixels.
+    """
+
+    trajectory: pd.DataFrame
+    decay_maps: Float32Array

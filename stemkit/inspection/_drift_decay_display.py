@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._motion import Motion, coverage, warp
+from .._motion import Motion
 from .._validation import Float32Array, check_pair
+from ..registration import coverage, warp
 from ._images import (
     ARROW_COLOR,
     NO_DATA_COLOR,

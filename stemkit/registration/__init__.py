@@ -1,17 +1,43 @@
-"""Where the specimen moved between frames: registration, without networks or generators."""
+"""Where did the specimen move? Registration of pairs and series, without networks.
 
-from .._motion import Motion, coverage, warp
+:func:`register` estimates the motion between two frames with a confidence, :func:`reconcile` joins
+the registrations of many pairs to one motion for each frame, and :func:`align_stack` resamples the
+frames. A :class:`Motion` is drift, rotation, shear, stretch and scale about the frame's centre. A
+trajectory as a table is a DataFrame with one row for each frame, as
+:meth:`stemkit.drift.DriftDecayModel.trajectory` returns it.
+
+Examples
+--------
+>>> from itertools import combinations
+>>> from stemkit.datasets import make_llzo_series
+>>> from stemkit.registration import align_stack, reconcile, register
+>>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
+>>> pairs = {
+...     (i, j): register(series.frames[i], series.frames[j]) for i, j in combinations(range(3), 2)
+... }
+>>> path = reconcile(pairs, n_frames=3)
+>>> align_stack(series.frames, path.motions).shape
+(3, 128, 128)
+"""
+
+from .._motion import Motion
 from ._aligned_stack import AlignedStack
 from ._pair import Registration, register
 from ._reconcile import Trajectory, reconcile
+from ._trajectory_table import frame_pairs, motions_from_table, trajectory_table
+from ._warping import align_stack, coverage, warp
 
 __all__ = [
     "AlignedStack",
     "Motion",
     "Registration",
     "Trajectory",
+    "align_stack",
     "coverage",
+    "frame_pairs",
+    "motions_from_table",
     "reconcile",
     "register",
+    "trajectory_table",
     "warp",
 ]

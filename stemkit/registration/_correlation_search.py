@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from .._motion import Motion, warp
+from .._motion import Motion
 from .._validation import Float32Array
 from ._binning import smooth_frame
+from ._warping import warp
 
 # Share of a frame's side by which it is continued as its mirror image, fading out, so that its
 # border makes no jump in a Fourier transform.

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from .._constraints import Interval, Options, check_arguments
 from .._motion import Motion
 from .._validation import check_pair, rescale_to_float32
 from ._binning import bin_frame
 from ._correlation_search import SEPARATION, Peak, search, weigh_frequencies
-from ._refinement import Prepared, count_places, leads, prepare, refine
+from ._refinement import Prepared, correlation_margins, count_places, prepare, refine
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]
 
@@ -27,7 +28,7 @@ _FREE: dict[str, tuple[str, ...]] = {
 # "rigid" is fitted with a shear beside it, see register.
 _FITTED = _FREE | {"rigid": ("rotation", "shear")}
 # Below this a drift is as likely wrong as right.
-TRUSTED = 0.5
+MIN_CONFIDENCE = 0.5
 # Longest side in px of the frames that the search and the first refinement look at.
 _COARSE_SIDE = 200
 _FINE_SIDE = 512
@@ -94,6 +95,11 @@ class _Rival:
     overlap: float
 
 
+@check_arguments(
+    motion=[Options(*get_args(MotionModel))],
+    max_drift=[Interval(float, 0, 1, closed="neither")],
+    max_rotation=[Interval(float, 0, 45)],
+)
 def register(
     first: ArrayLike,
     second: ArrayLike,
@@ -139,14 +145,6 @@ def register(
     >>> bool(abs(result.motion.drift - data.drift[0]).max() < 1)
     True
     """
-    if motion not in get_args(MotionModel):
-        raise ValueError(f"motion must be one of {get_args(MotionModel)}; got {motion!r}.")
-    if not 0 < max_drift < 1:
-        raise ValueError(
-            f"max_drift is a share of the frame's side, above 0 and below 1; got {max_drift}."
-        )
-    if not 0 <= max_rotation <= 45:
-        raise ValueError(f"max_rotation must lie between 0 and 45 degrees; got {max_rotation}.")
     if np.shape(first) != np.shape(second):
         raise ValueError(
             f"first has shape {np.shape(first)} and second {np.shape(second)}; "
@@ -199,7 +197,7 @@ def register(
     confidence = _confidence(
         rivals[0].peak,
         heights,
-        leads(prepared, [rival.motion for rival in rivals]),
+        correlation_margins(prepared, [rival.motion for rival in rivals]),
         np.array([rival.overlap for rival in rivals]),
         count_places(prepared, rivals[0].motion),
     )

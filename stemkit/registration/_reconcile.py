@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._motion import Motion
-from ._pair import TRUSTED, Registration
+from ._pair import MIN_CONFIDENCE, Registration
 
 # Off by this many px and this share of the frame's side, a registration loses half its say.
 _TOLERANCE_PX = 0.5
@@ -259,7 +259,7 @@ def _likeliest_chain(
 
 def _share(values: NDArray, sure: NDArray[np.float64]) -> float:
     """Average over registrations; those not sure of themselves count if there are no others."""
-    weights = np.where(sure < TRUSTED, 0, sure)
+    weights = np.where(sure < MIN_CONFIDENCE, 0, sure)
     return float(np.average(values, weights=weights if weights.any() else sure + _LEAST_SAY))
 
 

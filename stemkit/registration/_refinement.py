@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .._motion import Motion, coverage
+from .._motion import Motion
 from .._validation import Float32Array
 from ._binning import bin_frame, smooth_frame
 from ._correlation_search import border
+from ._warping import coverage
 
 # Local contrast is measured in windows of this standard deviation, in shares of the shorter side.
 _WINDOW = 0.12
@@ -159,7 +160,9 @@ def count_places(frames: Sequence[Prepared], motion: Motion) -> float:
     return max(float(agreement.sum()), 0.0) ** 2 / square if square > 0 else 0.0
 
 
-def leads(frames: Sequence[Prepared], motions: Sequence[Motion]) -> NDArray[np.float64]:
+def correlation_margins(
+    frames: Sequence[Prepared], motions: Sequence[Motion]
+) -> NDArray[np.float64]:
     """Say by how much frames agree better under a first motion than under each other one.
 
     What a lattice repeats agrees as well wherever it is repeated, only over less of the frame. So

@@ -57,7 +57,7 @@ class TruthfulModel:
     def fit(self, frames):
         return self
 
-    def _follow(self, frames):
+    def analyze(self, frames):
         dy, dx = self.series.drift.T
         zero = np.zeros(len(frames))
         table = {"dy": dy, "dx": dx, "rotation_deg": zero, "shear": zero}

@@ -3,7 +3,9 @@ import pytest
 from scipy import ndimage
 
 from stemkit._scene import render_columns
-from stemkit.damage._decay_estimates import N_EVIDENCE, evidence_maps, refine_decay
+from stemkit.damage._aligned_pair import AlignedPair
+from stemkit.damage._background_level import background_of_pair
+from stemkit.damage._decay_estimates import N_ESTIMATES, decay_estimates, refine_decay
 from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, decay_map, degrade, record
 
@@ -11,6 +13,16 @@ SHAPE = (128, 144)
 # From the widest window to the narrowest: all above the ground, structure, power; joined; error.
 ABOVE, STRUCTURE, POWER, JOINED, ERROR = slice(0, 6), slice(6, 9), slice(9, 11), 11, 12
 INSIDE = (slice(30, -30), slice(30, -30))
+
+
+def estimate(first, second, overlap=None):
+    pair = AlignedPair.from_frames(first, second, overlap)
+    return decay_estimates(pair, pair.above(background_of_pair(pair)))
+
+
+def refine(first, second, decay, overlap=None):
+    pair = AlignedPair.from_frames(first, second, overlap)
+    return refine_decay(pair.above(background_of_pair(pair)), decay)
 
 
 def scene(seed=0, spacing=(9, 14)):
@@ -33,31 +45,31 @@ def even(y, x):
 @pytest.mark.parametrize("seed", range(4))
 def test_even_damage_without_noise_is_read_exactly(seed, decay):
     first = lattice(seed)
-    evidence = evidence_maps(first, faded(first, decay))
-    assert evidence.shape == (N_EVIDENCE + 1, *SHAPE)
-    assert evidence.dtype == np.float32
-    np.testing.assert_allclose(evidence[:ERROR], decay, atol=2e-3)
+    estimates = estimate(first, faded(first, decay))
+    assert estimates.shape == (N_ESTIMATES + 1, *SHAPE)
+    assert estimates.dtype == np.float32
+    np.testing.assert_allclose(estimates[:ERROR], decay, atol=2e-3)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0, 1000.7])
 def test_identical_frames_are_undamaged(value):
     constant = np.full((40, 50), value, dtype="float32")
-    np.testing.assert_array_equal(evidence_maps(constant, constant)[:ERROR], 1)
+    np.testing.assert_array_equal(estimate(constant, constant)[:ERROR], 1)
     first = lattice() + np.float32(value)
-    np.testing.assert_allclose(evidence_maps(first, first)[:ERROR], 1, atol=2e-3)
+    np.testing.assert_allclose(estimate(first, first)[:ERROR], 1, atol=2e-3)
 
 
 def test_what_is_gone_is_gone():
-    evidence = evidence_maps(lattice(), np.zeros(SHAPE, "float32"))
-    np.testing.assert_allclose(evidence[:ERROR], 0, atol=1e-4)
+    estimates = estimate(lattice(), np.zeros(SHAPE, "float32"))
+    np.testing.assert_allclose(estimates[:ERROR], 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("gain", [1e-9, 1e-3, 1e6])
 def test_gain_does_not_matter(gain):
     first = lattice()
     second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
-    expected = evidence_maps(first, second)
-    scaled = evidence_maps(*(np.float32(gain) * frame for frame in (first, second)))
+    expected = estimate(first, second)
+    scaled = estimate(*(np.float32(gain) * frame for frame in (first, second)))
     np.testing.assert_allclose(scaled, expected, atol=1e-3)
 
 
@@ -67,8 +79,8 @@ def test_neither_film_nor_amorphised_matter_passes_for_signal(background, kept):
     hole = damage_pattern("gaussian", SHAPE, cell=30)
     first = lattice(2) + np.float32(background)
     second, truth = degrade(scene(2), SHAPE, damage=hole, strength=0.9, amorphous=kept)
-    evidence = evidence_maps(first, second + np.float32(background))
-    errors = np.abs(evidence - truth)[(slice(None), *INSIDE)].mean(axis=(1, 2))
+    estimates = estimate(first, second + np.float32(background))
+    errors = np.abs(estimates - truth)[(slice(None), *INSIDE)].mean(axis=(1, 2))
     assert (errors[2:5] < 0.04).all()
     assert errors[JOINED] < 0.04
     # A ratio of means takes what stays for signal.
@@ -81,8 +93,8 @@ def test_neither_film_nor_amorphised_matter_passes_for_signal(background, kept):
 def test_each_place_is_read_for_itself():
     first = lattice(2)
     truth = decay_map(damage_pattern("gaussian", SHAPE, cell=30), 0.9, SHAPE)
-    evidence = evidence_maps(first, faded(first, truth))
-    errors = np.abs(evidence - truth).mean(axis=(1, 2))
+    estimates = estimate(first, faded(first, truth))
+    errors = np.abs(estimates - truth).mean(axis=(1, 2))
     # What is wide is blurred; without noise the narrow ones are exact, and are what is joined.
     assert (np.diff(errors[:3]) < 0).all()
     assert errors[JOINED] < 0.005
@@ -105,7 +117,7 @@ def test_neither_noise_nor_jitter_biases(dose, decay, jitter):
             )
             for left in (1.0, decay)
         ]
-        estimates.append(evidence_maps(*pair))
+        estimates.append(estimate(*pair))
     estimates = np.mean(estimates, axis=(0, 2, 3))
     # Wide windows: narrow ones are cut at 0 and 1, which bends their mean.
     for index in (1, 2, 6, 7):
@@ -122,7 +134,7 @@ def test_windows_trade_noise_for_blur_and_the_standard_error_says_how_much():
         pair = [
             record(f, dose=10, background=0.1, random_state=rng) for f in (first, faded(first, 0.5))
         ]
-        maps.append(evidence_maps(*pair))
+        maps.append(estimate(*pair))
     spread = np.std(maps, axis=0)[(slice(None), *INSIDE)].mean(axis=(1, 2))
     assert (np.diff(spread[ABOVE][:5]) > 0).all()
     assert (np.diff(spread[STRUCTURE]) > 0).all()
@@ -135,7 +147,7 @@ def test_joined_estimate_leaves_out_what_is_noise():
     truth = decay_map(damage_pattern("perlin", SHAPE, cell=50, random_state=1), 0.8, SHAPE)
     rng = np.random.default_rng(0)
     pair = [record(f, dose=10, random_state=rng) for f in (first, faded(first, truth))]
-    errors = np.abs(evidence_maps(*pair) - truth).mean(axis=(1, 2))
+    errors = np.abs(estimate(*pair) - truth).mean(axis=(1, 2))
     assert errors[JOINED] < 1.2 * errors[ABOVE].min()
     assert errors[JOINED] < 0.2 * errors[5]
 
@@ -144,27 +156,27 @@ def test_estimates_stay_between_none_and_all():
     rng = np.random.default_rng(0)
     noise = rng.poisson(0.2, (2, 40, 50)).astype("float32")
     for first, second in (noise, noise[::-1], (noise[0], -noise[1]), (lattice(), 5 * lattice())):
-        evidence = evidence_maps(first, second)
-        assert np.isfinite(evidence).all()
-        assert evidence.min() >= 0
-        assert evidence.max() <= 1
+        estimates = estimate(first, second)
+        assert np.isfinite(estimates).all()
+        assert estimates.min() >= 0
+        assert estimates.max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 5), (31, 32)])
 def test_frames_of_any_size(shape):
     pair = np.random.default_rng(0).random((2, *shape)).astype("float32")
-    evidence = evidence_maps(*pair)
-    assert evidence.shape == (N_EVIDENCE + 1, *shape)
-    assert np.isfinite(evidence).all()
-    assert np.isfinite(refine_decay(*pair, evidence[0])).all()
+    estimates = estimate(*pair)
+    assert estimates.shape == (N_ESTIMATES + 1, *shape)
+    assert np.isfinite(estimates).all()
+    assert np.isfinite(refine(*pair, estimates[0])).all()
 
 
 def test_estimates_follow_a_mirrored_pair():
     first = ndimage.gaussian_filter(np.random.default_rng(1).random(SHAPE), 2).astype("float32")
     second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
-    flipped = evidence_maps(first[::-1], second[::-1])[:, ::-1]
+    flipped = estimate(first[::-1], second[::-1])[:, ::-1]
     # Blocks that say how sure an offset is do not mirror to the pixel.
-    np.testing.assert_allclose(flipped, evidence_maps(first, second), atol=1e-3)
+    np.testing.assert_allclose(flipped, estimate(first, second), atol=1e-3)
 
 
 @pytest.mark.parametrize("dose", [None, 20.0])
@@ -175,7 +187,7 @@ def test_a_wrong_map_is_put_right(jitter, dose):
     pair = [record(f, dose=dose, background=0.1, random_state=rng) for f in (first, 0.6 * second)]
     # Rows that lie beside each other share less than they have: not damage.
     for said in (0.8, 0.6, 0.1):
-        refined = refine_decay(*pair, np.full_like(first, said))
+        refined = refine(*pair, np.full_like(first, said))
         assert abs(refined.mean() - 0.6) < 0.04
         assert np.abs(refined - 0.6)[INSIDE].mean() < 0.07
 
@@ -194,14 +206,14 @@ def test_a_wrong_map_is_put_right_up_to_the_border_of_the_overlap(missing):
     ]
     overlap = np.ones_like(first)
     overlap[:, :missing] = 0
-    refined = refine_decay(*pair, np.full_like(first, 0.6), overlap)
+    refined = refine(*pair, np.full_like(first, 0.6), overlap)
     assert np.abs((refined - decay).mean(axis=0))[missing : missing + 60].max() < 0.08
 
 
 def test_a_map_is_left_alone_where_there_is_no_structure():
     flat = np.full((40, 40), 3.0, dtype=np.float32)
     said = np.random.default_rng(0).random((40, 40), dtype=np.float32)
-    np.testing.assert_array_equal(refine_decay(flat, flat, said), said)
+    np.testing.assert_array_equal(refine(flat, flat, said), said)
 
 
 def test_what_lies_outside_the_overlap_has_no_say():
@@ -214,7 +226,7 @@ def test_what_lies_outside_the_overlap_has_no_say():
     near = (slice(20, -20), slice(85, 99))
 
     def error(*arguments):
-        return abs(evidence_maps(first, elsewhere, *arguments)[1][near].mean() - 0.6)
+        return abs(estimate(first, elsewhere, *arguments)[1][near].mean() - 0.6)
 
     assert error(overlap) < 0.02
     assert error() > 0.1

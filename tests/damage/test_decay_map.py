@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemkit.damage._decay_estimates import N_EVIDENCE
+from stemkit.damage._aligned_pair import AlignedPair
+from stemkit.damage._decay_estimates import N_ESTIMATES
 from stemkit.damage._decay_map import decay_between
+from stemkit.damage._network import DamageNetwork
 from stemkit.networks import DegradationNet
 
-UNITS = {"local": N_EVIDENCE, "released": 0}
+UNITS = {"local": N_ESTIMATES, "released": 0}
 
 
 @cache
@@ -23,7 +25,7 @@ def untrained(units, seed):
         with torch.no_grad():  # or it would hardly depend on what it sees
             for weight in module.parameters():
                 weight.mul_(3)
-    return module
+    return DamageNetwork(module, units)
 
 
 def frames(seed, shape):
@@ -44,14 +46,15 @@ def frames(seed, shape):
 )
 def test_decay_starts_at_one_and_never_grows(units, seed, shape, times):
     first, second, overlap = frames(seed, shape)
+    pair = AlignedPair.from_frames(first, second, overlap)
     asked = np.array([0.0, *sorted(times), 1.0])
-    decay = decay_between(untrained(units, seed), first, second, overlap, asked, units=units)
+    decay = decay_between(untrained(units, seed), pair, asked)
     assert decay.shape == (len(asked), *shape)
     assert (decay[0] == 1).all()
     assert (np.diff(decay, axis=0) <= 1e-6).all()
     assert decay.min() >= 0
     # A time's answer does not depend on what else is asked.
-    alone = decay_between(untrained(units, seed), first, second, overlap, asked[1:2], units=units)
+    alone = decay_between(untrained(units, seed), pair, asked[1:2])
     np.testing.assert_allclose(alone[0], decay[1], atol=1e-6)
 
 
@@ -60,7 +63,6 @@ def test_what_the_second_frame_does_not_show_continues_what_it_does(units):
     first, second, _ = frames(0, (32, 40))
     overlap = np.ones(first.shape, dtype=bool)
     overlap[:, :9] = False
-    decay = decay_between(
-        untrained(units, 0), first, second, overlap, np.array([0.4, 1.0]), units=units
-    )
+    pair = AlignedPair.from_frames(first, second, overlap)
+    decay = decay_between(untrained(units, 0), pair, np.array([0.4, 1.0]))
     np.testing.assert_array_equal(decay[:, :, :9], np.repeat(decay[:, :, 9:10], 9, axis=2))

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from stemkit import DriftDecayModel
-from stemkit.damage._decay_estimates import N_EVIDENCE
+from stemkit.damage._decay_estimates import N_ESTIMATES
 from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
 from stemkit.engine import save_weights
@@ -135,7 +135,7 @@ def test_trajectory_through_transform_is_not_estimated_again(model, pair, monkey
     table = model.trajectory(stack, times=[0, 2.5])
     assert list(table["time"]) == [0, 2.5]
     whole = model.transform(stack)
-    monkeypatch.setattr(DriftDecayModel, "_register", None)
+    monkeypatch.setattr("stemkit.drift._drift_decay.register", None)
     np.testing.assert_allclose(model.transform(stack, trajectory=table), whole, atol=1e-4)
     moved = table[["time"]].assign(dy=0.0, dx=0.0)
     np.testing.assert_allclose(model.transform(stack, trajectory=moved), stack, atol=1e-5)
@@ -158,7 +158,7 @@ def test_a_wrong_pair_of_a_series_is_outvoted(model, monkeypatch):
     series = make_llzo_series(4, shape=(160, 160), max_rotation=0, max_shear=0, random_state=6)
     right = {}
 
-    def register(self, first, second):
+    def register(first, second, *, motion):
         which = [
             int(np.argmax([np.corrcoef(own.ravel(), frame.ravel())[0, 1] for own in series.frames]))
             for frame in (first, second)
@@ -171,7 +171,7 @@ def test_a_wrong_pair_of_a_series_is_outvoted(model, monkeypatch):
             right[i, j] = Registration(motion, 0.95, ((motion, 1.0),), 0.9)
     off = Motion((160, 160), right[0, 2].motion.drift + np.array([24, -13]))
     right[0, 2] = Registration(off, 0.99, ((off, 1.0),), 0.9)
-    monkeypatch.setattr(DriftDecayModel, "_register", register)
+    monkeypatch.setattr("stemkit.drift._drift_decay.register", register)
     table = model.trajectory(series.frames)
     np.testing.assert_allclose(table[["dy", "dx"]], series.drift, atol=0.05)
     # It is not hidden: the two frames disagree with somebody.
@@ -279,7 +279,7 @@ def test_what_holds_no_drift_gets_a_warning_and_no_confidence(model, pair):
 def quick_fits(monkeypatch):
     small = {"_STEPS_PER_EPOCH": 2, "_BATCH_SIZE": 2, "_SIDE": 32}
     for name, value in small.items():
-        monkeypatch.setattr(f"stemkit.drift._drift_decay.{name}", value)
+        monkeypatch.setattr(f"stemkit.damage._training.{name}", value)
     monkeypatch.setattr("stemkit.damage._training.VALIDATION_BATCHES", 1)
 
 
@@ -287,7 +287,7 @@ def quick_fits(monkeypatch):
 def small_weights(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module = DegradationNet((2, 2, 2), n_evidence=N_EVIDENCE)
+        module = DegradationNet((2, 2, 2), n_evidence=N_ESTIMATES)
     save_weights(module, tmp_path / "small.safetensors", {})
     return tmp_path / "small.safetensors"
 
@@ -361,9 +361,11 @@ def test_unfitted_without_weights():
         ({"registration": "luck"}, "registration must be one of"),
         ({"max_epochs": -1}, "max_epochs must be"),
         ({"binning": 0}, "binning must be"),
-        ({"weights": 3}, 'weights must be "default", the path'),
+        ({"weights": 3}, 'weights must be "default", a path or None'),
         ({"device": "gpu", "max_epochs": 0}, "device='gpu' is not one"),
         ({"precision": "16-mixed", "max_epochs": 0}, "precision must be"),
+        ({"verbose": "yes"}, "verbose must be"),
+        ({"random_state": -1}, "random_state must be"),
         ({"checkpoint_dir": "somewhere"}, "checkpoint_dir needs a random_state"),
     ],
 )
@@ -378,7 +380,7 @@ def test_bad_parameters(parameters, message, pair):
         (lambda m: m.predict(np.zeros((3, 8, 8))), r"pair has shape \(3, 8, 8\)"),
         (lambda m: m.predict(FLAT, t=1.5), "t must lie between 0"),
         (lambda m: m.trajectory(FLAT[:1]), "stack holds 1 frame"),
-        (lambda m: m.trajectory(FLAT, times=[1, 0]), "times must be finite and rise"),
+        (lambda m: m.trajectory(FLAT, times=[1, 0]), "times must be finite and increase"),
         (lambda m: m.trajectory(FLAT, times=["now", "then"]), "times must be numbers"),
         (lambda m: m.fit([np.ones((3, 3)), np.ones((4, 4))]), "X holds frames of different shapes"),
         (lambda m: m.score([np.ones((3, 3)), np.ones((4, 4))]), "X holds frames of different"),

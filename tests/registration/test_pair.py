@@ -2,16 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
-from stemkit.registration._binning import smooth_frame
-from stemkit.registration._correlation_search import border, search, weigh_frequencies
 from stemkit.registration._pair import _confidence
-from stemkit.registration._refinement import leads, prepare, refine
 
 SHAPE = (160, 144)
 
@@ -82,13 +78,6 @@ def test_a_long_narrow_frame_is_turned_and_not_sheared():
     found = register(*frames).motion
     assert abs(np.rad2deg(found.rotation - expected.rotation)) < 0.01
     assert np.hypot(*(found.drift - expected.drift)) < 0.1
-
-
-def test_a_wide_gaussian_of_a_large_frame_needs_no_more_than_a_binned_one():
-    frame = np.random.default_rng(0).normal(size=(1100, 733)).astype(np.float32)
-    frame += np.linspace(0, 5, 733, dtype=np.float32)
-    expected = ndimage.gaussian_filter(frame, 60, mode="reflect")
-    np.testing.assert_allclose(smooth_frame(frame, 60), expected, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +237,8 @@ def test_real_frames_agree_with_what_is_believed(shared_data):
     "options, message",
     [
         ({"motion": "elastic"}, "motion must be one of"),
-        ({"max_drift": 1.5}, "max_drift is a share"),
-        ({"max_rotation": -1}, "max_rotation must lie"),
+        ({"max_drift": 1.5}, r"max_drift must be a finite number in \(0, 1\)"),
+        ({"max_rotation": -1}, r"max_rotation must be a finite number in \[0, 45\]"),
     ],
 )
 def test_options_out_of_range_are_named(options, message):
@@ -262,42 +251,6 @@ def test_bad_frames_are_named():
         register(np.ones((32, 32)), np.ones((32, 31)))
     with pytest.raises(ValueError, match="NaN"):
         register(np.ones((32, 32)), np.full((32, 32), np.nan))
-
-
-def test_the_search_equals_direct_sums():
-    rng = np.random.default_rng(2)
-    first, second = ndimage.gaussian_filter(rng.normal(size=(2, 24, 20)), (0, 1, 1))
-    # What fades towards the borders in the search counts for nothing here.
-    rows, columns = border(first.shape)
-    for frame in (first, second):
-        frame[:rows] = frame[-rows:] = frame[:, :columns] = frame[:, -columns:] = 0
-    (peak, *_) = search(
-        first.astype(np.float32),
-        second.astype(np.float32),
-        rotations=np.zeros(1),
-        max_drift=0.4,
-        n_peaks=1,
-    )
-    best = {}
-    for dy in range(-9, 10):
-        for dx in range(-8, 9):
-            a = first[max(0, -dy) : 24 - max(0, dy), max(0, -dx) : 20 - max(0, dx)]
-            b = second[max(0, dy) : 24 + min(0, dy), max(0, dx) : 20 + min(0, dx)]
-            best[dy, dx] = (a * b).sum() / np.sqrt(a.size / first.size)
-    expected = max(best, key=best.get)
-    assert np.rint(peak.motion.drift).astype(int).tolist() == list(expected)
-    mean_square = np.sqrt(np.mean(np.square(list(best.values()))))
-    assert peak.height == pytest.approx(best[expected] / mean_square, rel=1e-4)
-
-
-def test_frequencies_of_pure_noise_are_held_down():
-    rng = np.random.default_rng(3)
-    scene = ndimage.gaussian_filter(rng.normal(size=(128, 128)), 4)
-    noisy = scene / scene.std() + rng.normal(size=(128, 128))
-    weighted = weigh_frequencies(noisy.astype(np.float32), 0.0)
-    high = [f - ndimage.gaussian_filter(f, 12.8) for f in (scene, noisy)]
-    before, after = (np.corrcoef(high[0].ravel(), f.ravel())[0, 1] for f in (high[1], weighted))
-    assert after > before + 0.1
 
 
 def test_a_peak_without_rival_may_still_be_chance():
@@ -318,19 +271,6 @@ def test_a_rival_counts_by_how_well_it_agrees_and_over_how_much_of_the_frame():
     assert confidence(0.6, 0.0, 0.8) < 0.5
     assert confidence(0.6, 0.0, 0.9) == confidence(0.6, 0.0, 0.8)
     assert confidence(0.6, 0.0, 0.1) > 0.8
-
-
-def test_leads_are_told_in_their_standard_errors():
-    rng = np.random.default_rng(0)
-    told = []
-    for _ in range(40):
-        common, *own = ndimage.gaussian_filter(rng.normal(size=(3, 128, 128)), (0, 1.5, 1.5))
-        frames = [prepare((common + noise).astype(np.float32)) for noise in own]
-        # Two motions under which the frames agree by chance alone, over unlike overlaps.
-        told.append(*leads(frames, [Motion((128, 128), d) for d in ((40.0, -20.0), (9.0, 64.0))]))
-        assert leads(frames, [Motion((128, 128)), Motion((128, 128), (30, 5))])[0] > 5
-    assert abs(np.mean(told)) < 0.5
-    assert 0.7 < np.std(told) < 1.4
 
 
 def lattice_pair(drift, rng, spacing):
@@ -362,18 +302,3 @@ def test_borders_of_noiseless_frames_are_no_structure(spacing):
         result = register(*shifted)
         if result.confidence > 0.3:
             np.testing.assert_allclose(result.motion.drift, (-21.2, -29), atol=0.05)
-
-
-def test_an_estimate_does_not_depend_on_where_the_refinement_starts(data):
-    # With steps cut short by noise, it stopped half-way.
-    for pair, motion in zip(data.pairs, data.motion, strict=True):
-        frames = [prepare(weigh_frequencies(frame.astype(np.float32), 0.0)) for frame in pair]
-        afar = motion.drift + np.array([0.6, -0.5])
-        turned = Motion.from_parameters(SHAPE, drift=afar, rotation=motion.rotation + np.deg2rad(1))
-        from_truth, from_afar = (
-            refine(frames, m, ("rotation",), full_steps=True) for m in (motion, turned)
-        )
-        places = [[0, 0], [159, 143]]
-        np.testing.assert_allclose(
-            from_afar.motion.apply(places), from_truth.motion.apply(places), atol=0.1
-        )

@@ -1,0 +1,73 @@
+"""Filters of frames that estimates of background and decay share; borders are mirrored."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from .._validation import Float32Array
+
+# Standard deviation in px of the Gaussian that `high_pass` subtracts. Slower changes of intensity
+# are changes of thickness, not structure.
+HIGH_PASS_SIGMA = 16.0
+
+
+def gaussian_filter_dct(values: NDArray, sigma: float) -> NDArray:
+    """Filter an array of shape (H, W) with a Gaussian of ``sigma`` px by cosine transforms.
+
+    Cosine transforms imply the mirrored border, and a wide window takes no longer than a narrow
+    one.
+    """
+    spectrum = fft.dctn(values)
+    for axis, side in enumerate(values.shape):
+        spectrum *= np.expand_dims(_transfer(side, sigma, values.dtype.char), 1 - axis)
+    return fft.idctn(spectrum, overwrite_x=True)
+
+
+@lru_cache(maxsize=128)
+def _transfer(side: int, sigma: float, dtype: str) -> NDArray:
+    return np.exp(-0.5 * (np.pi * sigma * np.arange(side) / side) ** 2).astype(dtype)
+
+
+def high_pass(frame: Float32Array) -> Float32Array:
+    """Subtract the local mean of a frame in a Gaussian window of `HIGH_PASS_SIGMA`."""
+    return frame - gaussian_filter_dct(frame, HIGH_PASS_SIGMA)
+
+
+def average_neighbouring_rows(frame: Float32Array) -> Float32Array:
+    """Replace each row by a weighted mean of the three rows above it and the three below.
+
+    The row itself does not enter, so its noise and its jitter do not either. The mean product of a
+    frame and this template measures the structure that neighbouring rows share.
+    """
+    distance = np.arange(-3, 4)
+    weights = np.exp(-0.5 * distance**2) * (distance != 0)
+    along = ndimage.gaussian_filter1d(frame, 1.0, axis=1, mode="reflect")
+    return ndimage.correlate1d(along, weights / weights.sum(), axis=0, mode="mirror")
+
+
+def shift_columns(frame: Float32Array, lag: int = 1) -> Float32Array:
+    """Replace each pixel by the one ``lag`` px to its right, mirrored at the border."""
+    return np.pad(frame, ((0, 0), (0, lag)), mode="symmetric")[:, lag:]
+
+
+def estimate_noise_variance(frame: Float32Array, detail: Float32Array) -> Float32Array:
+    """Estimate the variance of white noise at each pixel, (H, W), from a frame and its detail.
+
+    The autocovariance along the rows is extrapolated from lags 1 and 2 to lag 0 as a Gaussian,
+    which it is for Gaussian columns. What the variance exceeds it by is white noise. Like shot
+    noise, it is taken to be proportional to the local mean.
+    """
+    lags = [float(np.mean(detail * shift_columns(detail, lag))) for lag in (0, 1, 2)]
+    if lags[1] <= 0:
+        white = lags[0]
+    else:
+        extrapolated = lags[1] * (lags[1] / max(lags[2], 0.05 * lags[1])) ** (1 / 3)
+        white = max(lags[0] - extrapolated, 0.0)
+    local_mean = np.maximum(gaussian_filter_dct(frame, 2.0), 0)
+    mean = float(local_mean.mean())
+    share = local_mean / mean if mean > 0 else np.ones_like(local_mean)
+    return (white * share).astype(np.float32)

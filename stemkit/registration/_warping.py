@@ -1,0 +1,179 @@
+"""Resampling of frames under a motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .._constraints import Interval, Options, check_arguments
+from .._motion import Motion
+from .._validation import Float32Array
+from ._aligned_stack import AlignedStack
+
+
+@check_arguments(
+    motion=[Motion],
+    fill=[Options("edge", "reflect"), Interval(float, None, None)],
+    order=[Interval(int, 0, 5)],
+)
+def warp(
+    frame: Float32Array,
+    motion: Motion,
+    *,
+    fill: str | float = "edge",
+    order: int = 3,
+) -> Float32Array:
+    """Resample a first frame at the pixels of the second.
+
+    ``warp(second, motion.inverse())`` aligns a second frame to the first.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W), float32
+        The frame to move.
+    motion : Motion
+        From the frame given to the frame returned.
+    fill : {"edge", "reflect"} or float, default="edge"
+        Values outside the frame: those of its edge, its mirror image or a constant.
+    order : int, default=3
+        Order of the interpolating spline, 0 to 5.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+
+    Raises
+    ------
+    InvalidParameterError
+        If an argument is not one of those listed.
+    ValueError
+        If the shape of ``frame`` is not that of ``motion``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.registration import Motion, warp
+    >>> frame = np.zeros((5, 5), dtype="float32")
+    >>> frame[1, 1] = 1
+    >>> moved = warp(frame, Motion((5, 5), drift=(2, 1)), order=1)
+    >>> [int(index) for index in np.unravel_index(moved.argmax(), moved.shape)]
+    [3, 2]
+    """
+    if np.shape(frame) != motion.shape:
+        raise ValueError(
+            f"frame has shape {np.shape(frame)}, but motion is of frames of shape "
+            f"{motion.shape}; use Motion.rescaled for frames of another size."
+        )
+    modes: dict[object, str] = {"edge": "nearest", "reflect": "mirror"}
+    mode = modes.get(fill, "constant")
+    back = motion.inverse()
+    offset = back.center + back.drift - back.matrix @ back.center
+    return ndimage.affine_transform(
+        frame,
+        back.matrix,
+        offset,
+        output=np.float32,
+        order=order,
+        mode=mode,
+        cval=float(fill) if mode == "constant" else 0.0,
+    )
+
+
+def coverage(motion: Motion, *, margin: tuple[int, int] = (0, 0)) -> NDArray[np.bool_]:
+    """Return which pixels of the second frame lie inside the first.
+
+    Parameters
+    ----------
+    motion : Motion
+        From the first frame to the second.
+    margin : tuple of int, default=(0, 0)
+        Rows and columns along the borders of either frame, in px, to leave out.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+
+    Examples
+    --------
+    >>> from stemkit.registration import Motion, coverage
+    >>> coverage(Motion((3, 4), drift=(0, 1))).astype(int)
+    array([[0, 1, 1, 1],
+           [0, 1, 1, 1],
+           [0, 1, 1, 1]])
+    """
+    height, width = motion.shape
+    back = motion.inverse()
+    rows = np.arange(height)[:, None] - back.center[0]
+    columns = np.arange(width)[None, :] - back.center[1]
+    inside = np.zeros(motion.shape, dtype=bool)
+    inside[margin[0] : height - margin[0], margin[1] : width - margin[1]] = True
+    for axis, (size, rim) in enumerate(zip(motion.shape, margin, strict=True)):
+        source = back.matrix[axis, 0] * rows + back.matrix[axis, 1] * columns
+        source += back.center[axis] + back.drift[axis]
+        # The tolerance keeps rounding from excluding a border row of an unmoved frame.
+        inside &= (source >= rim - 1e-6) & (source <= size - 1 - rim + 1e-6)
+    return inside
+
+
+def align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
+    """Resample a second frame at the pixels of the first, mirrored where it holds no data.
+
+    Returns
+    -------
+    aligned : ndarray of shape (H, W), float32
+        The frame.
+    overlap : ndarray of shape (H, W), bool
+        Where it holds data.
+    """
+    back = motion.inverse()
+    return warp(second, back, fill="reflect"), coverage(back)
+
+
+def align_stack(
+    frames: Float32Array, motions: Sequence[Motion], *, fill: str | float = "edge"
+) -> AlignedStack:
+    """Align a stack to its first frame.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_frames, H, W), float32
+        The series.
+    motions : sequence of Motion
+        From the first frame to each.
+    fill : {"edge", "reflect"} or float, default="edge"
+        Values where a frame holds no data, as for :func:`warp`.
+
+    Returns
+    -------
+    AlignedStack of shape (n_frames, H, W), float32
+        An array; its ``mask`` is True where a frame holds data.
+
+    Raises
+    ------
+    ValueError
+        If ``frames`` and ``motions`` differ in number or shape, or ``fill`` is invalid.
+
+    Examples
+    --------
+    >>> from stemkit.datasets import make_llzo_series
+    >>> from stemkit.registration import align_stack
+    >>> series = make_llzo_series(3, shape=(64, 64), random_state=0)
+    >>> aligned = align_stack(series.frames, series.motion)
+    >>> aligned.shape, aligned.mask[0].all().item()
+    ((3, 64, 64), True)
+    """
+    if len(frames) != len(motions):
+        raise ValueError(
+            f"frames holds {len(frames)} frames and motions {len(motions)} motions; "
+            f"pass one motion for each frame."
+        )
+    aligned = np.empty(np.shape(frames), dtype=np.float32)
+    mask = np.empty(aligned.shape, dtype=bool)
+    for index, (frame, motion) in enumerate(zip(frames, motions, strict=True)):
+        back = motion.inverse()
+        aligned[index] = warp(frame, back, fill=fill)
+        mask[index] = coverage(back)
+    return AlignedStack(aligned, mask)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from stemkit._scene import render_columns
+from stemkit.damage import normalize_pair
+from stemkit.datasets import make_scene
+
+
+def lattice(shape=(96, 112), seed=0):
+    scene = make_scene(shape, content="perfect", spacing=(9, 14), random_state=seed)
+    return render_columns(scene, shape)
+
+
+@pytest.mark.parametrize("gain", [1e-12, 1e-6, 1e-3, 7.0, 1e4, 1e8])
+@pytest.mark.parametrize("offset", [0.0, 5.0, -5.0])
+def test_normalised_pairs_know_neither_gain_nor_offset(gain, offset):
+    first = lattice()
+    second = 0.4 * first + 0.1
+    expected = normalize_pair(first, second)
+    scaled = [(gain * (frame + offset)).astype("float32") for frame in (first, second)]
+    np.testing.assert_allclose(normalize_pair(*scaled), expected, atol=1e-4)
+
+
+def test_both_frames_are_put_on_one_scale():
+    first = (lattice() * np.linspace(0.3, 2, 112)).astype("float32")
+    one, same = normalize_pair(first, first)
+    np.testing.assert_array_equal(one, same)
+    # A second frame that is brighter everywhere stays so, most where the first has least contrast.
+    _, brighter = normalize_pair(first, first + np.float32(0.3))
+    assert (brighter > one).all()
+    assert (brighter - one)[:, 10].mean() > 2 * (brighter - one)[:, 100].mean()
+
+
+def test_first_frame_has_unit_contrast_and_the_second_keeps_what_it_lost():
+    y, x = np.indices((96, 112)) / 96
+    # A gradient of thickness over the field must not matter.
+    first = (lattice() * (0.3 + y + x)).astype("float32")
+    one, other = normalize_pair(first, 0.25 * first)
+    assert one.dtype == other.dtype == np.float32
+    inside = (slice(16, -16), slice(16, -16))
+    assert one[inside].mean() == pytest.approx(0.5, abs=0.02)
+    halves = [one[inside][:, part].std() for part in (slice(0, 40), slice(40, 80))]
+    np.testing.assert_allclose(halves, halves[::-1], rtol=0.15)
+    assert 0.15 < halves[0] < 0.35
+    assert other[inside].std() == pytest.approx(0.25 * one[inside].std(), rel=0.1)
+
+
+@pytest.mark.parametrize("second", [0.0, 3.0, 1e30])
+@pytest.mark.parametrize("first", [0.0, 3.0, 1000.7, 1e30])
+def test_constant_frames_stay_finite(first, second):
+    pair = normalize_pair(*(np.full((40, 40), v, "float32") for v in (first, second)))
+    assert np.isfinite(pair).all()
+    # Rounding alone is no structure.
+    assert np.ptp(pair[0]) < 0.5
+
+
+def test_vacuum_is_not_blown_up_into_a_specimen():
+    rng = np.random.default_rng(0)
+    first = lattice((96, 192))
+    first[:, 96:] = 0.01 * rng.standard_normal((96, 96))
+    one, _ = normalize_pair(first, first)
+    assert one[:, 140:].std() < 0.3 * one[:, :60].std()
