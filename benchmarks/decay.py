@@ -24,10 +24,9 @@ from scipy import ndimage
 from torch import nn
 
 from stemkit import DriftDecayModel
-from stemkit._scene import render_film
-from stemkit.damage._synthetic_pairs import normalize_pair, synthetic_batch
+from stemkit.damage import normalize_pair, synthetic_batch
 from stemkit.datasets import make_damage_sequence, make_scene
-from stemkit.degradation import Kind
+from stemkit.degradation import Kind, degrade
 from stemkit.engine import StreamSource, fit_module
 
 KINDS: tuple[Kind, ...] = ("gaussian", "perlin", "random")
@@ -112,16 +111,22 @@ def of_pairs(model: DriftDecayModel, frames: NDArray) -> NDArray:
     return np.stack([np.zeros_like(frames[0]), *alone])
 
 
+def film_of(series: dict) -> NDArray:
+    """Return the film that carries the specimen: what remains once all columns are damaged."""
+    everywhere = np.ones(SHAPE)
+    return degrade(series["scene"], SHAPE, damage=lambda y, x: everywhere, strength=1.0)[0]
+
+
 def signal_of(series: dict, background: float) -> NDArray:
-    """What of a series' first frame decays, in units of its peak."""
-    return series["clean"][0] - background - render_film(series["scene"], SHAPE)
+    """Return the part of a series' first frame that decays, in units of its peak."""
+    return series["clean"][0] - background - film_of(series)
 
 
 def bounds(
     series: dict, kind: Kind, dose: float, background: float, where: NDArray
 ) -> dict[str, Errors]:
     """Least errors that shot noise allows, in the mean over the strengths."""
-    film = render_film(series["scene"], SHAPE)
+    film = film_of(series)
     signal = signal_of(series, background)
     amplitude, mae, best = [0.0], [0.0], [0.0]
     # The first frame is what the others are compared with.

@@ -18,9 +18,9 @@ import pandas as pd
 import typer
 
 from stemkit import DriftDecayModel
-from stemkit.drift import reconcile, register
 from stemkit.inspection import DriftDecayDisplay
 from stemkit.io import read_stack
+from stemkit.registration import reconcile, register
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Drift (dy, dx) in px as data's README believes it, and how far off an estimate may be.

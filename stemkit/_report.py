@@ -1,4 +1,4 @@
-"""The results of a series as files: a table, stacks and figures."""
+"""Write the results of a series as files: a table, stacks and figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_report(
     truth: pd.DataFrame | None = None,
     quiet: bool = False,
 ) -> pd.DataFrame:
-    """Analyse a series with a fitted model and write what comes out.
+    """Analyze a series with a fitted model and write the results.
 
     Writes ``trajectory.csv``, ``aligned.tif``, ``decay.tif``, ``trajectory.png`` and for each frame
     but the first ``frame_0001.png`` and so on.
@@ -46,13 +46,13 @@ def write_report(
     frames : ndarray of shape (n_frames, H, W), float32
         The series.
     names : sequence of str, optional
-        Where each frame comes from, for a column of the table.
+        Name of each frame, for a column of the table.
     pixel_size : float, optional
         Length of a pixel in nm.
     truth : DataFrame, optional
-        True trajectory, to be drawn.
+        True trajectory, drawn for comparison.
     quiet : bool, default=False
-        Show no progress.
+        Whether to hide progress.
 
     Returns
     -------
@@ -62,10 +62,8 @@ def write_report(
     from matplotlib.figure import Figure
 
     from .inspection import DriftDecayDisplay, TrajectoryDisplay
-    from .inspection._drift_decay_display import figure_size
     from .registration import motions_from_table
 
-    # Both at once: the table is told from the maps, which take most of the time.
     table, decay = model.analyze(frames)
     write_stack(
         folder / "aligned.tif", model.transform(frames, trajectory=table), pixel_size=pixel_size
@@ -79,16 +77,17 @@ def write_report(
     labels = names or [f"frame {index}" for index in range(len(frames))]
     motions = motions_from_table(table, frames.shape[1:])
     for index in tqdm(range(1, len(frames)), desc="figures", unit="frame", disable=quiet):
-        figure = Figure(figsize=figure_size(frames.shape[1:]), layout="constrained")
-        # The panels say first and second, whichever frames these are.
-        figure.suptitle(f"first: {labels[0]}\nsecond: {labels[index]}", fontsize="medium")
-        DriftDecayDisplay(
+        display = DriftDecayDisplay(
             frames[[0, index]],
             motions[index],
             1 - decay[index],
             table["confidence"].iloc[index],
             pixel_size=pixel_size,
-        ).plot(figure.subplots(2, 2))
+        )
+        figure = Figure(figsize=display.figure_size, layout="constrained")
+        # The panels are titled first and second, whatever the index of the frame.
+        figure.suptitle(f"first: {labels[0]}\nsecond: {labels[index]}", fontsize="medium")
+        display.plot(figure.subplots(2, 2))
         figure.savefig(folder / f"frame_{index:04d}.png", dpi=_DPI)
 
     if names is not None:
@@ -98,12 +97,12 @@ def write_report(
 
 
 def true_trajectory(series: Bunch) -> pd.DataFrame:
-    """Return the truth of a simulated series as the table that a model estimates."""
+    """Return the truth of a simulated series in the columns of a trajectory."""
     import pandas as pd
 
     from .damage import mean_over_specimen
 
-    # Averaged with the weights of the estimate, so that the two can be compared.
+    # Weighted as the estimate is, so that the two can be compared.
     damage = [mean_over_specimen(series.frames[0], 1 - decay) for decay in series.decay]
     return pd.DataFrame(
         {

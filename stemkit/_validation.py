@@ -298,3 +298,23 @@ def check_weights(
             f"all 0; got {shorten(weights)}."
         )
     return numbers
+
+
+def check_increasing(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
+    """Return one increasing number for each frame, validated."""
+    array = as_array(values, name)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} must be numbers, one for each frame; got {shorten(values)}.")
+    axis = array.astype(np.float64)
+    if axis.shape != (n_frames,):
+        raise ValueError(f"{name} has shape {axis.shape}; give one number for each frame.")
+    if not np.isfinite(axis).all() or not (np.diff(axis) > 0).all():
+        raise ValueError(f"{name} must be finite and increase from frame to frame.")
+    return axis
+
+
+def check_frame(frame: ArrayLike, *, name: str = "frame") -> Float32Array:
+    """Return one frame as float32 of shape (H, W)."""
+    if (dims := n_dims(frame)) != 2:
+        raise ValueError(f"{name} has {dims} dimensions; pass one frame of shape (H, W).")
+    return check_frames(_as_real(frame, name)[np.newaxis], name=name)[0]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
-from .._validation import Float32Array
+from .._validation import Float32Array, check_pair
 
 Units = Literal["local", "released"]
 
@@ -36,8 +36,15 @@ def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Ar
 
     Returns
     -------
-    first, second : ndarray of shape (H, W), float32
-        The first with a local mean of about 0.5 and a local standard deviation of about 0.2.
+    first : ndarray of shape (H, W), float32
+        Scaled to a local mean of about 0.5 and a local standard deviation of about 0.2.
+    second : ndarray of shape (H, W), float32
+        Scaled as the first.
+
+    Raises
+    ------
+    ValueError
+        If the frames are not finite or differ in shape.
 
     Examples
     --------
@@ -48,6 +55,7 @@ def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Ar
     >>> bool(abs(first.mean() - 0.5) < 0.1)
     True
     """
+    first, second = check_pair([first, second], name="(first, second)")
     mean = ndimage.gaussian_filter(first, WINDOW, mode="reflect")
     # Light smoothing keeps the columns and halves the contrast of shot noise.
     structure = ndimage.gaussian_filter(first, 1.0, mode="reflect") - mean

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .._motion import Motion
-from .._validation import Float32Array
+from .._validation import Float32Array, check_pair
 from ..registration._binning import bin_frame, unbin_map
 from ..registration._warping import warp
 from ._normalization import WINDOW
@@ -42,6 +42,11 @@ def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
     float
         The weighted mean; 0 if the frame has no structure.
 
+    Raises
+    ------
+    ValueError
+        If the arrays are not finite or differ in shape.
+
     Examples
     --------
     >>> from stemkit.damage import mean_over_specimen
@@ -50,6 +55,7 @@ def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
     >>> [mean_over_specimen(series.frames[0], 1 - decay) > 0.05 for decay in series.decay]
     [False, True, True]
     """
+    first, values = check_pair([first, values], name="(first, values)")
     weight = ndimage.gaussian_filter(_structure(first) ** 2, WINDOW)
     total = float(weight.sum(dtype=np.float64))
     return float((weight * values).sum(dtype=np.float64) / total) if total > 0 else 0.0

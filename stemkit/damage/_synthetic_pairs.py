@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .._constraints import Interval, check_arguments
 from .._motion import Motion
 from .._scene import Scene
 from .._validation import Float32Array
@@ -24,6 +25,12 @@ from ._normalization import WINDOW, normalize_pair
 SPACING = (6.0, 20.0)
 
 
+@check_arguments(
+    rng=[np.random.Generator],
+    batch_size=[Interval(int, 1, None)],
+    side=[Interval(int, 8, None)],
+    unaligned=[Interval(float, 0, 1)],
+)
 def synthetic_batch(
     rng: np.random.Generator,
     *,
@@ -60,6 +67,11 @@ def synthetic_batch(
         True decay at ``t``.
     theta : ndarray of shape (n, 3), float32
         Angle in radians and translation (x, y) in half-widths, second frame to first.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a number is outside its range.
 
     Examples
     --------

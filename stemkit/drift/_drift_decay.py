@@ -20,6 +20,7 @@ from .._motion import Motion
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
     Float32Array,
+    check_increasing,
     check_pair,
     check_pairs,
     check_stack,
@@ -40,7 +41,6 @@ from ..registration._binning import bin_frame, choose_binning
 from ..registration._pair import MIN_CONFIDENCE, MotionModel
 from ._results import DriftDecayAnalysis, DriftDecayState
 from ._series import (
-    check_increasing,
     decay_of_series,
     motions_of,
     predict_pair,
@@ -119,6 +119,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     >>> state.frame.shape, bool(abs(2 * state.drift - data.drift[0]).max() < 1)
     ((128, 128), True)
 
+    The motion alone, in a fraction of the time:
+
+    >>> bool(abs(DriftDecayModel().register(data.pairs[0]).motion.drift - data.drift[0]).max() < 1)
+    True
+
     A series: its trajectory and decay maps, the frames aligned to the first, the critical dose:
 
     >>> from stemkit.datasets import make_llzo_series
@@ -133,6 +138,12 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     (3, 128, 128)
     >>> model.critical_dose(series.frames, series.dose, trajectory=path).dose.shape
     (128, 128)
+
+    Trajectory and decay maps can be estimated separately:
+
+    >>> path = model.trajectory(series.frames, times=[0, 10, 20])
+    >>> (model.decay_maps(series.frames, trajectory=path) == decay).all().item()
+    True
 
     How well predicted frames explain the recorded ones; 1 is perfect:
 

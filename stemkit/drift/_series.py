@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .._motion import Motion
@@ -147,19 +147,6 @@ def motions_of(trajectory: pd.DataFrame | None, frames: Float32Array) -> list[Mo
             f"pass the table that trajectory() gave for this stack."
         )
     return motions
-
-
-def check_increasing(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
-    """Return one increasing number for each frame, validated."""
-    try:
-        axis = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers, one for each frame; got {values!r}.") from error
-    if axis.shape != (n_frames,):
-        raise ValueError(f"{name} has shape {axis.shape}; give one number for each frame.")
-    if not np.isfinite(axis).all() or not (np.diff(axis) > 0).all():
-        raise ValueError(f"{name} must be finite and increase from frame to frame.")
-    return axis
 
 
 def _decay(

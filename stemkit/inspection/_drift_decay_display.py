@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 _ARROWS = 4
 
 
-def figure_size(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Return width and height in inches at which four panels of frames (H, W) fill a figure."""
-    panel = 4.0 * min(max(shape[0] / shape[1], 0.4), 2.5)
-    return 8.6, 2 * panel + 0.6
-
-
 class DriftDecayDisplay:
     """Two frames, how well they lie on each other once aligned, and the damage between them.
 
@@ -170,6 +164,12 @@ class DriftDecayDisplay:
             pixel_size=pixel_size,
         ).plot()
 
+    @property
+    def figure_size(self) -> tuple[float, float]:
+        """Width and height in inches of a figure that the four panels fill."""
+        height, width = self.pair.shape[1:]
+        return 8.6, 8 * min(max(height / width, 0.4), 2.5) + 0.6
+
     def plot(self, ax: Any = None) -> DriftDecayDisplay:
         """Draw the four panels.
 
@@ -191,8 +191,7 @@ class DriftDecayDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            size = figure_size(self.pair.shape[1:])
-            _, ax = plt.subplots(2, 2, figsize=size, layout="constrained")
+            _, ax = plt.subplots(2, 2, figsize=self.figure_size, layout="constrained")
         axes = np.ravel(ax)
         if len(axes) != 4:
             raise ValueError(f"ax must hold four Axes, one a panel; got {len(axes)}.")

@@ -1,4 +1,4 @@
-"""A trajectory as a table of the numbers that microscopists quote, and back."""
+"""Trajectories as tables of drift, rotation and shear, and which pairs of frames to register."""
 
 from __future__ import annotations
 
@@ -8,15 +8,41 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._constraints import Interval, check_arguments
 from .._motion import Motion
 
 _COLUMNS = ("dy", "dx", "rotation_deg", "shear", "stretch", "scale")
-# Up to so many frames every pair is registered; the work grows with their square.
+# Longest series of which all pairs are registered; their number grows with the square.
 _ALL_PAIRS = 16
 
 
+@check_arguments(n_frames=[Interval(int, 1, None)])
 def frame_pairs(n_frames: int) -> list[tuple[int, int]]:
-    """List the pairs to register: all of a short series, lags of powers of two of a long one."""
+    """List the pairs of frames to register in a series.
+
+    Up to 16 frames these are all pairs; beyond, those whose distance is a power of two.
+
+    Parameters
+    ----------
+    n_frames : int
+        Number of frames.
+
+    Returns
+    -------
+    list of (int, int)
+        Pairs (i, j) with i < j.
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``n_frames`` is not at least 1.
+
+    Examples
+    --------
+    >>> from stemkit.registration import frame_pairs
+    >>> frame_pairs(3)
+    [(0, 1), (0, 2), (1, 2)]
+    """
     lags = list(range(1, n_frames))
     if n_frames > _ALL_PAIRS:
         lags = [2**power for power in range(int(np.log2(n_frames - 1)) + 1)]
@@ -26,7 +52,29 @@ def frame_pairs(n_frames: int) -> list[tuple[int, int]]:
 def trajectory_table(
     motions: Sequence[Motion], closure: NDArray[np.float64], confidence: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """Write motions from the first frame to each as a table, one row a frame."""
+    """Return the motions of a series as a table.
+
+    Parameters
+    ----------
+    motions : sequence of Motion
+        From the first frame to each.
+    closure, confidence : ndarray of shape (n_frames,)
+        As in :class:`Trajectory`, which unpacks into these three arguments.
+
+    Returns
+    -------
+    DataFrame
+        One row for each frame with the columns ``dy`` and ``dx`` (px), ``rotation_deg``, ``shear``,
+        ``stretch``, ``scale``, ``confidence`` and ``closure``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemkit.registration import Motion, trajectory_table
+    >>> motions = [Motion((64, 64)), Motion((64, 64), drift=(3, -2))]
+    >>> trajectory_table(motions, np.zeros(2), np.ones(2))[["dy", "dx"]].to_numpy().tolist()
+    [[0.0, 0.0], [3.0, -2.0]]
+    """
     rows = [(*m.drift, np.rad2deg(m.rotation), m.shear, m.stretch, m.scale) for m in motions]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     table["confidence"] = confidence
@@ -35,8 +83,36 @@ def trajectory_table(
     return table
 
 
+@check_arguments(shape=["frame shape"])
 def motions_from_table(table: pd.DataFrame, shape: tuple[int, int]) -> list[Motion]:
-    """Read the motions back; columns that are missing stand for none of theirs."""
+    """Return the motions that a table describes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row for each frame with the columns ``dy`` and ``dx``, and optionally
+        ``rotation_deg``, ``shear``, ``stretch`` and ``scale``; others are ignored.
+    shape : tuple of int
+        Shape (H, W) of the frames.
+
+    Returns
+    -------
+    list of Motion
+        One for each row.
+
+    Raises
+    ------
+    ValueError
+        If ``table`` is not a DataFrame, lacks ``dy`` or ``dx``, or is not finite.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from stemkit.registration import motions_from_table
+    >>> table = pd.DataFrame({"dy": [0.0, 3.0], "dx": [0.0, -2.0]})
+    >>> motions_from_table(table, (64, 64))[1].drift.tolist()
+    [3.0, -2.0]
+    """
     if not isinstance(table, pd.DataFrame):
         raise ValueError(
             f"trajectory is of type {type(table).__name__}; "

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from .._constraints import Interval, Options, check_arguments
 from .._motion import Motion
-from .._validation import Float32Array
+from .._validation import Float32Array, check_frame, check_frames
 from ._aligned_stack import AlignedStack
 
 
@@ -50,7 +50,7 @@ def warp(
     InvalidParameterError
         If an argument is not one of those listed.
     ValueError
-        If the shape of ``frame`` is not that of ``motion``.
+        If ``frame`` is not finite or not of the shape of ``motion``.
 
     Examples
     --------
@@ -62,9 +62,10 @@ def warp(
     >>> [int(index) for index in np.unravel_index(moved.argmax(), moved.shape)]
     [3, 2]
     """
-    if np.shape(frame) != motion.shape:
+    frame = check_frame(frame)
+    if frame.shape != motion.shape:
         raise ValueError(
-            f"frame has shape {np.shape(frame)}, but motion is of frames of shape "
+            f"frame has shape {frame.shape}, but motion is of frames of shape "
             f"{motion.shape}; use Motion.rescaled for frames of another size."
         )
     modes: dict[object, str] = {"edge": "nearest", "reflect": "mirror"}
@@ -154,7 +155,8 @@ def align_stack(
     Raises
     ------
     ValueError
-        If ``frames`` and ``motions`` differ in number or shape, or ``fill`` is invalid.
+        If ``frames`` are not finite, ``frames`` and ``motions`` differ in number or shape, or
+        ``fill`` is invalid.
 
     Examples
     --------
@@ -165,13 +167,14 @@ def align_stack(
     >>> aligned.shape, aligned.mask[0].all().item()
     ((3, 64, 64), True)
     """
+    frames = check_frames(frames, name="frames")
     if len(frames) != len(motions):
         raise ValueError(
             f"frames holds {len(frames)} frames and motions {len(motions)} motions; "
             f"pass one motion for each frame."
         )
-    aligned = np.empty(np.shape(frames), dtype=np.float32)
-    mask = np.empty(aligned.shape, dtype=bool)
+    aligned = np.empty_like(frames)
+    mask = np.empty(frames.shape, dtype=bool)
     for index, (frame, motion) in enumerate(zip(frames, motions, strict=True)):
         back = motion.inverse()
         aligned[index] = warp(frame, back, fill=fill)
