@@ -384,7 +384,7 @@ def test_bad_parameters(parameters, message, pair):
         (lambda m: m.trajectory(FLAT, times=["now", "then"]), "times must be numbers"),
         (lambda m: m.fit([np.ones((3, 3)), np.ones((4, 4))]), "X holds frames of different shapes"),
         (lambda m: m.score([np.ones((3, 3)), np.ones((4, 4))]), "X holds frames of different"),
-        (lambda m: m.score(FLAT, sample_weight=[1, 2]), "sample_weight must be 1 numbers"),
+        (lambda m: m.score(FLAT, sample_weight=[1, 2]), "sample_weight must be 1 finite numbers"),
         (lambda m: m.score(FLAT, sample_weight=[0]), "not all 0"),
         (lambda m: m.transform(FLAT, trajectory=np.zeros((2, 2))), "trajectory is of type ndarray"),
         (lambda m: m.critical_dose(FLAT, [0, 1]), "at least 3"),

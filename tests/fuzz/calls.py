@@ -39,6 +39,9 @@ DATA: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("X", "y", "frames", "y_true", "y_pred", "stack", "X_true"), FRAMES),
     **dict.fromkeys(("first", "second", "frame", "signal", "noisy", "denoised"), FRAME),
     "pair": (2, *FRAME),
+    "decay": FRAMES,
+    "values": FRAME,
+    **dict.fromkeys(("closure", "confidence"), FRAMES[:1]),
     "output": (2, 1, *FRAME),
     "target": (2, 1, *FRAME),
     "arrays": (2, 1, *FRAME),
@@ -60,6 +63,11 @@ ARGUMENTS: dict[str, Callable[[Workplace], Any]] = {
     "material": lambda place: "Si",
     "scene": lambda place: _scene(),
     "motion": lambda place: _motion(),
+    "motions": lambda place: [_motion()] * FRAMES[0],
+    "table": lambda place: pd.DataFrame({"dy": [0.0, 1.0, 2.0], "dx": [0.0, 0.5, 1.0]}),
+    "rng": lambda place: np.random.default_rng(0),
+    "batch_size": lambda place: 1,
+    "side": lambda place: 24,
     "registrations": lambda place: {(0, 1): _registration()},
     "device": lambda place: "cpu",
     "precision": lambda place: "32-true",
@@ -109,6 +117,7 @@ OWN: dict[str, dict[str, Callable[[Workplace], Any]]] = {
     "atom_f1": {"y_true": lambda place: TABLE, "y_pred": lambda place: TABLE},
     "unstabilize_log": {"frames": lambda place: np.linspace(0, 4, 60).reshape(FRAMES[0], 4, 5)},
     "AtomLocator.score": {"y": lambda place: TABLE},
+    "fit_critical_dose": {"dose": lambda place: np.arange(1.0, 1.0 + FRAMES[0])},
     "critical_dose": {"dose": lambda place: np.arange(1.0, 1.0 + FRAMES[0])},
 }
 # Arguments that are passed although they may be left away.
@@ -125,7 +134,7 @@ MAY_BE_INFINITE = {
     r".* .*'closure'\]": "the same, in a table",
     r"metrics\.atom_score .*\['rms_error'\]": "NaN without a match",
     r".* .*\.(gain|read_sigma|offset|column_sigma)_stderr_?": "NaN for a value that was given",
-    r"DriftDecayModel result\.(dose|stderr|error)": "inf where nothing decays",
+    r"(DriftDecayModel|damage.fit_\w+) result\.(dose|stderr|error)": "inf where nothing decays",
 }
 
 
