@@ -4,11 +4,10 @@
     python benchmarks/scgn_speed.py --large 4096x4096 --large 1001x999
 
 Both networks have the released layout and the same weights, and give the same to 1e-4. They take
-turns, each in a process of its own: what one does with memory would speed up the other, and the
-plain one's threads wait as long as OpenMP has them wait. The plain one does whole frames, as the
-released code does; ours does frames of more than 512 px in tiles, as SCGNDenoiser does, and steps
-as fit does them. CPU seconds are those of all threads together, which others on the machine don't
-add to; seconds are the clock's.
+turns, each in a process of its own: what one does with memory would speed up the other. The plain
+one does whole frames, as the released code does; ours does frames of more than 512 px in tiles, as
+SCGNDenoiser does, and steps as fit does them. CPU seconds are those of all threads together, which
+others on the machine don't add to; seconds are the clock's.
 
 With --large it is the shipped network that is looked at: what frames of any size take in time and
 in a process of their own in memory, all of it counted, and what becomes of them where tiles meet.
@@ -16,17 +15,11 @@ in a process of their own in memory, all of it counted, and what becomes of them
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, NamedTuple
-from unittest import mock
 
-import stemkit  # noqa: F401  # before torch, which reads how long its threads are to wait
-
-# isort: split
 import _report
 import numpy as np
 import pandas as pd
@@ -35,7 +28,6 @@ import typer
 from _plain_scgn import PlainSCGN
 from _scgn_large import in_own_process, large_frame, peak_gib, seams
 
-from stemkit._allocation import keep_blocks
 from stemkit.denoise import SCGNDenoiser
 from stemkit.denoise._tiled import denoise_tiled
 from stemkit.engine import put_weights
@@ -43,7 +35,6 @@ from stemkit.networks import SCGN, rename_released
 
 TILE = 256
 SIDES, BATCHES = [256, 512], ["6x128"]
-OPENMP_SPINS = "300000"  # how often an idle thread looks for work, unless it is told
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
 # Multiplications of a pixel, of which a half spectrum has half as many: 3x3 and 1x1 convolutions.
 LAYER = 9 * 32 * 32 + 32 * 32 + 9 * 32 * 32 + (66 + 64) * 64 / 2 + 9 * 64 * 64 / 2 + 9 * 64 * 32
@@ -104,8 +95,7 @@ def take_turn(name: str, task: Task) -> Took:
     before = peak_gib()
     if task.n_learned:
         step = make_step(plain if name == "plain" else ours, task, reduced)
-        with nullcontext() if name == "plain" else keep_blocks():
-            took = clocked(step)
+        took = clocked(step)
     else:
         frame = make_frame(1, 1, task.side, task.side)
         precision = "bf16-mixed" if reduced else "32-true"
@@ -126,9 +116,7 @@ def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
     names = ["plain", "ours", *(["ours, bfloat16"] if reduced else [])]
     turns = []
     for _ in range(repeats):
-        with mock.patch.dict(os.environ, GOMP_SPINCOUNT=OPENMP_SPINS):
-            turns.append({"plain": in_own_process(take_turn, "plain", task)})
-        turns[-1] |= {name: in_own_process(take_turn, name, task) for name in names[1:]}
+        turns.append({name: in_own_process(take_turn, name, task) for name in names})
     least = {name: Took(*np.min([turn[name] for turn in turns], 0)) for name in names}
     return [
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stemkit._allocation import keep_blocks
 from stemkit.engine._device import pick_device, pick_precision
-
-# Pixels of which 64 channels take 32 MiB: beyond that it pays to keep blocks for one pass, too.
-_LARGE = 2**17
 
 
 class _Span(NamedTuple):
@@ -106,9 +102,7 @@ def run_tiled(
     total = len(arrays) * len(rows) * len(columns)
     bar = tqdm(total=total, unit="tile", disable=verbose < 1)
     strip = np.empty(0, np.float32)
-    large = total > 1 or height * width > _LARGE
-    blocks = keep_blocks() if picked.type == "cpu" and large else nullcontext()
-    with bar, blocks, _evaluating(function, picked), torch.inference_mode():
+    with bar, _evaluating(function, picked), torch.inference_mode():
         while batch := list(itertools.islice(places, batch_size)):
             cut = [_cut(arrays[frame], row, column) for frame, row, column in batch]
             tiles = torch.as_tensor(np.stack(cut)).to(picked)
