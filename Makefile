@@ -1,5 +1,6 @@
 # Works from a fresh clone: each target makes the virtual environment that it needs.
 PYTHON ?= python3
+PYTHON_LOWEST ?= python3.11
 FRAMES ?=
 OUT ?= demo_output
 
@@ -9,8 +10,8 @@ BIN := .venv/bin
 .NOTPARALLEL:
 .PHONY: help demo test fuzz lint format docs site benchmark clean
 
-help:  ## say what there is
-	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+help:  ## list the targets
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # One stamp for each set of extras. It is written last, so an install that was cut short is done
 # again; an environment that cannot even run pip is made anew.
@@ -34,26 +35,35 @@ test: lint  ## check style and types, then run the tests and the examples in doc
 fuzz: .venv/.installed-dev  ## make 10,000 calls with wrong arguments and files, and print what became of them
 	$(BIN)/python -m tests.fuzz
 
+test-lowest: .venv-lowest/.installed  ## run the tests with the lowest versions of all dependencies but PyTorch
+	.venv-lowest/bin/python -m pytest
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt Makefile
+	@.venv-lowest/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON_LOWEST) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
+		--editable ".[test,noise]"
+	@touch $@
+
 lint: .venv/.installed-dev  ## check style, types and the order of packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv/.installed-dev  ## let ruff put style right
+format: .venv/.installed-dev  ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 docs: .venv/.installed-docs  ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-site: docs .venv/.installed-site  ## build the documentation and look at it with a browser
+site: docs .venv/.installed-site  ## build the documentation and test it in a browser
 	tests/site/install_chromium.sh
 	$(BIN)/python -m pytest tests/site
 
 benchmark: .venv/.installed-benchmarks  ## run every benchmark and print its table
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-clean:  ## remove everything that make made, the virtual environment too
-	rm -rf .venv build dist *.egg-info docs/_build docs/api/generated docs/auto_examples \
+clean:  ## remove everything that make created, the virtual environments too
+	rm -rf .venv .venv-lowest build dist *.egg-info docs/_build docs/api/generated docs/auto_examples \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis demo_output

@@ -1,0 +1,47 @@
+"""Dependencies and the files that pin them."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = {
+    extra: [Requirement(line) for line in lines if not line.startswith("stemkit[")]
+    for extra, lines in PROJECT["optional-dependencies"].items()
+}
+
+
+def pinned(file):
+    lines = (ROOT / file).read_text().splitlines()
+    pins = [line.split("==") for line in lines if "==" in line and not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pins}
+
+
+def lowest_allowed(requirement):
+    return Version(re.search(r">=([^,]+)", str(requirement.specifier))[1])
+
+
+@pytest.mark.parametrize(
+    "requirement", [*REQUIREMENTS, *EXTRAS["test"], *EXTRAS["noise"]], ids=lambda r: r.name
+)
+def test_the_lowest_versions_are_those_that_are_allowed(requirement):
+    version = pinned("constraints-lowest.txt")[canonicalize_name(requirement.name)]
+    if requirement.name == "torch":  # older ones have no build that can be fetched without CUDA
+        assert version == pinned("constraints.txt")["torch"]
+    else:
+        assert version == lowest_allowed(requirement)
+
+
+@pytest.mark.parametrize("extra", sorted(set(EXTRAS) - {"abtem"}))
+def test_what_make_installs_is_pinned_and_allowed(extra):
+    pins = pinned("constraints.txt")
+    for requirement in [*REQUIREMENTS, *EXTRAS[extra]]:
+        version = pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
