@@ -1,7 +1,7 @@
-"""What the beam and the microscope do to frames: damage, dose, background, row jitter, drift.
+"""Damage by the beam, and the recording of frames: dose, background and row jitter.
 
-Patterns are functions of continuous coordinates, so that they follow the specimen exactly
-wherever it drifts; :func:`degrade` composes everything into one recorded frame.
+Damage patterns are functions of continuous coordinates, so that they follow the specimen exactly
+when it drifts; :func:`degrade` renders a damaged scene, and :func:`record` adds the noise.
 
 References
 ----------
@@ -12,27 +12,38 @@ in STEM Imaging", ICCV Workshops 2025.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from ._constraints import Interval, Options, Sequence, check_arguments
 from ._motion import Motion
 from ._random import RandomState, check_generator
-from ._scene import Scene, frame_coordinates, render_columns, render_film
+from ._scene import Scene, as_shape, frame_coordinates, render_columns, render_film
 from ._validation import Float32Array
 
 __all__ = ["DamagePattern", "damage_pattern", "degrade", "record"]
 
 Kind = Literal["gaussian", "perlin", "random"]
-# Over how many px amorphised matter has lost its order: about one lattice vector.
+# Width in px over which amorphous material is averaged: about one lattice vector.
 _AMORPHOUS_SIGMA = 8.0
+# Expected counts per pixel above which NumPy's Poisson numbers fail.
+_MAX_COUNTS = 1e18
 
 Coordinates: TypeAlias = NDArray[np.float64]
 DamagePattern: TypeAlias = Callable[[Coordinates, Coordinates], Coordinates]
 
 
+@check_arguments(
+    kind=[Options("gaussian", "perlin", "random")],
+    shape=["frame shape"],
+    cell=[Interval(float, 0.1, 1e6, unit="px"), None],
+    center=[Sequence(Interval(float, None, None), 2), None],
+    row_jitter=[Interval(float, 0, 1e6, unit="px")],
+    random_state=["random_state"],
+)
 def damage_pattern(
     kind: Kind,
     shape: tuple[int, int],
@@ -42,7 +53,7 @@ def damage_pattern(
     row_jitter: float = 1.0,
     random_state: RandomState = None,
 ) -> DamagePattern:
-    """Make a pattern of unit damage, a function of first-frame coordinates.
+    """Make a damage pattern from 0 to 1, a function of first-frame coordinates.
 
     Parameters
     ----------
@@ -51,11 +62,11 @@ def damage_pattern(
     shape : tuple of int
         Shape (H, W) of the frame over which the pattern spans 0 to 1.
     cell : float, optional
-        Size of the pattern in px: the Gaussian's standard deviation (default: 0.18 of the shorter
-        side), or the distance of the noise's grid points (default: a quarter of the shorter side
-        for "perlin", 16 px for "random").
+        Size of the pattern in px, at least 0.1: the Gaussian's standard deviation (default: 0.18 of
+        the shorter side), or the distance between the noise's grid points (default: a quarter of
+        the shorter side for "perlin", 16 px for "random").
     center : tuple of float, optional
-        Middle (y, x) of the Gaussian; the frame's by default.
+        Centre (y, x) of the Gaussian; the frame's by default.
     row_jitter : float, default=1.0
         Standard deviation in px of the displacement of each row of a "random" pattern.
     random_state : int, Generator, RandomState or None, default=None
@@ -64,12 +75,12 @@ def damage_pattern(
     Returns
     -------
     callable
-        ``pattern(y, x)`` gives the damage in 0..1 at coordinates of any one shape.
+        ``pattern(y, x)`` returns the damage, 0 to 1, at coordinates of any one shape.
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value, such as a ``cell`` of 0.
 
     References
     ----------
@@ -84,10 +95,7 @@ def damage_pattern(
     >>> float(hole(np.array(31.5), np.array(31.5)))
     1.0
     """
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind must be one of {get_args(Kind)}; got {kind!r}.")
-    if cell is not None and not cell > 0:
-        raise ValueError(f"cell must be above 0 px; got {cell}. Use None for the usual size.")
+    shape = as_shape(shape)
     side = min(shape)
     if kind == "gaussian":
         sigma = 0.18 * side if cell is None else cell
@@ -107,8 +115,8 @@ def damage_pattern(
 
 
 def _value_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> DamagePattern:
-    """Cubic spline through uniform noise, scaled to 0..1 over the frame and its surroundings."""
-    # Half a frame on every side, so that what drifts into view has a pattern of its own.
+    """Return a cubic spline through uniform noise, scaled to 0..1 over the frame."""
+    # Half a frame on every side, so that the pattern continues where the specimen drifts into view.
     margin = [side / 2 + 2 * cell for side in shape]
     size = [
         int(np.ceil((side + 2 * rim) / cell)) + 1 for side, rim in zip(shape, margin, strict=True)
@@ -129,12 +137,19 @@ def _value_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) 
 
 
 def row_shifts(n_rows: int, row_jitter: float, rng: np.random.Generator) -> Coordinates | None:
-    """Draw how far to the right each row is recorded, in px; None where rows do not jitter."""
-    if not 0 <= row_jitter < np.inf:
-        raise ValueError(f"row_jitter must be at least 0 px and finite; got {row_jitter}.")
+    """Draw the shift of each recorded row to the right, in px; None without row jitter."""
     return rng.normal(0, row_jitter, n_rows) if row_jitter else None
 
 
+@check_arguments(
+    scene=[Scene],
+    shape=["frame shape"],
+    motion=[Motion, None],
+    damage=[callable, None],
+    strength=[Interval(float, 0, None)],
+    amorphous=[Interval(float, 0, 1)],
+    row_shift=["array-like", None],
+)
 def degrade(
     scene: Scene,
     shape: tuple[int, int],
@@ -145,7 +160,7 @@ def degrade(
     amorphous: float = 0.0,
     row_shift: NDArray[np.float64] | None = None,
 ) -> tuple[Float32Array, Float32Array]:
-    """Draw a scene after motion and damage, without noise.
+    """Render a scene after motion and beam damage, without noise.
 
     Parameters
     ----------
@@ -154,16 +169,17 @@ def degrade(
     shape : tuple of int
         Shape (H, W) of the frame.
     motion : Motion, optional
-        Where the specimen has moved to since the first frame.
+        Motion of the specimen since the first frame.
     damage : callable, optional
-        Unit damage as a function of first-frame coordinates.
+        Damage from 0 to 1 as a function of first-frame coordinates, as
+        :func:`damage_pattern` returns it.
     strength : float, default=1.0
-        What the pattern is multiplied with; the damage is cut at 1.
+        Factor by which the pattern is multiplied; the damage is cut at 1.
     amorphous : float, default=0.0
-        Share of its mean intensity, 0 to 1, that damaged material keeps as amorphised matter
-        does: the lattice fades into a smooth signal instead of into nothing.
+        Share of its mean intensity, 0 to 1, that damaged material keeps because it turns
+        amorphous: the lattice fades into a smooth signal instead of vanishing.
     row_shift : ndarray of shape (H,), optional
-        How far to the right each row was recorded, in px.
+        Shift of each recorded row to the right, in px.
 
     Returns
     -------
@@ -171,6 +187,13 @@ def degrade(
         Expected signal.
     decay : ndarray of shape (H, W), float32
         Share of the columns' signal that is left, at the frame's own pixels.
+
+    Raises
+    ------
+    InvalidParameterError
+        If an argument has a wrong type or value.
+    ValueError
+        If ``row_shift`` is not one finite number a row, or ``damage`` returns no finite damage.
 
     References
     ----------
@@ -187,6 +210,9 @@ def degrade(
     >>> round(float(decay.min()), 2), round(float(decay[0, 0]), 2)
     (0.1, 1.0)
     """
+    shape = as_shape(shape)
+    if row_shift is not None:
+        row_shift = _check_row_shift(row_shift, shape[0])
     signal = render_columns(scene, shape, motion=motion, row_shift=row_shift)
     if damage is None:
         decay = np.ones(shape, dtype=np.float32)
@@ -209,9 +235,34 @@ def decay_map(
 ) -> Float32Array:
     """Return the share of the signal that is left at each pixel of a frame, (H, W)."""
     y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
-    return (1 - (strength * damage(y, x)).clip(0, 1)).astype(np.float32)
+    pattern = np.asarray(damage(y, x))
+    if pattern.shape != shape or not np.isfinite(pattern).all():
+        raise ValueError(
+            f"damage must return finite numbers of the shape {shape} of its coordinates; got "
+            f"shape {pattern.shape}."
+        )
+    return (1 - (strength * pattern).clip(0, 1)).astype(np.float32)
 
 
+def _check_row_shift(row_shift: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+    try:
+        shift = np.asarray(row_shift, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError("row_shift must be numbers, one for each row.") from error
+    if shift.shape != (n_rows,) or not np.isfinite(shift).all():
+        raise ValueError(
+            f"row_shift must be finite and of shape ({n_rows},), one shift for each row; got "
+            f"shape {shift.shape}."
+        )
+    return shift
+
+
+@check_arguments(
+    signal=["array-like"],
+    dose=[Interval(float, 0, None, closed="neither", unit="counts per pixel"), None],
+    background=[Interval(float, None, None)],
+    random_state=["random_state"],
+)
 def record(
     signal: Float32Array,
     *,
@@ -219,7 +270,7 @@ def record(
     background: float = 0.0,
     random_state: RandomState = None,
 ) -> Float32Array:
-    """Add background and shot noise to an expected signal.
+    """Add background and shot noise to the expected signal of a frame.
 
     Parameters
     ----------
@@ -228,7 +279,7 @@ def record(
     dose : float, optional
         Counts per pixel at a signal of 1. Without it the frame has no noise.
     background : float, default=0.0
-        Constant signal below everything, in the units of ``signal``.
+        Constant signal that is added, in the units of ``signal``.
     random_state : int, Generator, RandomState or None, default=None
         Source of the noise.
 
@@ -239,8 +290,10 @@ def record(
 
     Raises
     ------
+    InvalidParameterError
+        If an argument has a wrong type or value, such as a ``dose`` of 0.
     ValueError
-        Where a parameter is not what it may be.
+        If ``signal`` holds NaN or inf, or too large a number of counts.
 
     Examples
     --------
@@ -250,12 +303,26 @@ def record(
     >>> round(float(frame.mean()), 1), round(float(frame.std()), 1)  # 1 and 1 / sqrt(25)
     (1.0, 0.2)
     """
-    expected = np.maximum(signal + np.float32(background), 0)
+    values = np.asarray(signal)
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"signal must be real numbers; got dtype {values.dtype}.")
+    with np.errstate(over="ignore"):
+        expected = np.maximum(values + np.float32(background), 0)
+        recorded = expected.astype(np.float32)
+    if not np.isfinite(recorded).all():
+        raise ValueError("signal contains NaN, inf or values beyond float32; replace them.")
     if dose is None:
-        return expected.astype(np.float32)
-    if not 0 < dose < np.inf:
+        return recorded
+    with np.errstate(over="ignore"):
+        counts = expected * dose
+    if not (counts <= _MAX_COUNTS).all():
         raise ValueError(
-            f"dose must be above 0 counts per pixel and finite; got {dose}. Use None for no noise."
+            f"dose {dose:g} gives up to {float(expected.max()):.3g} times as many counts per "
+            f"pixel, more than {_MAX_COUNTS:g}; lower the dose or the signal."
         )
-    counts = check_generator(random_state).poisson(expected * dose)
-    return (counts / dose).astype(np.float32)
+    counts = check_generator(random_state).poisson(counts)
+    with np.errstate(over="ignore"):
+        recorded = (counts / dose).astype(np.float32)
+    if not np.isfinite(recorded).all():
+        raise ValueError(f"dose {dose:g} is too small for counts to be given in units of signal.")
+    return recorded

@@ -1,4 +1,4 @@
-"""Annular dark-field frames by the scattering of the beam, through abTEM."""
+"""Annular dark-field frames from a simulation of the beam's scattering, through abTEM."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import numpy as np
 from scipy import ndimage
 
 from .._validation import Float32Array
-from ._crystal_patch import Specimen, View
+from ._crystal_patch import CrystalPatch, View
 
-# What the microscope is set to: eV, mrad, mrad.
+# Settings of the microscope: eV, mrad, mrad.
 _ENERGY = 200e3
 _CONVERGENCE = 20.0
 _DETECTOR = (70.0, 110.0)
-# Thermal vibration, in angstrom along each axis, and how many snapshots of it are averaged. Without
-# it hardly anything is scattered to high angles.
+# Thermal vibration, in angstrom along each axis, and the number of snapshots that are averaged.
+# Without it hardly any electrons are scattered to high angles.
 _VIBRATION = 0.08
 _N_SNAPSHOTS = 4
-# Sampling of the potential, in angstrom: fine enough that what the detector sees is not cut.
+# Sampling of the potential, in angstrom: fine enough for the angles of the detector.
 _SAMPLING = 0.07
 _SLICE = 2.0
-# Vacuum about the specimen, and how far apart a probe and its repetition are at least.
+# Vacuum around the specimen, and the minimal distance between a probe and its periodic image.
 _RIM = 2.0
 _PROBE_WINDOW = 12.0
 
 
-def simulate(specimen: Specimen, view: View, rng: np.random.Generator) -> Float32Array:
+def simulate(patch: CrystalPatch, view: View, rng: np.random.Generator) -> Float32Array:
     """Compute a frame by the PRISM method.
 
     Parameters
     ----------
-    specimen : Specimen
-        Every atom of it by itself.
+    patch : CrystalPatch
+        Part of a crystal in which each atom is placed individually.
     view : View
         The frame; ``view.sigma`` blurs it, for the finite size of the source.
     rng : Generator
@@ -39,7 +39,7 @@ def simulate(specimen: Specimen, view: View, rng: np.random.Generator) -> Float3
     Returns
     -------
     ndarray of shape (H, W), float32
-        Share of the beam that reaches the detector.
+        Fraction of the beam that reaches the detector.
     """
     try:
         import abtem
@@ -50,13 +50,12 @@ def simulate(specimen: Specimen, view: View, rng: np.random.Generator) -> Float3
     from ase import Atoms
 
     pixel = 10 * view.pixel_size
-    site, element = np.nonzero(specimen.counts)
-    # abTEM counts from a corner, in angstrom, x first, along the beam.
-    places = np.column_stack([specimen.points[site, ::-1] * pixel, -10 * specimen.height[site]])
-    low = places.min(axis=0) - _RIM
-    atoms = Atoms(
-        specimen.numbers[element], places - low, cell=places.max(axis=0) + _RIM - low, pbc=True
-    )
+    site, element = np.nonzero(patch.counts)
+    # In abTEM coordinates start at a corner, are in angstrom, x first, and z is along the beam.
+    positions = np.column_stack([patch.points[site, ::-1] * pixel, -10 * patch.height[site]])
+    low = positions.min(axis=0) - _RIM
+    cell = positions.max(axis=0) + _RIM - low
+    atoms = Atoms(patch.numbers[element], positions - low, cell=cell, pbc=True)
     phonons = abtem.FrozenPhonons(
         atoms, num_configs=_N_SNAPSHOTS, sigmas=_VIBRATION, seed=int(rng.integers(2**31))
     )
@@ -67,7 +66,7 @@ def simulate(specimen: Specimen, view: View, rng: np.random.Generator) -> Float3
         semiangle_cutoff=_CONVERGENCE,
         interpolation=tuple(max(1, int(side // _PROBE_WINDOW)) for side in potential.extent),
     )
-    # An image of this probe holds nothing finer: what lies between is interpolated.
+    # The image of this probe has no finer details, so that the pixels can be interpolated.
     step = max(pixel, abtem.transfer.nyquist_sampling(_CONVERGENCE, _ENERGY))
     span = (np.array(view.shape) - 1) * pixel
     n_probes = np.ceil(span / step).astype(int) + 1

@@ -1,31 +1,59 @@
-"""Frames of crystals down a zone axis, as an annular dark-field detector sees them."""
+"""Annular dark-field frames of crystals along a zone axis."""
 
 from __future__ import annotations
 
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from .._constraints import HasMethods, Interval, Options, Sequence, check_arguments
 from .._motion import Motion
 from .._random import RandomState, check_seed, sample_generator
-from .._scene import Scene, render_columns, render_film
+from .._scene import (
+    Scene,
+    as_shape,
+    constant_film,
+    is_inside,
+    plane_waves,
+    render_columns,
+    render_film,
+)
+from ..exceptions import InvalidParameterError
 from ._cif import read_cif
-from ._crystal_patch import Specimen, View, column_labels, grow
-from ._projection import HAADF_EXPONENT, project
+from ._crystal_patch import CrystalPatch, View, column_labels, cut_patch
+from ._projection import HAADF_EXPONENT, ZONE_AXIS, project
 from ._structures import MATERIALS, named_structure
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-Float64Array = NDArray[np.float64]
 Simulator = Literal["gaussian", "abtem"]
 
 
+@check_arguments(
+    material=["path", HasMethods("get_scaled_positions", "get_cell", example="an ase.Atoms")],
+    n_images=[Interval(int, 1, None)],
+    zone_axis=[ZONE_AXIS],
+    pixel_size=[Interval(float, 1e-3, 1, unit="nm")],
+    shape=["frame shape"],
+    exponent=[Interval(float, 0, 20, closed="right")],
+    probe_sigma=[Interval(float, 1e-3, 10, unit="angstrom")],
+    thickness=[Interval(float, 0, 1000, closed="right", unit="nm")],
+    rotation=[Interval(float, None, None, unit="degrees"), None],
+    tilt=[Sequence(Interval(float, -200, 200, unit="mrad"), 2)],
+    strain=[Sequence(Interval(float, -0.5, 0.5), 3)],
+    vacancies=[Interval(float, 0, 1, closed="left")],
+    vacuum=[Interval(float, 0, 1, closed="left")],
+    background=[Interval(float, 0, 1e6)],
+    peak=[Interval(float, 0, 1e30, closed="right")],
+    simulator=[Options("gaussian", "abtem")],
+    random_state=["random_state"],
+)
 def make_crystal_images(
     material: str | PathLike[str] | Atoms = "Si",
     n_images: int = 1,
@@ -46,11 +74,11 @@ def make_crystal_images(
     simulator: Simulator = "gaussian",
     random_state: RandomState = None,
 ) -> Bunch:
-    """Make clean frames of a crystal seen down a zone axis.
+    """Make clean frames of a crystal along a zone axis.
 
-    Atoms behind each other make a column, which is as bright as the sum of their Z^1.7 and as
-    wide as the probe. Each frame shows another place of the crystal, with its own vacancies, its
-    own random distribution of what shares a site, and its own edge and background.
+    Atoms behind each other form a column, which is as bright as the sum of their Z^1.7 and as wide
+    as the probe. Each frame shows another part of the crystal, with its own vacancies, its own
+    random distribution of the elements that share a site, and its own edge and background.
 
     Parameters
     ----------
@@ -65,55 +93,59 @@ def make_crystal_images(
         Direction in the unit cell that points towards the viewer, [uvw]. The shortest period of
         the projection points to the right.
     pixel_size : float, default=0.02
-        Length of a pixel in nm.
+        Length of a pixel in nm, 0.001 to 1.
     shape : tuple of int, default=(256, 256)
         Shape (H, W) of a frame.
     exponent : float, default=1.7
         An atom of atomic number Z is as bright as Z to this power: 1.7 for high angles, 1 for
         lower ones.
     probe_sigma : float, default=0.4
-        Standard deviation of the probe in angstrom; 0.4 is a full width at half maximum of 0.94.
+        Standard deviation of the probe in angstrom, up to 10; 0.4 is a full width at half maximum
+        of 0.94.
     thickness : float, default=10
-        Thickness in nm, taken to the nearest whole number of periods along the zone axis. It
-        decides how much tilt smears, and how much columns of random content differ.
+        Thickness in nm, rounded to a whole number of periods along the zone axis. It determines how
+        much a tilt blurs the columns, and how much columns of random content differ.
     rotation : float or None, default=0
         Rotation of the crystal in degrees, counter-clockwise; None draws one for each frame.
     tilt : tuple of float, default=(0, 0)
-        Misorientation in mrad, as (y, x): how far the upper end of a column leans downwards and to
-        the right.
+        Misorientation in mrad, up to 200, as (y, x): the upper end of a column leans downwards and
+        to the right.
     strain : tuple of float, default=(0, 0, 0)
-        Elongation along y and along x, and shear, the (yy, xx, yx) of a strain tensor, after the
-        rotation.
+        Elongation along y and along x, and shear, the (yy, xx, yx) of a strain tensor, up to 0.5,
+        after the rotation.
     vacancies : float, default=0
-        Share of the atoms that are missing, at random.
+        Fraction of the atoms that are missing, at random.
     vacuum : float, default=0
-        Share of the frame beyond a straight edge of the crystal, whose direction is random.
+        Fraction of the frame beyond a straight edge of the crystal, whose direction is random.
     background : float, default=0
-        Mean background, in shares of the brightest column. It varies slowly over the frame, by no
-        more than half of itself.
+        Mean background as a fraction of the brightest column. It varies slowly over the frame, by
+        at most half of its mean.
     peak : float, default=255
         Signal of each frame's brightest pixel.
     simulator : {"gaussian", "abtem"}, default="gaussian"
-        "abtem" computes how the beam scatters (200 kV, 20 mrad, detector from 70 to 110 mrad, by
-        the PRISM method) and blurs it with `probe_sigma` for the size of the source; `exponent` is
-        not used. It takes minutes to hours instead of milliseconds, and the extra `stemkit[abtem]`.
+        "abtem" simulates the scattering of the beam (200 kV, 20 mrad, detector from 70 to 110 mrad,
+        by the PRISM method) and blurs it with `probe_sigma` for the size of the source; `exponent`
+        is not used. It takes minutes to hours instead of milliseconds, and the extra
+        `stemkit[abtem]`.
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random. Frame i is the same whatever ``n_images``.
+        Source of randomness. Frame i does not depend on ``n_images``.
 
     Returns
     -------
     Bunch
         ``frames`` (n_images, H, W), float32; ``positions``, a DataFrame of all columns whose
         centre lies in the frame, with `frame`, `y` and `x` in px, `amplitude` (peak signal of the
-        column by itself, without tilt) and `sigma` in px (both NaN with "abtem"), `n_atoms` and
+        column alone, without tilt) and `sigma` in px (both NaN with "abtem"), `n_atoms` and
         `species`: "Ti+O" is a column of both, and "Ga/Al" a site that either fills; ``species``:
         list of those that occur; ``pixel_size`` in nm; ``structure``: the unit cell, an ase Atoms.
 
     Raises
     ------
+    InvalidParameterError
+        If an argument has a wrong type or value.
     ValueError
-        If the material is not known, its CIF file is broken or beyond what is supported, no atoms
-        are in view, or a number is out of its range.
+        If the material is unknown, its CIF file is damaged or not supported, or no atoms are in
+        view.
     ImportError
         If `simulator` is "abtem" and abTEM is not installed.
 
@@ -133,29 +165,9 @@ def make_crystal_images(
     >>> round(float(columns["Sr"] / columns["O"]), 1), round((38 / 8) ** 1.7, 1)
     (14.1, 14.1)
     """
-    if n_images < 1:
-        raise ValueError(f"n_images must be at least 1; got {n_images}.")
-    if simulator not in get_args(Simulator):
-        raise ValueError(f"simulator must be one of {get_args(Simulator)}; got {simulator!r}.")
-    for name, value, unit in (
-        ("pixel_size", pixel_size, " nm"),
-        ("probe_sigma", probe_sigma, " angstrom"),
-        ("thickness", thickness, " nm"),
-        ("exponent", exponent, ""),
-        ("peak", peak, ""),
-    ):
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} must be above 0{unit}, and finite; got {value}.")
-    for name, value in (("vacancies", vacancies), ("vacuum", vacuum)):
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1; got {value}.")
-    if not 0 <= background < np.inf:
-        raise ValueError(f"background must not be negative; got {background}.")
-    if len(shape) != 2 or any(int(side) != side or side < 1 for side in shape):
-        raise ValueError(f"shape must be two whole numbers above 0, (H, W); got {shape!r}.")
-    lean = np.tan(_check_few("tilt", tilt, 2, 200.0) / 1000)
-    yy, xx, yx = _check_few("strain", strain, 3, 0.5)
-
+    shape = as_shape(shape)
+    lean = np.tan(np.asarray(tilt, dtype=float) / 1000)
+    yy, xx, yx = np.asarray(strain, dtype=float)
     structure = _find_structure(material)
     projection = project(structure, zone_axis)
     view = View(
@@ -177,8 +189,8 @@ def make_crystal_images(
         turn = np.deg2rad(rng.uniform(0, 360) if rotation is None else rotation)
         turned = Motion.from_parameters(shape, rotation=turn).matrix / pixel_size
         strained = np.array([[1 + yy, yx], [yx, 1 + xx]]) @ turned
-        specimen = grow(projection.transformed(strained), view, rng)
-        table = _tabulate(specimen, view, labels)
+        patch = cut_patch(projection.transformed(strained), view, rng)
+        table = _tabulate(patch, view, labels)
         if table.empty:
             size = " x ".join(f"{side * pixel_size:.3g}" for side in shape)
             raise ValueError(
@@ -188,13 +200,17 @@ def make_crystal_images(
         if simulator == "abtem":
             from ._abtem import simulate
 
-            signal = simulate(specimen, view, rng)
+            signal = simulate(patch, view, rng)
         else:
-            signal = render_columns(specimen.scene(view.sigma), shape)
+            signal = render_columns(patch.scene(view.sigma), shape)
         lattice = float(signal.max())
+        if not lattice > 0:
+            raise ValueError(
+                "probe_sigma is so small that columns lie between pixels; increase it."
+            )
         signal /= lattice
         if background:
-            signal += render_film(_uneven(background, shape, rng), shape)
+            signal += render_film(_uneven_film(background, shape, rng), shape)
         brightest = float(signal.max())
         frames.append(signal * np.float32(peak / brightest))
         table["amplitude"] *= peak / brightest / lattice
@@ -212,73 +228,70 @@ def make_crystal_images(
     )
 
 
-def _check_few(name: str, values: ArrayLike, n: int, largest: float) -> Float64Array:
-    array = np.asarray(values, dtype=float)
-    # Written so that NaN fails it too.
-    if array.shape != (n,) or not (np.abs(array) <= largest).all():
-        raise ValueError(
-            f"{name} must be {n} numbers, none of them beyond {largest:g} either way; "
-            f"got {values!r}."
-        )
-    return array
-
-
 def _find_structure(material: str | PathLike[str] | Atoms) -> Atoms:
-    """Return the unit cell, from the table, a CIF file, or as it was given."""
+    """Return the unit cell: from the table, from a CIF file, or a copy of the given one."""
+    if isinstance(material, str | PathLike):
+        if material in MATERIALS:
+            return named_structure(fspath(material))
+        if not Path(material).is_file():
+            raise ValueError(
+                f"material {fspath(material)!r} is neither a CIF file that exists nor one of "
+                f"{', '.join(MATERIALS)}."
+            )
+        return read_cif(material)
     from ase import Atoms
 
-    if isinstance(material, Atoms):
-        if len(material) == 0 or material.cell.rank < 2:
-            raise ValueError(
-                f"material has {len(material)} atoms and a cell of rank {material.cell.rank}; pass "
-                f"the unit cell of a crystal, with its lattice vectors set."
-            )
-        return material.copy()
-    if material in MATERIALS:
-        return named_structure(fspath(material))
-    if not Path(material).is_file():
-        raise ValueError(
-            f"material {fspath(material)!r} is neither a CIF file that exists nor one of "
-            f"{', '.join(MATERIALS)}."
+    if not isinstance(material, Atoms):
+        raise InvalidParameterError(
+            f"material must be a name, a CIF file or an ase.Atoms; got a {type(material).__name__}."
         )
-    return read_cif(material)
+    if len(material) == 0 or material.cell.rank < 2:
+        raise ValueError(
+            f"material has {len(material)} atoms and a cell of rank {material.cell.rank}; pass the "
+            f"unit cell of a crystal, with its lattice vectors set."
+        )
+    lengths = material.cell.lengths()
+    if not (
+        np.isfinite(material.positions).all() and lengths.max() < 1e4 and material.numbers.all()
+    ):
+        raise ValueError(
+            "material has positions or a cell that are not finite, or atoms without an element; "
+            "pass the unit cell of a crystal."
+        )
+    if lengths[lengths > 0].min() < 0.5:
+        raise ValueError(
+            f"material has a lattice vector of {lengths[lengths > 0].min():.3g} angstrom, shorter "
+            f"than any crystal's; give lengths in angstrom."
+        )
+    return material.copy()
 
 
 def _name(material: str | PathLike[str] | Atoms) -> str:
     return str(material) if isinstance(material, str | PathLike) else material.symbols.formula
 
 
-def _tabulate(specimen: Specimen, view: View, labels: NDArray[np.str_]) -> pd.DataFrame:
-    """List the columns whose centre lies in the frame, from the top to the bottom."""
-    columns = specimen.columns
+def _tabulate(patch: CrystalPatch, view: View, labels: NDArray[np.str_]) -> pd.DataFrame:
+    """List the columns whose centre lies in the frame, from top to bottom."""
+    columns = patch.columns
     y, x = columns.points.T
-    height, width = view.shape
-    seen = np.flatnonzero((y >= -0.5) & (y < height - 0.5) & (x >= -0.5) & (x < width - 0.5))
-    seen = seen[np.lexsort((x[seen], y[seen]))]
+    inside = np.flatnonzero(is_inside(y, x, view.shape))
+    inside = inside[np.lexsort((x[inside], y[inside]))]
     return pd.DataFrame(
         {
-            "y": y[seen],
-            "x": x[seen],
-            "amplitude": columns.weight[seen],
+            "y": y[inside],
+            "x": x[inside],
+            "amplitude": columns.weight[inside],
             "sigma": view.sigma,
-            "n_atoms": columns.n_atoms[seen],
-            "species": labels[columns.kind[seen]],
+            "n_atoms": columns.n_atoms[inside],
+            "species": labels[columns.kind[inside]],
         }
     )
 
 
-def _uneven(level: float, shape: tuple[int, int], rng: np.random.Generator) -> Scene:
-    """Return a film about a level: three long waves that never take it below half of it."""
-    turn = rng.uniform(0, 2 * np.pi, 3)
-    number = 2 * np.pi / (rng.uniform(1, 2.5, 3) * max(shape))
-    waves = np.column_stack(
-        [
-            number * np.sin(turn),
-            number * np.cos(turn),
-            rng.uniform(0, 2 * np.pi, 3),
-            np.full(3, level / 6),
-        ]
-    )
-    nothing = np.empty(0)
-    constant = [0.0, 0.0, 0.0, level]
-    return Scene(nothing, nothing, nothing, nothing, waves=np.vstack([constant, waves]))
+def _uneven_film(level: float, shape: tuple[int, int], rng: np.random.Generator) -> Scene:
+    """Return a film of three long waves around a level, nowhere less than half of it."""
+    direction = rng.uniform(0, 2 * np.pi, 3)
+    length = rng.uniform(1, 2.5, 3) * max(shape)
+    waves = plane_waves(length, direction, rng.uniform(0, 2 * np.pi, 3), level / 6)
+    film = np.concatenate([constant_film(level), waves])
+    return Scene.from_points(np.empty((0, 2)), 0.0, 1.0, waves=film)

@@ -1,4 +1,4 @@
-"""A piece of a crystal, as large as what a frame shows of it, with its defects."""
+"""The part of a crystal that a frame shows, with its defects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IntArray = NDArray[np.int_]
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What is looked at, and how.
+    """The frame, the probe and the state of the specimen.
 
     Parameters
     ----------
@@ -29,15 +29,15 @@ class View:
     sigma : float
         Standard deviation of the probe in px.
     exponent : float
-        An atom scatters as its atomic number to this power.
+        An atom scatters in proportion to its atomic number to this power.
     thickness : float
         Thickness in nm.
     lean : ndarray of shape (2,)
-        Distance (y, x) by which a column is displaced for each unit of height.
+        Displacement (y, x) of a column per unit of height.
     vacancies, vacuum : float
-        Share of atoms that are missing, and of the frame that shows none.
+        Fraction of atoms that are missing, and of the frame that is vacuum.
     every_atom : bool
-        Whether the heights of the atoms matter, so that each is placed by itself.
+        Whether the heights of the atoms matter, so that each is placed individually.
     """
 
     shape: tuple[int, int]
@@ -52,7 +52,7 @@ class View:
 
 
 class Columns(NamedTuple):
-    """Atoms behind each other: centroid (y, x) in px, scattering, number of atoms, and kind."""
+    """Columns of atoms: centroid (y, x) in px, scattering, number of atoms, and kind."""
 
     points: Float64Array
     weight: Float64Array
@@ -61,15 +61,15 @@ class Columns(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Specimen:
-    """Sites of a crystal and what fills them.
+class CrystalPatch:
+    """The sites of a part of a crystal and the atoms that fill them.
 
     Parameters
     ----------
     points : ndarray of shape (n_sites, 2)
-        Places (y, x) in px.
+        Positions (y, x) in px.
     height : ndarray of shape (n_sites,)
-        Height above the middle in nm; 0 where a site stands for all those behind each other.
+        Height above the middle in nm; 0 if a site stands for all those behind each other.
     counts : ndarray of shape (n_sites, n_elements)
         Number of atoms of each element.
     numbers : ndarray of shape (n_elements,)
@@ -91,34 +91,33 @@ class Specimen:
 
     @cached_property
     def columns(self) -> Columns:
-        """The columns that hold any atom."""
+        """The columns that have any atoms."""
         total = np.bincount(self.column, weights=self.weight).astype(np.float64)
         moments = [np.bincount(self.column, weights=self.weight * along) for along in self.points.T]
         n_atoms = np.bincount(self.column, weights=self.counts.sum(axis=1)).astype(int)
         kind = np.zeros(len(total), dtype=int)
         kind[self.column] = self.kind
-        there = total > 0
-        centroid = np.stack(moments, axis=1)[there] / total[there, None]
-        return Columns(centroid, total[there], n_atoms[there], kind[there])
+        filled = total > 0
+        centroid = np.stack(moments, axis=1)[filled] / total[filled, None]
+        return Columns(centroid, total[filled], n_atoms[filled], kind[filled])
 
     def scene(self, sigma: float) -> Scene:
-        """Return what the probe makes of it: a Gaussian for each column, or for each atom."""
-        drawn = self if self.height.any() else self.columns
-        y, x = drawn.points.T
-        return Scene(y, x, drawn.weight, np.full(len(y), sigma))
+        """Return a scene with a Gaussian for each column, or for each atom if heights matter."""
+        scatterers = self if self.height.any() else self.columns
+        return Scene.from_points(scatterers.points, scatterers.weight, sigma)
 
 
-def grow(projection: Projection, view: View, rng: np.random.Generator) -> Specimen:
-    """Fill what a frame shows with a crystal, at a random place.
+def cut_patch(projection: Projection, view: View, rng: np.random.Generator) -> CrystalPatch:
+    """Cut the part that a frame shows out of a crystal, at a random position.
 
     Parameters
     ----------
     projection : Projection
-        The crystal, turned and strained as it lies, with in-plane lengths in px.
+        The crystal after rotation and strain, with in-plane lengths in px.
     view : View
         The frame.
     rng : Generator
-        Source of the place, the edge, and what fills each site.
+        Source of the position, the edge, and the atoms on each site.
     """
     period = projection.period
     n_layers = max(1, round(view.thickness / period))
@@ -128,46 +127,47 @@ def grow(projection: Projection, view: View, rng: np.random.Generator) -> Specim
     cells = cells_over(projection.basis, low, high)
     origins = (cells + rng.random(2)) @ projection.basis
 
-    places = origins[:, np.newaxis] + projection.column_points()
-    shown = ((places > low) & (places < high)).all(axis=-1)
+    positions = origins[:, np.newaxis] + projection.column_points()
+    visible = ((positions > low) & (positions < high)).all(axis=-1)
     if view.vacuum:
-        shown &= _is_crystal(places, view, rng)
-    cell, site = np.nonzero(shown[:, projection.column])
+        visible &= _is_crystal(positions, view, rng)
+    cell, site = np.nonzero(visible[:, projection.column])
     kind = projection.column[site]
     _, column = np.unique(cell * projection.n_columns + kind, return_inverse=True)
     points = origins[cell] + projection.points[site]
-    above = np.zeros(len(points))
+    height_above = np.zeros(len(points))
     n_behind = n_layers
     if view.every_atom:
-        above = projection.depth[site] + cells[cell] @ projection.basis_depth
+        height_above = projection.depth[site] + cells[cell] @ projection.basis_depth
         if np.isfinite(period):
             layers = period * np.arange(n_layers)[:, np.newaxis] - height / 2
-            above = (above % period + layers).ravel()
+            height_above = (height_above % period + layers).ravel()
         else:
-            above -= projection.depth.mean()
+            height_above -= projection.depth.mean()
         site, kind, column = (np.tile(values, n_layers) for values in (site, kind, column))
-        points = np.tile(points, (n_layers, 1)) + above[:, None] * view.lean / view.pixel_size
+        shift = height_above[:, None] * view.lean / view.pixel_size
+        points = np.tile(points, (n_layers, 1)) + shift
         n_behind = 1
     shares = projection.shares / projection.shares.sum(axis=1, keepdims=True).clip(1)
     shares = shares * (1 - view.vacancies)
     chances = np.column_stack([shares, 1 - shares.sum(axis=1)]).clip(0)
     counts = rng.multinomial(n_behind, chances[site])[:, :-1]
     weight = counts @ projection.numbers.astype(float) ** view.exponent
-    return Specimen(points, above, counts, projection.numbers, weight, column, kind)
+    return CrystalPatch(points, height_above, counts, projection.numbers, weight, column, kind)
 
 
-def _is_crystal(places: Float64Array, view: View, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Tell what lies on the near side of a straight edge."""
+def _is_crystal(positions: Float64Array, view: View, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return a mask of the positions on the crystal's side of a random straight edge."""
     turn = rng.uniform(0, 2 * np.pi)
     normal = np.array([np.sin(turn), np.cos(turn)])
     along = np.add.outer(*(np.arange(n) * part for n, part in zip(view.shape, normal, strict=True)))
-    return places @ normal < np.quantile(along, 1 - view.vacuum)
+    return positions @ normal < np.quantile(along, 1 - view.vacuum)
 
 
 def column_labels(projection: Projection) -> list[str]:
     """Name each column of a crystal by its elements, the heaviest sites first.
 
-    Elements that stand behind each other are joined by "+", and those that share a site by "/".
+    Elements behind each other are joined by "+", and those that share a site by "/".
     """
     from ase.data import chemical_symbols
 

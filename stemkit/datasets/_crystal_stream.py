@@ -1,9 +1,8 @@
-"""Endless fresh batches of crystals and noise."""
+"""Endless new batches of crystals and noise."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,13 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._random import RandomState, check_seed, sample_generator
+from .._constraints import HasMethods, Interval, check_arguments, check_value
+from .._random import RandomState
 from .._validation import Float32Array
-from ._checks import check_count, check_shape
+from ..exceptions import InvalidParameterError
 from ._crystal import make_crystal_images
+from ._projection import ZONE_AXIS
+from ._stream import Stream
 from ._structures import MATERIALS
 
 if TYPE_CHECKING:
@@ -25,36 +27,36 @@ _ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 1), (1, 2, 0), (0, 1, 2))
 _SHEETS = [name for name, material in MATERIALS.items() if material.is_sheet]
 
 
-class CrystalStream:
-    """Fresh batches of (noisy frame, clean frame) of crystals, as many as a training needs.
+class CrystalStream(Stream):
+    """New batches of (noisy frame, clean frame) of crystals for training, without end.
 
-    Each frame shows another crystal, view and noise: half of them materials that exist, down low
-    zone axes, and half lattices and motifs that are made up, so that a network can't learn a few
-    crystals by heart. Rotation, sampling (0.012 to 0.03 nm a px), probe (0.3 to 0.6 angstrom),
-    thickness, strain, vacancies, background and how much of the frame is vacuum are drawn for each.
+    Each frame has another crystal, view and noise. Half of the crystals are known materials along
+    low-index zone axes, and half have random lattices and motifs, so that a network can't memorize
+    a few crystals. Rotation, pixel size (0.012 to 0.03 nm), probe (0.3 to 0.6 angstrom), thickness,
+    strain, vacancies, background and the fraction of vacuum are drawn for each frame.
 
     Parameters
     ----------
     noise : simulator of stemkit.noise
-        Makes the noisy frames, whose clean ones lie between 0 and 255.
+        Adds noise to the clean frames, whose values are 0 to 255.
     batch_size : int, default=4
-        Frames a batch.
+        Number of frames in a batch.
     shape : tuple of int, default=(256, 256)
         Shape (H, W) of a frame.
     materials : sequence of str or path, optional
-        What :func:`make_crystal_images` takes; by default all that it knows by name.
+        Materials as :func:`make_crystal_images` takes them; by default all of its names.
     zone_axes : sequence of tuple of int, default=((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 1), \
 (1, 2, 0), (0, 1, 2))
-        Down which materials are seen.
+        Zone axes of the materials.
     made_up : float, default=0.5
-        Share of frames whose crystal does not exist.
+        Fraction of frames with a random crystal that does not exist.
     random_state : int, Generator, RandomState or None, default=None
-        Seed of the batches that `batch` and iteration give.
+        Seed of the batches that `batch` and iteration return.
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value.
 
     References
     ----------
@@ -83,49 +85,32 @@ class CrystalStream:
         made_up: float = 0.5,
         random_state: RandomState = None,
     ) -> None:
-        if not 0 <= made_up <= 1:
-            raise ValueError(f"made_up must lie between 0 and 1; got {made_up}.")
+        super().__init__(batch_size, shape, random_state)
+        check_value(noise, "noise", [HasMethods("degrade", example="CompositeDegradationNoise()")])
+        check_value(materials, "materials", [list, tuple, None])
+        check_value(zone_axes, "zone_axes", [list, tuple])
+        check_value(made_up, "made_up", [Interval(float, 0, 1)])
         self.materials = tuple(MATERIALS) if materials is None else tuple(materials)
         self.zone_axes = tuple(zone_axes)
+        for material in self.materials:
+            check_value(material, "each of materials", ["path"])
+        for axis in self.zone_axes:
+            check_value(axis, "each of zone_axes", [ZONE_AXIS])
         if made_up < 1 and not (self.materials and self.zone_axes):
-            raise ValueError(
-                "materials and zone_axes must not be empty; set made_up=1 for frames of crystals "
-                "that do not exist alone."
+            raise InvalidParameterError(
+                "materials and zone_axes must not be empty; set made_up=1 for random crystals only."
             )
         self.made_up = made_up
-        self.batch_size = check_count(batch_size, "batch_size")
-        self.shape = check_shape(shape)
         self.noise = _fitted(noise, self.shape)
-        self.random_state = check_seed(random_state)
 
-    def __iter__(self) -> Iterator[tuple[Float32Array, Float32Array]]:
-        """Give the batches of step 0, 1, 2, ... without end."""
-        return map(self.batch, itertools.count())
-
-    def batch(self, step: int) -> tuple[Float32Array, Float32Array]:
-        """Make the batch of a step.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step, from 0.
-
-        Returns
-        -------
-        noisy : ndarray of shape (batch_size, H, W), float32
-            Frames with the simulator's noise.
-        clean : ndarray of shape (batch_size, H, W), float32
-            The same without.
-        """
-        return self.make_batch(sample_generator(self.random_state, step))
-
+    @check_arguments(generator=[np.random.Generator])
     def make_batch(self, generator: np.random.Generator) -> tuple[Float32Array, Float32Array]:
-        """Make a batch from a generator, as ``PINNEDDenoiser().fit(stream)`` asks for it.
+        """Make a batch from a generator, as ``PINNEDDenoiser().fit(stream)`` calls it.
 
         Parameters
         ----------
         generator : numpy.random.Generator
-            The only source of what is random. A smaller batch holds the first frames of a larger
+            The only source of randomness. A smaller batch consists of the first frames of a larger
             one.
 
         Returns
@@ -152,12 +137,12 @@ class CrystalStream:
     def _pair(self, rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
         axis: tuple[int, ...]
         if rng.random() < self.made_up:
-            material: Any = _made_up_crystal(rng)
+            material: Any = _random_crystal(rng)
             axis = (0, 0, 1)
         else:
             material = self.materials[rng.integers(len(self.materials))]
             axis = self.zone_axes[rng.integers(len(self.zone_axes))]
-            if material in _SHEETS:  # seen from above alone
+            if material in _SHEETS:
                 axis = (0, 0, 1)
         clean = make_crystal_images(
             material, zone_axis=axis, shape=self.shape, random_state=rng, **_draw_view(rng)
@@ -178,8 +163,8 @@ def _draw_view(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _made_up_crystal(rng: np.random.Generator) -> Atoms:
-    """Draw a lattice of columns, 2.5 to 9 angstrom apart, with one to four of them in a cell."""
+def _random_crystal(rng: np.random.Generator) -> Atoms:
+    """Draw a cell of one to four columns, with lattice vectors of 2.5 to 9 angstrom."""
     from ase import Atoms
 
     lengths = rng.uniform(2.5, 9, 2)
@@ -192,16 +177,11 @@ def _made_up_crystal(rng: np.random.Generator) -> Atoms:
         ]
     )
     n = int(rng.integers(1, 5))
-    places = np.column_stack([rng.random((n, 2)), np.zeros(n)])
-    return Atoms(rng.integers(6, 83, n), scaled_positions=places, cell=cell, pbc=True)
+    positions = np.column_stack([rng.random((n, 2)), np.zeros(n)])
+    return Atoms(rng.integers(6, 83, n), scaled_positions=positions, cell=cell, pbc=True)
 
 
 def _fitted(noise: Any, shape: tuple[int, int]) -> Any:
-    if not hasattr(noise, "degrade"):
-        raise ValueError(
-            f"noise must be one of stemkit.noise's simulators; got {noise!r}. Pass "
-            "CompositeDegradationNoise()."
-        )
     try:
         check_is_fitted(noise)
     except NotFittedError:

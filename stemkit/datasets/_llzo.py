@@ -1,4 +1,4 @@
-"""A simulated series of the garnet LLZO that drifts and turns amorphous under the beam."""
+"""A simulated series of the garnet LLZO, which drifts and turns amorphous under the beam."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from .._constraints import Interval, check_arguments
 from .._motion import Motion
 from .._random import RandomState, check_generator
-from .._scene import Scene, frame_coordinates, render_columns, render_film
+from .._scene import (
+    Scene,
+    as_shape,
+    constant_film,
+    frame_coordinates,
+    plane_waves,
+    render_columns,
+    render_film,
+)
 from ..degradation import DamagePattern, damage_pattern, record, row_shifts
-from ._projection import HAADF_EXPONENT, cells_over, project
+from ._projection import HAADF_EXPONENT, ZONE_AXIS, cells_over, project
 from ._structures import named_structure
 
 if TYPE_CHECKING:
@@ -20,12 +29,27 @@ if TYPE_CHECKING:
 
 Float64Array = NDArray[np.float64]
 
-# How far the specimen reaches beyond what is seen of it, in shares of the longer side.
+# How far the specimen extends beyond all frames, as a fraction of the longer side.
 _MARGIN = 0.1
-# Critical dose, in electrons per square angstrom, at the thin edge and at the far side.
+# Critical dose, in electrons per square angstrom, at the thin and at the thick side.
 _CRITICAL_DOSE = (1500.0, 60000.0)
 
 
+@check_arguments(
+    n_frames=[Interval(int, 2, None)],
+    shape=["frame shape"],
+    pixel_size=[Interval(float, 1e-3, 1, unit="nm")],
+    zone_axis=[ZONE_AXIS],
+    probe_size=[Interval(float, 1e-3, 1, unit="nm")],
+    max_drift=[Interval(float, 0, 5)],
+    max_rotation=[Interval(float, 0, 180, unit="degrees")],
+    max_shear=[Interval(float, 0, 0.5, closed="left", unit="px per row")],
+    frame_dose=[Interval(float, 0, 1e12)],
+    dose=[Interval(float, 0, None, closed="neither", unit="counts per pixel"), None],
+    background=[Interval(float, -1e30, 1e30)],
+    row_jitter=[Interval(float, 0, 1e3, unit="px")],
+    random_state=["random_state"],
+)
 def make_llzo_series(
     n_frames: int = 5,
     *,
@@ -44,11 +68,11 @@ def make_llzo_series(
 ) -> Bunch:
     """Make a cryo-STEM series of Li7La3Zr2O12 with known drift and damage.
 
-    The crystal (cubic, Ia-3d) is seen down a zone axis as a wedge of uneven thickness with a
-    little contamination, without which its drift would be known only up to a lattice vector. Under
-    the beam it turns amorphous from the thin side on: the lattice fades as ``exp(-dose / D)``,
-    with a critical dose D that differs from place to place, while the mean intensity stays. All
-    frames are drawn from a field larger than any of them.
+    The crystal (cubic, Ia-3d) is shown along a zone axis as a wedge of uneven thickness with some
+    contamination, without which its drift would be known only up to a lattice vector. Under the
+    beam it turns amorphous from the thin side on: the lattice fades as ``exp(-dose / D)``, with a
+    critical dose D that varies over the specimen, while the mean intensity stays. All frames show
+    parts of a field that is larger than any of them.
 
     Parameters
     ----------
@@ -57,17 +81,17 @@ def make_llzo_series(
     shape : tuple of int, default=(512, 512)
         Shape (H, W) of a frame.
     pixel_size : float, default=0.025
-        Length of a pixel in nm. Down [111] the lattice repeats every 1.06 nm.
+        Length of a pixel in nm. Along [111] the lattice repeats every 1.06 nm.
     zone_axis : tuple of int, default=(1, 1, 1)
-        Direction of view in the cubic cell.
+        Zone axis in the cubic cell.
     probe_size : float, default=0.06
         Standard deviation in nm of a column's Gaussian, from probe and vibration.
     max_drift : float, default=0.04
-        Largest drift from frame to frame along each axis, in shares of the frame's side.
+        Maximum drift from frame to frame along each axis, as a fraction of the frame's side.
     max_rotation : float, default=0.3
-        Largest rotation from frame to frame, in degrees.
+        Maximum rotation from frame to frame, in degrees.
     max_shear : float, default=0.005
-        Largest shear from frame to frame, in px per row, as drift during the scan gives.
+        Maximum shear from frame to frame, in px per row, as drift during the scan causes.
     frame_dose : float, default=2000
         Electrons per square angstrom that each frame adds to the damage.
     dose : float or None, default=10
@@ -77,7 +101,7 @@ def make_llzo_series(
     row_jitter : float, default=0.5
         Standard deviation in px of the displacement of each recorded row.
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random.
+        Source of randomness.
 
     Returns
     -------
@@ -91,8 +115,10 @@ def make_llzo_series(
 
     Raises
     ------
+    InvalidParameterError
+        If an argument has a wrong type or value.
     ValueError
-        If there are fewer than two frames, a length is not positive, or a dose or jitter negative.
+        If ``zone_axis`` is (0, 0, 0).
 
     References
     ----------
@@ -106,13 +132,7 @@ def make_llzo_series(
     >>> series.frames.shape, series.drift[0].tolist(), series.dose.tolist()
     ((3, 64, 96), [0.0, 0.0], [0.0, 2000.0, 4000.0])
     """
-    if n_frames < 2:
-        raise ValueError(f"n_frames must be at least 2; got {n_frames}.")
-    for name, length in (("pixel_size", pixel_size), ("probe_size", probe_size)):
-        if not length > 0:
-            raise ValueError(f"{name} must be above 0 nm; got {length}.")
-    if not 0 <= frame_dose < np.inf:
-        raise ValueError(f"frame_dose must be at least 0 and finite; got {frame_dose}.")
+    shape = as_shape(shape)
     rng = check_generator(random_state)
     structure = named_structure("LLZO")
     motions = _motions(n_frames, shape, max_drift, max_rotation, max_shear, rng)
@@ -124,11 +144,11 @@ def make_llzo_series(
     critical_dose = _critical_dose(shape, rng)
     accumulated = frame_dose * np.arange(n_frames)
 
-    def draw(index: int, row_shift: Float64Array | None = None) -> NDArray[np.float32]:
+    def render(index: int, row_shift: Float64Array | None = None) -> NDArray[np.float32]:
         motion = motions[index]
         y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
         decay = np.exp(-accumulated[index] / critical_dose(y, x))
-        # What is no crystal any more still scatters, only evenly.
+        # Amorphous material still scatters, but evenly.
         signal = render_columns(lattice, shape, motion=motion, row_shift=row_shift) * decay
         signal += density * thickness(y, x) * (1 - decay)
         signal += render_columns(surroundings, shape, motion=motion, row_shift=row_shift)
@@ -136,13 +156,13 @@ def make_llzo_series(
         return signal.astype(np.float32)
 
     frames = [
-        record(draw(i, row_shifts(shape[0], row_jitter, rng)), dose=dose, random_state=rng)
+        record(render(i, row_shifts(shape[0], row_jitter, rng)), dose=dose, random_state=rng)
         for i in range(n_frames)
     ]
     at_first_frame = critical_dose(*frame_coordinates(shape))
     return Bunch(
         frames=np.stack(frames),
-        clean=np.stack([draw(i) for i in range(n_frames)]),
+        clean=np.stack([render(i) for i in range(n_frames)]),
         motion=motions,
         drift=np.stack([motion.drift for motion in motions]),
         rotation=np.array([motion.rotation for motion in motions]),
@@ -167,7 +187,7 @@ def _lattice(
     """Return the lattice, brightest columns about 1, and its mean signal at full thickness."""
     projection = project(structure, zone_axis)
     weight = projection.column_weights(HAADF_EXPONENT)
-    visible = weight > 0.01 * weight.max()  # lithium is not
+    visible = weight > 0.01 * weight.max()  # leaves out the columns of lithium
     cell = projection.column_points()[visible] / pixel_size
     weight = weight[visible] / weight.max()
     basis = projection.basis / pixel_size
@@ -177,36 +197,38 @@ def _lattice(
     inside = ((points > field[0]) & (points < field[1])).all(axis=1)
     points = points[inside]
     amplitude = np.tile(weight, len(cells))[inside] * thickness(*points.T)
-    # Surface steps and defects make no two columns alike.
+    # Surface steps and defects make all columns differ.
     amplitude *= rng.normal(1, 0.06, len(points)).clip(0.7, 1.3)
 
     density = float(2 * np.pi * sigma**2 * weight.sum() / abs(np.linalg.det(basis)))
-    return Scene(points[:, 0], points[:, 1], amplitude, np.full(len(points), sigma)), density
+    return Scene.from_points(points, amplitude, sigma), density
 
 
 def _surroundings(
     field: Float64Array, shape: tuple[int, int], sigma: float, rng: np.random.Generator
 ) -> Scene:
-    """What the beam does not fade: spots of contamination, and a wedge of diffuse scattering."""
+    """Return what does not fade: spots of contamination, and a wedge of diffuse scattering."""
     n_spots = int(12 * np.prod((field[1] - field[0]) / shape))
-    y, x = rng.uniform(field[0], field[1], (n_spots, 2)).T
-    # A level, and a quarter of a long wave that rises along x.
-    waves = np.array([[0.0, 0.0, 0.0, 0.25], [0.0, np.pi / 2 / shape[1], -3 * np.pi / 4, 0.15]])
+    points = rng.uniform(field[0], field[1], (n_spots, 2))
+    # A constant, and a quarter of a long wave that rises along x.
+    wedge = plane_waves(np.array([4.0 * shape[1]]), np.zeros(1), np.array([-3 * np.pi / 4]), 0.15)
     amplitude = rng.uniform(0.05, 0.25, n_spots)
-    return Scene(y, x, amplitude, sigma * rng.uniform(2, 8, n_spots), waves=waves)
+    spread = sigma * rng.uniform(2, 8, n_spots)
+    waves = np.concatenate([constant_film(0.25), wedge])
+    return Scene.from_points(points, amplitude, spread, waves=waves)
 
 
 def _field(motions: list[Motion]) -> Float64Array:
     """Return the corners (y, x) of a field that covers every frame, in first-frame coordinates."""
     height, width = motions[0].shape
     corners = [(0, 0), (0, width), (height, 0), (height, width)]
-    seen = np.concatenate([motion.inverse().apply(corners) for motion in motions])
+    covered = np.concatenate([motion.inverse().apply(corners) for motion in motions])
     rim = _MARGIN * max(height, width)
-    return np.stack([seen.min(axis=0) - rim, seen.max(axis=0) + rim])
+    return np.stack([covered.min(axis=0) - rim, covered.max(axis=0) + rim])
 
 
 def _thickness(shape: tuple[int, int], rng: np.random.Generator) -> DamagePattern:
-    """Relative thickness: rises from the left to the right, unevenly."""
+    """Return a relative thickness that rises from left to right, unevenly."""
     uneven = damage_pattern("perlin", shape, cell=min(shape) / 5, random_state=rng)
 
     def thickness(y: Float64Array, x: Float64Array) -> Float64Array:
@@ -217,13 +239,13 @@ def _thickness(shape: tuple[int, int], rng: np.random.Generator) -> DamagePatter
 
 
 def _critical_dose(shape: tuple[int, int], rng: np.random.Generator) -> DamagePattern:
-    """Critical dose: grows by the same factor with every step away from the thin side."""
+    """Return a critical dose that grows exponentially from left to right, unevenly."""
     uneven = damage_pattern("perlin", shape, cell=min(shape) / 3, random_state=rng)
     thin, thick = np.log(_CRITICAL_DOSE)
 
     def critical_dose(y: Float64Array, x: Float64Array) -> Float64Array:
-        way = x / shape[1] + 0.35 * (uneven(y, x) - 0.5)
-        return np.exp(thin + (thick - thin) * way)
+        position = x / shape[1] + 0.35 * (uneven(y, x) - 0.5)
+        return np.exp(thin + (thick - thin) * position)
 
     return critical_dose
 
@@ -236,7 +258,7 @@ def _motions(
     max_shear: float,
     rng: np.random.Generator,
 ) -> list[Motion]:
-    """Motions from the first frame to each: a steady drift that wavers."""
+    """Return the motions from the first frame to each: a steady drift that fluctuates."""
     steady = rng.uniform(-0.6, 0.6, 2)
     motions = [Motion(shape)]
     for _ in range(n_frames - 1):

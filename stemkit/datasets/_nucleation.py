@@ -1,4 +1,4 @@
-"""Frames of nucleation: disordered atoms, vacuum, and grains of crystal."""
+"""Frames of nucleation: disordered atoms, vacuum, and crystalline grains."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from .._constraints import Interval, check_arguments
 from .._random import RandomState, check_seed, sample_generator
-from .._scene import Scene, render_columns
+from .._scene import as_shape, render_columns
 from .._validation import Float32Array
-from ._checks import check_count, check_shape
 from ._nucleation_model import (
-    TARGET_PEAK,
-    TARGET_SIGMA,
+    AtomBatch,
     Contrast,
     Lattice,
-    NucleationLaw,
-    Range,
+    NucleationModel,
     Sampler,
-    Specimens,
-    draw_specimens,
+    draw_atoms,
 )
 from ._perlin import Backend
+from ._ranges import Range
 
 
+@check_arguments(
+    n_samples=[Interval(int, 1, None)], shape=["frame shape"], random_state=["random_state"]
+)
 def make_nucleation(
     n_samples: int = 10,
     shape: tuple[int, int] = (256, 256),
@@ -53,12 +54,12 @@ def make_nucleation(
 ) -> Bunch:
     """Make HRTEM frames of nucleation, with and without noise, and their dot maps.
 
-    This is the NUC set [1]_: atoms without order, no two nearer than a minimal distance, vacuum
-    where Perlin noise is low, and the calibrated noise of an HRTEM's camera. What the paper leaves
-    open has defaults that give its figures for a Gaussian filter (see Notes). With ``order`` a
-    crystal grain lies in the disorder.
+    These are frames like those of the NUC set [1]_: disordered atoms, none closer than a minimal
+    distance to another, vacuum where Perlin noise is low, and the calibrated noise of an HRTEM's
+    camera. Parameters that the paper does not give have defaults that reproduce its figures for a
+    Gaussian filter (see Notes). With ``order`` a crystalline grain lies among the disordered atoms.
 
-    A *range* is a number, or ``(low, high)``, from which each frame draws its own evenly.
+    A *range* is a number, or ``(low, high)``, from which each frame draws its own uniformly.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def make_nucleation(
         Shape (H, W) of a frame.
     contrast : {"default", "high", "low"}, default="default"
         Presets of ``background``, ``peak``, ``sigma`` and ``min_distance``. "high" is easier than
-        the default; "low" is as hard as the paper's real frames look.
+        the default; "low" has about the contrast of the paper's real frames.
     background : range, optional
         Brightness of the background in counts, of 255. Presets: (94, 104), high (70, 95),
         low (90, 113).
@@ -79,51 +80,52 @@ def make_nucleation(
         Standard deviation of an atom's Gaussian in px, from 0.3. Presets: (1.3, 1.7), high
         (1.3, 1.8), low (1.45, 1.72).
     peak_spread, sigma_spread : float, default=0.15, 0.10
-        How much atoms of one frame differ: standard deviation of their peaks and widths, in shares
-        of the frame's. Peaks are cut at 0, widths at 0.3 of the frame's.
+        Standard deviation of the peaks and widths of a frame's atoms, as a fraction of the frame's
+        ``peak`` and ``sigma``. Peaks are cut at 0, widths at 0.3 of the frame's.
     min_distance : range, optional
-        Least distance between two atoms in px, from 1.5. Presets: 4, high 4, low (4, 6).
+        Minimal distance between two atoms in px, from 1.5. Presets: 4, high 4, low (4, 6).
     sampler : {"darts", "bridson"}, default="darts"
-        How the disorder's Poisson-disk positions are drawn: by dart throwing, in some 10 ms a
-        frame, or by Bridson's algorithm, which the paper cites, in
+        How the Poisson-disk positions of the disordered atoms are drawn: by dart throwing, in
+        about 10 ms a frame, or by Bridson's algorithm, which the paper cites, in
         :class:`scipy.stats.qmc.PoissonDisk`, in 1 to 2 s (see Notes).
     mask_scale : float, default=100.0
-        Distance in px of the knots of the coarsest of the mask's Perlin noises.
+        Distance in px between the grid points of the coarsest of the mask's Perlin noises.
     mask_octaves : int, default=6
-        Number of Perlin noises that are summed.
+        Number of Perlin noises that are summed, up to 16.
     mask_persistence, mask_lacunarity : float, default=0.5, 2.0
-        Amplitude and fineness of each noise as a multiple of the one before.
+        Amplitude and spatial frequency of each noise as a multiple of those of the one before.
     mask_threshold : float, default=0.5
         Vacuum lies where ``(noise + 1) / 2`` is below this; 0 for none.
     mask_backend : {"stemkit", "noise"}, default="stemkit"
         "noise" takes the mask from ``noise.pnoise2`` of the package noise (``stemkit[noise]``).
-        Its table of hashes is fixed, so frames differ only in where they lie in one field.
-        "stemkit" draws a table for each frame; with the same table both agree.
+        Its table of hashes is fixed, so that all frames show parts of one field. "stemkit" draws a
+        table for each frame; with the same table both agree.
     order : range, default=0.0
-        Share of the frame that lies in a disk in which atoms are ordered, 0 to 1. Its centre lies
-        anywhere in the frame.
+        Fraction of the frame that lies in a disk in which atoms are ordered, 0 to 1. Its centre
+        lies anywhere in the frame.
     lattice : {"hexagonal", "square"}, default="hexagonal"
         Lattice of the grain.
     spacing : range, optional
         Lattice parameter in px, at least 1.2 minimal distances. By default the grain is as dense
-        as the disorder: 1.39 minimal distances for "hexagonal", 1.29 for "square". Atoms are off
-        their sites by 4 % of it along each axis.
+        as the disordered atoms: 1.39 minimal distances for "hexagonal", 1.29 for "square". Atoms
+        vibrate about their sites with a standard deviation of 4 % of it along each axis.
     gain, offset, column_sigma : float, default=0.03583, 1.379, 0.6641
-        As for :func:`stemkit.noise.functional.hrtem_noise`: what the paper measured.
+        As for :func:`stemkit.noise.functional.hrtem_noise`; the defaults are those that the paper
+        measured.
     whole_numbers : bool, default=True
-        Cut noisy frames to whole numbers, 0 to 255, as files of 8 bits hold them.
+        Cut noisy frames to whole numbers, 0 to 255, as in 8-bit files.
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random. Frame i is the same whatever ``n_samples``.
+        Source of randomness. Frame i does not depend on ``n_samples``.
 
     Returns
     -------
     Bunch
-        ``noisy``, ``clean`` and ``target`` (n_samples, H, W), float32. The target is what a network
-        learns to give: dots with a peak of 255 and a sigma of 0.75 px on 0.
+        ``noisy``, ``clean`` and ``target`` (n_samples, H, W), float32. The target, which a network
+        learns to return, has a dot with a peak of 255 and a sigma of 0.75 px for each atom, on 0.
 
         ``positions``: DataFrame with a row for each atom whose centre lies in a frame: ``frame``,
         ``y``, ``x`` in px, ``amplitude`` in counts, ``sigma`` in px, ``ordered``. Atoms just
-        outside lend their tails to all three images but have no row.
+        outside contribute their tails to all three images but have no row.
 
         ``parameters``: DataFrame with a row for each frame: ``background``, ``peak``, ``sigma``,
         ``min_distance``, ``order``, and of the grain ``grain_y``, ``grain_x``, ``grain_radius`` in
@@ -131,28 +133,32 @@ def make_nucleation(
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value.
+    ImportError
+        If ``mask_backend`` is "noise" and the package noise is not installed.
 
     See Also
     --------
     make_nucleation_sequence : A grain that grows while the atoms move.
-    NucleationStream : Fresh batches for training.
+    NucleationStream : New batches for training.
 
     Notes
     -----
-    A Gaussian filter with a sigma of 1.5 px gives 8.16 dB, an SSIM of 0.0235 and an IoU of 0.087
-    against the target (300 frames); the paper's table says 8.26, 0.0207 and 0.094. With SciPy's
-    positions it is 8.13 dB, 0.0228 and 0.096 (60 frames, good to 0.03, 0.0004 and 0.007).
+    A Gaussian filter with a sigma of 1.5 px reaches 8.16 dB, an SSIM of 0.0235 and an IoU of 0.087
+    against the target (300 frames); the paper's table has 8.26, 0.0207 and 0.094. With SciPy's
+    positions it reaches 8.13 dB, 0.0228 and 0.096 (60 frames, standard errors 0.03, 0.0004 and
+    0.007).
 
-    The two samplers are different laws. Darts come down evenly, one after the other, until the
-    frame is as full as Bridson's algorithm [2]_ leaves it: the density is the same to 1 %, and the
-    distances to the nearest neighbour to 0.02 minimal distances. Bridson's looks for room between
-    one and two minimal distances from the points it has, so their pair correlation drops at two,
-    where that of darts rises: they differ by up to 20 % there, and by less than 10 % below 1.7
-    and beyond 2.3. In a frame with a grain SciPy's points that come too near to it are left out.
+    The two samplers have different distributions. Dart throwing draws points uniformly, one after
+    the other, until the frame is as full as Bridson's algorithm [2]_ leaves it: the density is the
+    same to 1 %, and the distances to the nearest neighbour to 0.02 minimal distances. Bridson's
+    algorithm searches between one and two minimal distances from existing points, so that the pair
+    correlation drops at two, where that of dart throwing rises: they differ by up to 20 % there,
+    and by less than 10 % below 1.7 and above 2.3. In a frame with a grain SciPy's points that are
+    too close to it are removed.
 
-    The Perlin noise has the law of ``noise.pnoise2``.
+    The Perlin noise has the distribution of ``noise.pnoise2``.
 
     References
     ----------
@@ -170,7 +176,7 @@ def make_nucleation(
     >>> list(data.positions.columns)
     ['frame', 'y', 'x', 'amplitude', 'sigma', 'ordered']
     """
-    law = NucleationLaw(
+    model = NucleationModel(
         contrast=contrast,
         background=background,
         peak=peak,
@@ -193,40 +199,53 @@ def make_nucleation(
         column_sigma=column_sigma,
         whole_numbers=whole_numbers,
     )
-    n_samples = check_count(n_samples, "n_samples")
-    shape = check_shape(shape)
+    shape = as_shape(shape)
     seed = check_seed(random_state)
-    noisy, clean, target = (np.empty((n_samples, *shape), dtype=np.float32) for _ in range(3))
-    positions, parameters = [], []
+    like = np.empty(0, dtype=np.float32)
+    frames = NucleationFrames(model, shape, n_samples)
     for index in range(n_samples):
         rng = sample_generator(seed, index)
-        specimen = draw_specimens(law, shape, 1, np.empty(0, dtype=np.float32), rng)
-        clean[index], target[index] = render(specimen, shape)
-        noisy[index] = law.record(clean[index], rng)
-        positions.append(position_table(specimen, shape, index))
-        parameters.append({name: float(value[0]) for name, value in specimen.drawn.items()})
-    return Bunch(
-        noisy=noisy,
-        clean=clean,
-        target=target,
-        positions=pd.concat(positions, ignore_index=True),
-        parameters=pd.DataFrame(parameters),
-    )
+        frames.add(draw_atoms(model, shape, 1, like, rng), rng)
+    return frames.bunch()
 
 
-def render(specimen: Specimens, shape: tuple[int, int]) -> tuple[Float32Array, Float32Array]:
-    """Draw the clean frame and the target of a specimen that is one frame of arrays."""
-    y, x = specimen.y.astype(float), specimen.x.astype(float)
-    atoms = Scene(y, x, specimen.amplitude.astype(float), specimen.sigma.astype(float))
-    dots = Scene(y, x, np.full(len(y), TARGET_PEAK), np.full(len(y), TARGET_SIGMA))
-    clean = render_columns(atoms, shape) + specimen.drawn["background"][0]
-    return clean, render_columns(dots, shape)
+class NucleationFrames:
+    """Collect frames of nucleation, with their targets and tables."""
+
+    def __init__(self, model: NucleationModel, shape: tuple[int, int], n_frames: int) -> None:
+        self.model, self.shape = model, shape
+        self.noisy, self.clean, self.target = (
+            np.empty((n_frames, *shape), dtype=np.float32) for _ in range(3)
+        )
+        self.positions: list[pd.DataFrame] = []
+        self.parameters: list[dict[str, float]] = []
+
+    def add(self, atoms: AtomBatch, rng: np.random.Generator) -> pd.DataFrame:
+        """Add the next frame, and return the table of the atoms with their centre in it."""
+        index = len(self.positions)
+        self.clean[index], self.target[index] = render(atoms, self.shape)
+        self.noisy[index] = self.model.record(self.clean[index], rng)
+        names = ("y", "x", "amplitude", "sigma", "ordered")
+        inside = atoms.inside(self.shape)
+        table = pd.DataFrame({name: getattr(atoms, name)[inside] for name in names})
+        table.insert(0, "frame", index)
+        table = table.astype(dict.fromkeys(names[:4], float))
+        self.positions.append(table)
+        self.parameters.append({name: float(value[0]) for name, value in atoms.drawn.items()})
+        return table
+
+    def bunch(self) -> Bunch:
+        """Return everything as :func:`make_nucleation` does."""
+        return Bunch(
+            noisy=self.noisy,
+            clean=self.clean,
+            target=self.target,
+            positions=pd.concat(self.positions, ignore_index=True),
+            parameters=pd.DataFrame(self.parameters),
+        )
 
 
-def position_table(specimen: Specimens, shape: tuple[int, int], frame: int) -> pd.DataFrame:
-    """Tabulate the atoms with their centre in the frame."""
-    names = ("y", "x", "amplitude", "sigma", "ordered")
-    inside = specimen.inside(shape)
-    table = pd.DataFrame({name: getattr(specimen, name)[inside] for name in names})
-    table.insert(0, "frame", frame)
-    return table.astype(dict.fromkeys(names[:4], float))
+def render(atoms: AtomBatch, shape: tuple[int, int]) -> tuple[Float32Array, Float32Array]:
+    """Render the clean frame and the target of a batch of one frame."""
+    clean = render_columns(atoms.scene(), shape) + atoms.drawn["background"][0]
+    return clean, render_columns(atoms.dots(), shape)

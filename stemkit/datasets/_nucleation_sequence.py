@@ -1,25 +1,25 @@
-"""A crystal grain that grows in the disorder, frame by frame, of atoms that stay who they are."""
+"""Sequences of a crystalline grain that grows among disordered atoms, which can be tracked."""
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 
+from .._constraints import Interval, Sequence, check_arguments
 from .._random import RandomState, check_generator
-from ._checks import check_count, check_shape
-from ._nucleation import position_table, render
+from .._scene import as_shape
+from ..exceptions import InvalidParameterError
+from ._nucleation import NucleationFrames
 from ._nucleation_model import (
     VIBRATION,
-    NucleationLaw,
-    Specimens,
-    draw_specimens,
+    AtomBatch,
+    NucleationModel,
+    draw_atoms,
     grain_radius,
     grain_sites,
 )
@@ -27,17 +27,25 @@ from ._nucleation_model import (
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# Small steps that atoms try between two frames, and before the first, for the grain to settle.
+# Number of small steps that atoms try between two frames, and before the first one, in which the
+# grain reaches equilibrium.
 _N_STEPS = 10
 _N_STEPS_BEFORE = 100
-# Share of the way to its site that an atom goes in one step once the grain has reached it.
+# Fraction of the distance to its site that an atom moves in one step once the grain has reached it.
 _PULL = 0.3
-# But at most this far, in spacings: from frame to frame no atom flows further than half of one.
-_FASTEST = 0.05
-# An atom nearer to its site than this, in spacings, has joined the grain.
-_JOINED = 0.25
+# Maximum of this move, in spacings: between two frames it is at most half a spacing.
+_MAX_PULL = 0.05
+# Atoms closer to their sites than this, in spacings, belong to the grain.
+_ORDERED_DISTANCE = 0.25
 
 
+@check_arguments(
+    n_frames=[Interval(int, 1, None)],
+    shape=["frame shape"],
+    growth=[Sequence(Interval(float, 0, 1), 2)],
+    diffusion=[Interval(float, 0, 1e6, unit="px")],
+    random_state=["random_state"],
+)
 def make_nucleation_sequence(
     n_frames: int = 20,
     shape: tuple[int, int] = (256, 256),
@@ -47,13 +55,13 @@ def make_nucleation_sequence(
     random_state: RandomState = None,
     **options: Any,
 ) -> Bunch:
-    """Make frames in time of a grain that grows while the disordered atoms diffuse.
+    """Make a series of frames of a grain that grows while the disordered atoms diffuse.
 
-    The atoms begin as in :func:`make_nucleation`. From frame to frame each tries many small random
-    steps and takes those that bring it neither nearer to another atom than the minimal distance
-    nor into the vacuum. A disk in which atoms are ordered grows; the atoms that it reaches are
-    pulled to the nearest sites of the lattice, and vibrate there. Positions are continuous, and
-    each atom keeps its identity, its brightness and its width.
+    The atoms start as in :func:`make_nucleation`. Between two frames each tries many small random
+    steps, and makes those that take it neither closer to another atom than the minimal distance nor
+    into the vacuum. A disk in which atoms are ordered grows; the atoms that it reaches are pulled
+    to the nearest lattice sites, and vibrate there. Positions change continuously, and each atom
+    keeps its identity, brightness and width.
 
     Parameters
     ----------
@@ -62,35 +70,34 @@ def make_nucleation_sequence(
     shape : tuple of int, default=(256, 256)
         Shape (H, W) of a frame.
     growth : tuple of float, default=(0.02, 0.3)
-        Share of the frame that lies in the grain's disk, in the first and in the last frame. Its
-        area changes evenly in time; it does not shrink.
+        Fraction of the frame that lies in the grain's disk, in the first and in the last frame. Its
+        area grows linearly in time; it can't shrink.
     diffusion : float, default=0.3
-        Standard deviation in px of what an atom alone would move along each axis between two
-        frames. In the crowd atoms are in each other's way and move less.
+        Standard deviation in px of the movement of a single atom along each axis between two
+        frames. Among others atoms block each other and move less.
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random.
+        Source of randomness.
     **options : keyword arguments
-        What :func:`make_nucleation` takes, from ``contrast`` to ``whole_numbers``, but not
-        ``order``.
+        Those of :func:`make_nucleation`, from ``contrast`` to ``whole_numbers``, but not ``order``.
 
     Returns
     -------
     Bunch
         ``noisy``, ``clean``, ``target`` (n_frames, H, W), ``positions`` and ``parameters`` as
-        :func:`make_nucleation` gives them. ``positions`` has one more column, ``atom``: the same
-        number for the same atom in every frame; it is missing from frames in which its centre lies
-        outside. ``ordered`` says that it sits within a quarter of the spacing of its site.
+        :func:`make_nucleation` returns them. ``positions`` has one more column, ``atom``: the same
+        number for the same atom in every frame in which its centre lies. ``ordered`` is True if it
+        is within a quarter of the spacing of its site.
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value.
 
     Notes
     -----
-    The grain takes its atoms from where it grows: those that have the least way to go, all in all
-    (``scipy.optimize.linear_sum_assignment``). Where there are too few it has vacancies, and an
-    atom that finds its site taken stays where it is for a while.
+    The grain takes its atoms from where it grows: those with the shortest total distance to its
+    sites (``scipy.optimize.linear_sum_assignment``). Where there are too few it has vacancies, and
+    an atom whose site is blocked stays where it is for a while.
 
     References
     ----------
@@ -108,117 +115,103 @@ def make_nucleation_sequence(
     5
     """
     if "order" in options:
-        raise ValueError("order is not for sequences; pass growth=(first, last) instead.")
-    law = NucleationLaw(**options)
-    n_frames = check_count(n_frames, "n_frames")
-    shape = check_shape(shape)
-    if np.shape(growth) != (2,) or not 0 <= growth[0] <= growth[1] <= 1:
-        raise ValueError(f"growth must be (first, last), rising shares of 0 to 1; got {growth}.")
-    if not (isinstance(diffusion, Real) and 0 <= diffusion < np.inf):
-        raise ValueError(f"diffusion must be 0 px or above; got {diffusion!r}.")
+        raise InvalidParameterError("order is not for sequences; pass growth=(first, last).")
+    if growth[0] > growth[1]:
+        raise InvalidParameterError(f"growth must be (first, last), rising; got {growth}.")
+    model = NucleationModel(**options)
+    shape = as_shape(shape)
     rng = check_generator(random_state)
-    specimen = draw_specimens(law, shape, 1, np.empty(0, dtype=np.float32), rng)
+    atoms = draw_atoms(model, shape, 1, np.empty(0, dtype=np.float32), rng)
     shares = np.linspace(*growth, n_frames, dtype=np.float32)
-    radius = grain_radius(shape, _repeat(specimen.drawn, n_frames), shares, law.margin)
-    crowd = _Crowd(specimen, law, shape, float(radius[-1]))
-    noisy, clean, target = (np.empty((n_frames, *shape), dtype=np.float32) for _ in range(3))
-    positions, parameters = [], []
+    radius = grain_radius(shape, _repeat(atoms.drawn, n_frames), shares, model.margin)
+    movement = _Movement(atoms, model, shape, float(radius[-1]))
+    frames = NucleationFrames(model, shape, n_frames)
     for index in range(n_frames):
         for _ in range(_N_STEPS if index else _N_STEPS_BEFORE):
-            crowd.step(float(radius[index]), diffusion / np.sqrt(_N_STEPS), rng)
-        specimen.drawn["order"], specimen.drawn["grain_radius"] = shares[[index]], radius[[index]]
-        specimen.y, specimen.x = crowd.points.T
-        specimen.ordered = crowd.ordered(float(radius[index]))
-        clean[index], target[index] = render(specimen, shape)
-        noisy[index] = law.record(clean[index], rng)
-        table = position_table(specimen, shape, index)
-        table.insert(1, "atom", np.flatnonzero(specimen.inside(shape)))
-        positions.append(table)
-        parameters.append({name: float(value[0]) for name, value in specimen.drawn.items()})
-    return Bunch(
-        noisy=noisy,
-        clean=clean,
-        target=target,
-        positions=pd.concat(positions, ignore_index=True),
-        parameters=pd.DataFrame(parameters),
-    )
+            movement.step(float(radius[index]), diffusion / np.sqrt(_N_STEPS), rng)
+        atoms.drawn["order"], atoms.drawn["grain_radius"] = shares[[index]], radius[[index]]
+        atoms.y, atoms.x = movement.points.T
+        atoms.ordered = movement.ordered(float(radius[index]))
+        table = frames.add(atoms, rng)
+        table.insert(1, "atom", np.flatnonzero(atoms.inside(shape)))
+    return frames.bunch()
 
 
 def _repeat(drawn: dict[str, Any], n_frames: int) -> dict[str, Any]:
     return {name: np.repeat(value, n_frames) for name, value in drawn.items()}
 
 
-class _Crowd:
-    """Atoms that move without coming too near to each other, some of them towards a lattice."""
+class _Movement:
+    """Move atoms without bringing them too close to each other, some of them towards a lattice."""
 
     def __init__(
-        self, specimen: Specimens, law: NucleationLaw, shape: tuple[int, int], radius: float
+        self, atoms: AtomBatch, model: NucleationModel, shape: tuple[int, int], radius: float
     ) -> None:
-        self.points = np.stack([specimen.y, specimen.x], axis=1).astype(float)
-        self.distance = float(specimen.drawn["min_distance"][0])
-        self.spacing = float(specimen.drawn["spacing"][0])
-        self.vacuum = specimen.vacuum
-        self.low = -0.5 - law.margin
-        self.high = np.array(shape) - 0.5 + law.margin
-        sites, apart = self._sites(specimen, law, shape, radius)
-        self.site, self.apart = self._assign(sites, apart)
+        self.points = np.stack([atoms.y, atoms.x], axis=1).astype(float)
+        self.distance = float(atoms.drawn["min_distance"][0])
+        self.spacing = float(atoms.drawn["spacing"][0])
+        self.vacuum = atoms.vacuum
+        self.low = -0.5 - model.margin
+        self.high = np.array(shape) - 0.5 + model.margin
+        sites, site_radius = self._sites(atoms, model, shape, radius)
+        self.site, self.site_radius = self._assign(sites, site_radius)
 
     def _sites(
-        self, specimen: Specimens, law: NucleationLaw, shape: tuple[int, int], radius: float
+        self, atoms: AtomBatch, model: NucleationModel, shape: tuple[int, int], radius: float
     ) -> tuple[Float64Array, Float64Array]:
-        """Return the grown grain's sites on the material, and how far from its centre they lie."""
-        grown = {**specimen.drawn, "grain_radius": np.array([radius], dtype=np.float32)}
-        frame, y, x = grain_sites(law, shape, grown)
+        """Return the final grain's sites outside the vacuum, and their distance to its centre."""
+        grown = {**atoms.drawn, "grain_radius": np.array([radius], dtype=np.float32)}
+        frame, y, x = grain_sites(model, shape, grown)
         material = self.vacuum.is_material(frame, y, x)
         sites = np.stack([y, x], axis=1)[material].astype(float)
-        centre = [specimen.drawn[name][0] for name in ("grain_y", "grain_x")]
+        centre = [atoms.drawn[name][0] for name in ("grain_y", "grain_x")]
         return sites, np.linalg.norm(sites - centre, axis=1)
 
     def _assign(
-        self, sites: Float64Array, apart: Float64Array
+        self, sites: Float64Array, site_radius: Float64Array
     ) -> tuple[Float64Array, Float64Array]:
-        """Give atoms the sites that cost least way; without one an atom never becomes ordered."""
+        """Assign sites to atoms with the shortest total distance; other atoms stay disordered."""
         site = np.full(self.points.shape, np.nan)
         reached_at = np.full(len(self.points), np.inf)
         if len(sites) and len(self.points):
-            way, _ = cKDTree(sites).query(self.points)
-            near = np.flatnonzero(way < 2 * self.spacing)
+            distance, _ = cKDTree(sites).query(self.points)
+            near = np.flatnonzero(distance < 2 * self.spacing)
             cost = ((self.points[near][:, None] - sites) ** 2).sum(axis=-1)
-            atom, place = linear_sum_assignment(cost)
-            site[near[atom]] = sites[place]
-            reached_at[near[atom]] = apart[place]
+            atom, assigned = linear_sum_assignment(cost)
+            site[near[atom]] = sites[assigned]
+            reached_at[near[atom]] = site_radius[assigned]
         return site, reached_at
 
     def ordered(self, radius: float) -> NDArray[np.bool_]:
-        """Tell which atoms sit at their site in a grain of this radius."""
-        off = np.linalg.norm(self.points - self.site, axis=1)
-        return (self.apart < radius) & (off < _JOINED * self.spacing)
+        """Return a mask of the atoms that are at their site in a grain of this radius."""
+        distance = np.linalg.norm(self.points - self.site, axis=1)
+        return (self.site_radius < radius) & (distance < _ORDERED_DISTANCE * self.spacing)
 
-    def step(self, radius: float, stride: float, rng: np.random.Generator) -> None:
-        """Let each atom try one step, all at the same time."""
+    def step(self, radius: float, step_size: float, rng: np.random.Generator) -> None:
+        """Let all atoms try one step at the same time."""
         draws = rng.standard_normal(self.points.shape)
-        reached = (self.apart < radius)[:, None]
-        # A pull and a push that balance at the vibration, whatever the size of the step.
+        reached = (self.site_radius < radius)[:, None]
+        # A pull and random pushes that are in equilibrium at the vibration.
         push = VIBRATION * self.spacing * np.sqrt(1 - (1 - _PULL) ** 2)
         pull = _PULL * (self.site - self.points)
         length = np.linalg.norm(pull, axis=1, keepdims=True)
-        pull *= np.minimum(1, _FASTEST * self.spacing / np.maximum(length, 1e-9))
+        pull *= np.minimum(1, _MAX_PULL * self.spacing / np.maximum(length, 1e-9))
         pulled = self.points + pull + push * draws
-        tried = np.where(reached, pulled, self.points + stride * draws)
-        refused = ((tried < self.low) | (tried >= self.high)).any(axis=1)
+        tried = np.where(reached, pulled, self.points + step_size * draws)
+        rejected = ((tried < self.low) | (tried >= self.high)).any(axis=1)
         y, x = tried.astype(np.float32).T
         on_material = self.vacuum.is_material(np.zeros(len(tried), dtype=int), y, x)
-        refused |= ~(on_material | reached[:, 0])
-        refused[self._crowded(tried)] = True
-        self.points = np.where(refused[:, None], self.points, tried)
+        rejected |= ~(on_material | reached[:, 0])
+        rejected[self._too_close(tried)] = True
+        self.points = np.where(rejected[:, None], self.points, tried)
 
-    def _crowded(self, tried: Float64Array) -> IntArray:
-        """Name the atoms whose step would bring them near another, if that one steps or not."""
+    def _too_close(self, tried: Float64Array) -> IntArray:
+        """Return the atoms whose step would take them too close to another, moved or not."""
         n_atoms = len(tried)
-        # The places where atoms are, then those where they would be.
-        places = np.concatenate([self.points, tried])
-        pairs = cKDTree(places).query_pairs(self.distance, output_type="ndarray")
+        # The present positions, then the tried ones.
+        positions = np.concatenate([self.points, tried])
+        pairs = cKDTree(positions).query_pairs(self.distance, output_type="ndarray")
         first, second = pairs.T
-        # Where both would step only the second is held back; the first is free to go if where
-        # the second stays is free, and that is a pair of its own.
+        # If two tried positions are too close only the second step is rejected. Whether the first
+        # atom is too close to the second one's present position is another pair.
         return (second - n_atoms)[(second >= n_atoms) & (second - n_atoms != first)]

@@ -1,4 +1,4 @@
-"""A crystal seen along a zone axis: the lattice of its columns, and what lies in each."""
+"""Projection of a crystal along a zone axis: the lattice of its columns and their contents."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._constraints import Interval, Sequence
 from ._structures import site_shares
 
 if TYPE_CHECKING:
@@ -15,33 +16,35 @@ if TYPE_CHECKING:
 
 Float64Array = NDArray[np.float64]
 
-# Scattering to high angles grows about so with the atomic number.
+# The signal at high scattering angles grows with about this power of the atomic number.
 HAADF_EXPONENT = 1.7
-# Atoms whose projections are nearer than this, in nm, stand in one column: far above rounding, and
-# far below what any microscope tells apart.
+# Higher indices than these make cells that take minutes to search.
+ZONE_AXIS = Sequence(Interval(int, -30, 30), 3)
+# Atoms whose projections are closer than this, in nm, belong to one column: far above rounding
+# errors, and far below the resolution of any microscope.
 _SAME_COLUMN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """The repeating unit of a crystal, in the plane of the image. Lengths are in nm.
+    """The repeating unit of a crystal in the image plane. Lengths are in nm.
 
     Parameters
     ----------
     basis : ndarray of shape (2, 2)
         Lattice vectors (y, x) of the projected lattice.
     points : ndarray of shape (n_sites, 2)
-        Places (y, x) of the sites of one unit.
+        Positions (y, x) of the sites of one unit.
     depth : ndarray of shape (n_sites,)
         Height of each site along the zone axis, towards the viewer.
     basis_depth : ndarray of shape (2,)
-        Height by which each lattice vector of the basis rises.
+        Change of height along each lattice vector of the basis.
     period : float
-        Distance after which a column repeats; inf for a sheet.
+        Period of a column along the zone axis; inf for a sheet.
     column : ndarray of shape (n_sites,)
-        Index of the column in which each site stands.
+        Index of each site's column.
     numbers, shares : ndarray
-        Elements, and the share of each on every site, as ``site_shares`` gives them.
+        Elements, and the share of each on every site, as ``site_shares`` returns them.
     """
 
     basis: Float64Array
@@ -55,7 +58,7 @@ class Projection:
 
     @property
     def n_columns(self) -> int:
-        """Columns in one cell of the projected lattice."""
+        """Number of columns in one cell of the projected lattice."""
         return int(self.column.max()) + 1
 
     def transformed(self, matrix: Float64Array) -> Projection:
@@ -63,7 +66,7 @@ class Projection:
         return replace(self, basis=self.basis @ matrix.T, points=self.points @ matrix.T)
 
     def column_points(self) -> Float64Array:
-        """Return the place of each column, (n_columns, 2): that of its first site."""
+        """Return the position of each column, (n_columns, 2): that of its first site."""
         _, first = np.unique(self.column, return_index=True)
         return self.points[first]
 
@@ -76,8 +79,8 @@ class Projection:
 def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
     """Project a crystal along a zone axis.
 
-    The shortest lattice vector of the projection points to the right. The zone axis points
-    towards the viewer, and y points down.
+    The shortest lattice vector of the projection points to the right, y points down, and the zone
+    axis points towards the viewer.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
     Raises
     ------
     ValueError
-        If the axis is not three whole numbers, or a sheet is not seen from above.
+        If the axis is not three whole numbers, or that of a sheet is not (0, 0, 1).
     """
     axis = np.asarray(zone_axis)
     if axis.shape != (3,) or axis.dtype.kind not in "iu" or not axis.any():
@@ -113,7 +116,7 @@ def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
 
     vectors = in_plane @ cell @ frame
     sites = structure.get_scaled_positions(wrap=False) @ cell @ frame
-    # Into the cell of the projection, so that whoever lays out cells knows how far they reach.
+    # All into one cell of the projection: `cells_over` relies on it.
     sites -= np.floor(sites[:, :2] @ np.linalg.inv(vectors[:, :2])) @ vectors
     numbers, shares = site_shares(structure)
     return Projection(
@@ -129,35 +132,35 @@ def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
 
 
 def _complete(axis: NDArray[np.int_], cell: Float64Array, towards: Float64Array) -> NDArray:
-    """Return the two lattice vectors that make, with the axis, a cell of the same crystal.
+    """Return the two lattice vectors that form a primitive set with the axis.
 
-    Of all such pairs it is the one that is shortest in projection.
+    Of all such pairs it is the one with the shortest projections.
     """
     reach = np.arange(-np.abs(axis).max(), np.abs(axis).max() + 1)
     candidates = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = candidates @ cell
     lengths = np.linalg.norm(vectors - np.outer(vectors @ towards, towards), axis=1)
-    # Ties are broken by the indices, largest first, so that [100] comes before [-100].
+    # Ties are resolved by the indices, largest first, so that [100] comes before [-100].
     order = np.lexsort((*-candidates.T[::-1], lengths.round(9)))
     candidates = candidates[order][lengths[order] > 1e-9]
     first = candidates[0]
-    # Right-handed with y down: the second vector then points down too.
+    # Right-handed with y down, so that the second vector points down too.
     volume = candidates @ np.cross(first, axis)
     return np.stack([first, candidates[volume == 1][0]])
 
 
 def _columns(points: Float64Array, basis: Float64Array) -> NDArray[np.int_]:
-    """Number the places that are equal up to a lattice vector."""
-    share = points @ np.linalg.inv(basis)
-    apart = share[:, None] - share
-    distance = np.linalg.norm((apart - np.rint(apart)) @ basis, axis=-1)
-    # Every site takes the first one that stands where it does.
+    """Return the index of each site's column, the same for points a lattice vector apart."""
+    fractional = points @ np.linalg.inv(basis)
+    difference = fractional[:, None] - fractional
+    distance = np.linalg.norm((difference - np.rint(difference)) @ basis, axis=-1)
+    # Each site is represented by the first one at its position.
     _, column = np.unique((distance < _SAME_COLUMN).argmax(axis=1), return_inverse=True)
     return column
 
 
 def cells_over(basis: Float64Array, low: ArrayLike, high: ArrayLike) -> Float64Array:
-    """Return the lattice points (i, j) whose cells can reach into a rectangle, and a few more.
+    """Return the indices (i, j) of all cells that overlap a rectangle, and of a few more.
 
     Parameters
     ----------
@@ -176,3 +179,33 @@ def cells_over(basis: Float64Array, low: ArrayLike, high: ArrayLike) -> Float64A
     cells = corners @ np.linalg.inv(basis)
     ranges = [np.arange(np.floor(c.min()) - 1, np.ceil(c.max()) + 2) for c in cells.T]
     return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def lattice_points(
+    basis: Float64Array, motif: Float64Array, low: Float64Array, high: Float64Array
+) -> tuple[Float64Array, NDArray[np.int_], NDArray[np.bool_]]:
+    """Return the points of a lattice that cover a rectangle.
+
+    Parameters
+    ----------
+    basis : ndarray of shape (2, 2)
+        Lattice vectors (y, x).
+    motif : ndarray of shape (n, 2)
+        Positions of the points in the cell, in fractions of the lattice vectors.
+    low, high : ndarray of shape (2,)
+        Corners (y, x) of the rectangle.
+
+    Returns
+    -------
+    points : ndarray of shape (n_points, 2)
+        Positions (y, x), also of some points outside the rectangle.
+    kind : ndarray of shape (n_points,)
+        Index of each point in the motif.
+    inside : ndarray of shape (n_points,)
+        Mask of the points inside the rectangle.
+    """
+    cells = cells_over(basis, low, high)
+    points = ((cells[:, np.newaxis] + motif) @ basis).reshape(-1, 2)
+    kind = np.tile(np.arange(len(motif)), len(cells))
+    inside = np.asarray(((points > low) & (points < high)).all(axis=1))
+    return points, kind, inside

@@ -1,25 +1,34 @@
-"""Scenes of many kinds: lattices with vacuum, edges, grains, vacancies and amorphous patches.
+"""Random scenes: lattices with vacuum, edges, grains, vacancies and amorphous patches.
 
-Real frames are not perfect crystals: without something aperiodic in view a drift is known only
-up to a lattice vector.
+Real frames are not perfect crystals. Without anything aperiodic in view a drift is known only up to
+a lattice vector.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._constraints import Interval, Options, Sequence, check_arguments
 from .._random import RandomState, check_generator
-from .._scene import Scene
+from .._scene import Scene, as_shape, constant_film, plane_waves
 from ..degradation import damage_pattern
-from ._projection import cells_over
+from ..exceptions import InvalidParameterError
+from ._projection import lattice_points
 
 Float64Array = NDArray[np.float64]
 Content = Literal["aperiodic", "perfect"]
 
 
+@check_arguments(
+    shape=["frame shape"],
+    content=[Options("aperiodic", "perfect")],
+    spacing=[Sequence(Interval(float, 1, 1e6, unit="px"), 2)],
+    margin=[Interval(float, 0, 20)],
+    random_state=["random_state"],
+)
 def make_scene(
     shape: tuple[int, int] = (256, 256),
     *,
@@ -28,7 +37,7 @@ def make_scene(
     margin: float = 0.5,
     random_state: RandomState = None,
 ) -> Scene:
-    """Make a random lattice, larger than the frame.
+    """Make a random lattice that is larger than the frame.
 
     Parameters
     ----------
@@ -36,13 +45,14 @@ def make_scene(
         Shape (H, W) of the frame.
     content : {"aperiodic", "perfect"}, default="aperiodic"
         "aperiodic" has grains, vacuum, vacancies, amorphous patches, adatoms and a film that
-        varies slowly, each present or absent by chance; "perfect" is one lattice, without end.
+        varies slowly, each present or absent at random; "perfect" is one lattice without an edge.
     spacing : tuple of float, default=(8, 24)
-        Least and largest length of a lattice vector in px.
+        Minimum and maximum length of a lattice vector in px, from 1.
     margin : float, default=0.5
-        How far the scene reaches beyond the frame on each side, in shares of the longer side.
+        Distance by which the scene extends beyond the frame on each side, as a fraction of the
+        longer side, up to 20.
     random_state : int, Generator, RandomState or None, default=None
-        Source of the scene.
+        Source of randomness.
 
     Returns
     -------
@@ -51,8 +61,8 @@ def make_scene(
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value, or ``spacing`` falls.
 
     Examples
     --------
@@ -61,10 +71,9 @@ def make_scene(
     >>> scene.basis.shape
     (2, 2)
     """
-    if content not in get_args(Content):
-        raise ValueError(f"content must be one of {get_args(Content)}; got {content!r}.")
-    if not 0 < spacing[0] <= spacing[1]:
-        raise ValueError(f"spacing must rise from above 0 px, (least, largest); got {spacing}.")
+    if spacing[0] > spacing[1]:
+        raise InvalidParameterError(f"spacing must be (minimum, maximum); got {spacing}.")
+    shape = as_shape(shape)
     rng = check_generator(random_state)
     rim = margin * max(shape)
     low = np.array([-rim, -rim])
@@ -78,8 +87,8 @@ def make_scene(
     amplitude = np.concatenate([part[1] for part in parts])
     sigma = np.concatenate([part[2] for part in parts])
     points, amplitude = _disorder(points, amplitude, shape, rng)
-    keep = _is_material(points, shape, rng) & (rng.random(len(points)) > rng.uniform(0, 0.05))
-    amplitude = amplitude * _thickness(points, shape, rng)
+    keep = is_material(points, shape, rng) & (rng.random(len(points)) > rng.uniform(0, 0.05))
+    amplitude = amplitude * relative_thickness(points, shape, rng)
     extra, extra_amplitude, extra_sigma = _adatoms(low, high, shape, rng)
     return Scene(
         np.concatenate([points[keep, 0], extra[:, 0]]),
@@ -96,7 +105,7 @@ def _lattice(
     spacing: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
-    """Columns of one random crystal over a rectangle: positions, amplitudes, widths, basis."""
+    """Return positions, amplitudes, widths and basis of a random crystal in a rectangle."""
     length = rng.uniform(*spacing)
     other = float(np.clip(length * rng.uniform(1.0, 1.6), *spacing))
     angle = np.deg2rad(rng.choice([60.0, 90.0, rng.uniform(65, 115)]))
@@ -107,18 +116,15 @@ def _lattice(
             [other * np.sin(turn + angle), other * np.cos(turn + angle)],
         ]
     )
-    # As many columns in a cell as fit with room between them.
+    # At most as many columns in a cell as fit with space between them.
     n_columns = int(rng.integers(1, max(2, min(4, int(length / 5)) + 1)))
     motif = rng.random((n_columns, 2))
     peaks = rng.uniform(0.25, 1.0, n_columns)
     peaks[0] = 1.0
     widths = rng.uniform(0.11, 0.2, n_columns) * min(length, other)
-    origins = cells_over(basis, low, high)[:, np.newaxis]
-    points = ((origins + motif) @ basis).reshape(-1, 2)
-    inside = ((points > low) & (points < high)).all(axis=1)
-    tile = len(origins)
-    sigma = np.tile(widths.clip(1.0, None), tile)
-    return points[inside], np.tile(peaks, tile)[inside], sigma[inside], basis
+    points, column, inside = lattice_points(basis, motif, low, high)
+    column = column[inside]
+    return points[inside], peaks[column], widths.clip(1.0, None)[column], basis
 
 
 def _grains(
@@ -127,17 +133,17 @@ def _grains(
     spacing: tuple[float, float],
     rng: np.random.Generator,
 ) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
-    """One to three crystals that share the field as Voronoi cells do."""
+    """Return one to three crystals that divide the field into Voronoi cells."""
     n_grains = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
-    # Seeds in the middle, so that most boundaries are in view.
+    # Seeds near the middle, so that most boundaries are in view.
     middle, half = (low + high) / 2, (high - low) / 4
     seeds = middle + rng.uniform(-1, 1, (n_grains, 2)) * half
     grains = []
     for grain in range(n_grains):
         points, amplitude, sigma, _ = _lattice(low, high, spacing, rng)
         distance = ((points[:, None] - seeds) ** 2).sum(axis=2)
-        mine = distance.argmin(axis=1) == grain
-        grains.append((points[mine], amplitude[mine], sigma[mine]))
+        nearest = distance.argmin(axis=1) == grain
+        grains.append((points[nearest], amplitude[nearest], sigma[nearest]))
     return grains
 
 
@@ -147,7 +153,7 @@ def _disorder(
     shape: tuple[int, int],
     rng: np.random.Generator,
 ) -> tuple[Float64Array, Float64Array]:
-    """Displace every column a little, and those of an amorphous patch a lot."""
+    """Displace all columns slightly, and those of an amorphous patch strongly."""
     displacement = np.full(len(points), rng.uniform(0, 0.4))
     if rng.random() < 0.3:
         patch = damage_pattern("perlin", shape, random_state=rng)(*points.T) > 0.65
@@ -157,10 +163,10 @@ def _disorder(
     return points + displacement[:, None] * rng.standard_normal(points.shape), amplitude
 
 
-def _is_material(
+def is_material(
     points: Float64Array, shape: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Cut vacuum out of the specimen: a straight edge, a particle or holes."""
+    """Return a mask of the points on a specimen with an edge, with holes, or of a particle."""
     vacuum = rng.choice(["none", "edge", "particle", "holes"], p=[0.3, 0.35, 0.15, 0.2])
     relative = (points - np.array(shape) / 2) / min(shape)
     if vacuum == "edge":
@@ -178,10 +184,10 @@ def _is_material(
     return np.ones(len(points), dtype=bool)
 
 
-def _thickness(
+def relative_thickness(
     points: Float64Array, shape: tuple[int, int], rng: np.random.Generator
 ) -> Float64Array:
-    """Slow change of the signal over the field, between 1 and what is drawn."""
+    """Return a thickness that varies slowly over the field, between a random minimum and 1."""
     depth = rng.uniform(0, 0.5)
     pattern = damage_pattern("perlin", shape, cell=min(shape) / 2, random_state=rng)
     return 1 - depth * pattern(*points.T)
@@ -190,7 +196,7 @@ def _thickness(
 def _adatoms(
     low: Float64Array, high: Float64Array, shape: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Contamination: blobs and single bright atoms at random places, vacuum included."""
+    """Return positions, amplitudes and widths of contamination, also on vacuum."""
     area = float(np.prod(high - low))
     n_points = int(
         area / np.prod(shape) * rng.choice([0, int(rng.integers(5, 40))], p=[0.25, 0.75])
@@ -200,20 +206,11 @@ def _adatoms(
 
 
 def _film(shape: tuple[int, int], rng: np.random.Generator) -> Float64Array:
-    """A support film that varies slowly: a few long waves about a constant."""
+    """Return a support film that varies slowly: a few long waves around a constant."""
     n_waves = int(rng.integers(0, 7))
     length = rng.uniform(0.3, 2.0, n_waves) * max(shape)
     turn = rng.uniform(0, 2 * np.pi, n_waves)
     strength = rng.uniform(0, 0.15) / max(np.sqrt(n_waves), 1)
-    waves = np.stack(
-        [
-            2 * np.pi / length * np.sin(turn),
-            2 * np.pi / length * np.cos(turn),
-            rng.uniform(0, 2 * np.pi, n_waves),
-            np.full(n_waves, strength),
-        ],
-        axis=1,
-    )
-    # Waves swing both ways: a constant beneath them keeps the film's signal above zero.
-    level = np.array([[0.0, 0.0, 0.0, strength * n_waves]])
-    return np.concatenate([waves, level])
+    waves = plane_waves(length, turn, rng.uniform(0, 2 * np.pi, n_waves), strength)
+    # The constant keeps the sum of the waves from being negative.
+    return np.concatenate([waves, constant_film(strength * n_waves)])

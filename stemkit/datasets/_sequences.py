@@ -1,16 +1,17 @@
-"""Pairs and sequences of frames that drift and fade, with the truth."""
+"""Pairs and sequences of frames that drift and fade, with ground truth."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import get_args
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._constraints import Interval, Options, check_arguments
 from .._motion import Motion
 from .._random import RandomState, check_generator, check_seed, sample_generator
-from .._scene import Scene, frame_coordinates
+from .._scene import Scene, as_shape, frame_coordinates
 from ..degradation import (
     DamagePattern,
     Kind,
@@ -22,7 +23,23 @@ from ..degradation import (
 )
 from ._scenes import Content, make_scene
 
+_PATTERN = Options("gaussian", "perlin", "random")
+_RECORDING: dict[str, list[Any]] = {
+    "dose": [Interval(float, 0, None, closed="neither", unit="counts per pixel"), None],
+    "background": [Interval(float, -1e30, 1e30)],
+    "row_jitter": [Interval(float, 0, 1e6, unit="px")],
+    "random_state": ["random_state"],
+}
 
+
+@check_arguments(
+    kind=[_PATTERN],
+    n_frames=[Interval(int, 2, None)],
+    shape=["frame shape"],
+    max_strength=[Interval(float, 0, 1, closed="right")],
+    scene=[Scene, None],
+    **_RECORDING,
+)
 def make_damage_sequence(
     kind: Kind = "gaussian",
     n_frames: int = 10,
@@ -35,7 +52,7 @@ def make_damage_sequence(
     row_jitter: float = 0.0,
     random_state: RandomState = None,
 ) -> Bunch:
-    """Make frames of one specimen whose damage grows from none, without drift.
+    """Make frames of one specimen with growing damage and without drift.
 
     Parameters
     ----------
@@ -43,34 +60,34 @@ def make_damage_sequence(
         Pattern of the damage: a hole in the middle that deepens and widens, smooth noise of low
         frequency, or fine noise with jittered rows.
     n_frames : int, default=10
-        Number of frames; their strengths rise evenly from 0.
+        Number of frames, at least 2; the strength of the damage rises linearly from 0.
     shape : tuple of int, default=(256, 256)
         Shape (H, W) of a frame.
     max_strength : float, default=0.9
         Strength of the damage in the last frame.
     scene : Scene, optional
         The specimen; a lattice with edges, grains and defects by default.
-    dose : float, optional
-        Counts per pixel at a signal of 1; no noise without it.
+    dose : float or None, default=None
+        Counts per pixel at a signal of 1; None for no noise.
     background : float, default=0.0
         Constant signal that does not fade.
     row_jitter : float, default=0.0
         Standard deviation in px of the displacement of each recorded row.
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random.
+        Source of randomness.
 
     Returns
     -------
     Bunch
         ``frames`` and ``clean`` (n_frames, H, W), the latter without noise; ``decay``
-        (n_frames, H, W) of the specimen, wherever its rows were recorded; ``pattern``
-        (n_frames, H, W): unit damage, so that ``decay = 1 - strength * pattern``; ``strength``
-        (n_frames,) and ``scene``.
+        (n_frames, H, W) of the specimen, without row jitter; ``pattern`` (n_frames, H, W), the
+        damage from 0 to 1, so that ``decay = 1 - strength * pattern``; ``strength`` (n_frames,)
+        and ``scene``.
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value.
 
     References
     ----------
@@ -84,10 +101,7 @@ def make_damage_sequence(
     >>> series.frames.shape, series.strength.round(1).tolist()
     ((4, 64, 64), [0.0, 0.3, 0.6, 0.9])
     """
-    if n_frames < 2:
-        raise ValueError(f"n_frames must be at least 2; got {n_frames}.")
-    if not 0 < max_strength <= 1:
-        raise ValueError(f"max_strength must lie above 0 and not above 1; got {max_strength}.")
+    shape = as_shape(shape)
     rng = check_generator(random_state)
     scene = make_scene(shape, random_state=rng) if scene is None else scene
     strength = np.linspace(0, max_strength, n_frames)
@@ -115,6 +129,17 @@ def make_damage_sequence(
     )
 
 
+@check_arguments(
+    n_pairs=[Interval(int, 1, None)],
+    shape=["frame shape"],
+    content=[Options("aperiodic", "perfect")],
+    max_drift=[Interval(float, 0, 5)],
+    max_rotation=[Interval(float, 0, 180, unit="degrees")],
+    max_shear=[Interval(float, 0, 0.5, closed="left", unit="px per row")],
+    damage=[_PATTERN, None],
+    max_strength=[Interval(float, 0, 1)],
+    **_RECORDING,
+)
 def make_drift_pairs(
     n_pairs: int = 10,
     *,
@@ -132,27 +157,27 @@ def make_drift_pairs(
 ) -> Bunch:
     """Make pairs of frames of specimens that moved and faded in between.
 
-    Both frames are drawn from a field larger than either: no black border shows the drift.
+    Both frames show parts of a field larger than either: no black border reveals the drift.
 
     Parameters
     ----------
     n_pairs : int, default=10
-        Number of pairs, each of a specimen of its own.
+        Number of pairs, each of another specimen.
     shape : tuple of int, default=(256, 256)
         Shape (H, W) of a frame.
     content : {"aperiodic", "perfect"}, default="aperiodic"
         As for :func:`make_scene`.
     max_drift : float, default=0.15
-        Largest drift along each axis, in shares of the frame's side.
+        Maximum drift along each axis, as a fraction of the frame's side.
     max_rotation : float, default=5.0
-        Largest rotation in degrees, either way.
+        Maximum rotation in degrees, in both directions.
     max_shear : float, default=0.0
-        Largest shear and stretch, in px per row, as drift during a slow scan gives; real frames
+        Maximum shear and stretch, in px per row, as drift during a slow scan causes; real frames
         have 0.01 to 0.02.
     damage : {"gaussian", "perlin", "random"} or None, default="perlin"
         Pattern of the damage in the second frame.
     max_strength : float, default=0.9
-        Largest strength of the damage; each pair draws its own, evenly from 0.
+        Maximum strength of the damage; each pair draws its own uniformly from 0.
     dose : float or None, default=10.0
         Counts per pixel at a signal of 1; None for no noise.
     background : float, default=0.1
@@ -160,20 +185,20 @@ def make_drift_pairs(
     row_jitter : float, default=1.0
         Standard deviation in px of the displacement of each recorded row.
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random. Pair i is the same whatever ``n_pairs``.
+        Source of randomness. Pair i does not depend on ``n_pairs``.
 
     Returns
     -------
     Bunch
         ``pairs`` (n_pairs, 2, H, W), ``clean`` likewise without jitter and noise, ``drift``
         (n_pairs, 2), ``rotation`` (n_pairs,) in radians, ``motion`` (list of Motion), ``decay``
-        (n_pairs, H, W): of the second frame, at the first frame's pixels; ``basis`` (list):
-        lattice vectors of perfect lattices, else None.
+        (n_pairs, H, W) of the second frame at the first frame's pixels, and ``basis`` (list), the
+        lattice vectors of perfect lattices or None.
 
     Raises
     ------
-    ValueError
-        Where a parameter is not what it may be.
+    InvalidParameterError
+        If an argument has a wrong type or value.
 
     References
     ----------
@@ -187,31 +212,24 @@ def make_drift_pairs(
     >>> data.pairs.shape, data.drift.shape
     ((2, 2, 64, 64), (2, 2))
     """
-    if n_pairs < 1:
-        raise ValueError(f"n_pairs must be at least 1; got {n_pairs}.")
-    if max_drift < 0:
-        raise ValueError(f"max_drift must not be negative; got {max_drift}.")
-    if not 0 <= max_shear < 0.5:
-        raise ValueError(f"max_shear must lie between 0 and 0.5 px per row; got {max_shear}.")
-    if damage not in (None, *get_args(Kind)):
-        raise ValueError(f"damage must be one of {get_args(Kind)} or None; got {damage!r}.")
+    shape = as_shape(shape)
     seed = check_seed(random_state)
-    # The field holds what the largest drift brings into view, along the diagonal and turned.
+    # The field contains all that the largest drift and rotation can bring into view.
     margin = max(0.5, 0.25 + 1.5 * max_drift)
     samples = []
     for index in range(n_pairs):
         rng = sample_generator(seed, index)
         scene = make_scene(shape, content=content, margin=margin, random_state=rng)
-        moved = {
+        parameters = {
             "drift": rng.uniform(-max_drift, max_drift, 2) * shape,
             "rotation": np.deg2rad(rng.uniform(-max_rotation, max_rotation)),
         }
         if max_shear:
-            moved["shear"], moved["stretch"] = rng.uniform(-max_shear, max_shear, 2)
-        motion = Motion.from_parameters(shape, **moved)
+            parameters["shear"], parameters["stretch"] = rng.uniform(-max_shear, max_shear, 2)
+        motion = Motion.from_parameters(shape, **parameters)
         pattern = None if damage is None else damage_pattern(damage, shape, random_state=rng)
         samples.append(
-            _draw_pair(
+            _render_pair(
                 scene,
                 shape,
                 motion,
@@ -234,7 +252,7 @@ def make_drift_pairs(
     )
 
 
-def _draw_pair(
+def _render_pair(
     scene: Scene,
     shape: tuple[int, int],
     motion: Motion,
@@ -247,12 +265,12 @@ def _draw_pair(
     rng: np.random.Generator,
 ) -> Bunch:
     clean, recorded = [], []
-    for where, damage in ((None, None), (motion, pattern)):
-        draw = partial(degrade, scene, shape, motion=where, damage=damage, strength=strength)
-        signal, _ = draw()
+    for moved, damage in ((None, None), (motion, pattern)):
+        render = partial(degrade, scene, shape, motion=moved, damage=damage, strength=strength)
+        signal, _ = render()
         clean.append(signal + np.float32(background))
         if (rows := row_shifts(shape[0], row_jitter, rng)) is not None:
-            signal, _ = draw(row_shift=rows)
+            signal, _ = render(row_shift=rows)
         recorded.append(record(signal, dose=dose, background=background, random_state=rng))
     if pattern is None:
         decay = np.ones(shape, dtype=np.float32)

@@ -1,9 +1,9 @@
-"""STEM frames of crystals and of scattered atoms, clean and noisy, as denoisers are trained on."""
+"""Clean and noisy STEM frames of crystals and of atoms at random positions, for denoisers."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 
+from .._constraints import Interval, Options, check_arguments
 from .._random import RandomState, check_seed, sample_generator
-from .._scene import Scene, render_columns
+from .._scene import Scene, as_shape, is_inside, render_columns
 from .._validation import Float32Array
-from ._checks import check_count, check_shape
 from ._poisson_disk import throw_darts
-from ._projection import Projection, cells_over, project
-from ._scenes import _is_material, _thickness
+from ._projection import HAADF_EXPONENT, Projection, lattice_points, project
+from ._ranges import Range, RangeIn, as_range
+from ._scenes import is_material, relative_thickness
 from ._structures import named_structure
 
 Float64Array = NDArray[np.float64]
-Range = tuple[float, float]
 Style = Literal["temimagenet", "sfin"]
 Mode = Literal["haadf", "bf"]
 
-# Crystals along axes on which microscopists look at them.
+# Crystals along common zone axes.
 _CRYSTALS = (
     ("Al", (0, 0, 1)),
     ("Al", (1, 1, 0)),
@@ -37,25 +37,23 @@ _CRYSTALS = (
     ("ZnMgTe", (1, 1, 0)),
     ("graphene", (0, 0, 1)),
 )
-# What a column scatters to high angles grows as this power of the atomic number.
-_HAADF_EXPONENT = 1.7
 _PIXEL_NM = (0.005, 0.025)
 _PROBE_FWHM_NM = (0.08, 0.13)
 _FWHM = float(np.sqrt(8 * np.log(2)))
-# Beyond this many standard deviations a column outside the frame adds nothing to it.
+# Columns further outside the frame than this many standard deviations add nothing to it.
 _REACH = 5.0
-# Radius of a mask's disk in shares of the least distance of columns: disks stay apart.
+# Radius of a mask's disk as a fraction of the columns' minimal distance: disks do not touch.
 _MASK_RADIUS = 0.25
 _BACKGROUND_CONTRAST = 0.3
 
 
 class _Noise(NamedTuple):
-    """Least and largest of what each frame draws, for a style."""
+    """Ranges from which each frame draws its noise."""
 
-    dose: Range
-    row_jitter: Range
-    background: Range
-    line_gain: Range
+    dose: tuple[float, float]
+    row_jitter: tuple[float, float]
+    background: tuple[float, float]
+    line_gain: tuple[float, float]
 
 
 _NOISE = {
@@ -65,7 +63,7 @@ _NOISE = {
 
 
 class _Columns(NamedTuple):
-    """Columns in and around a frame, in px; the strongest has a weight of 1."""
+    """Columns in and around a frame, in px; the brightest has a weight of 1."""
 
     points: Float64Array
     weight: Float64Array
@@ -73,6 +71,16 @@ class _Columns(NamedTuple):
     material: str
 
 
+@check_arguments(
+    n_samples=[Interval(int, 1, None)],
+    shape=["frame shape"],
+    style=[Options("temimagenet", "sfin")],
+    mode=[Options("haadf", "bf")],
+    dose=[RangeIn(Interval(float, 1e-6, 1e12)), None],
+    row_jitter=[RangeIn(Interval(float, 0, 1e6, unit="px")), None],
+    background=[RangeIn(Interval(float, 0, 1e6)), None],
+    random_state=["random_state"],
+)
 def make_stem_lattice(
     n_samples: int = 10,
     shape: tuple[int, int] = (256, 256),
@@ -84,67 +92,68 @@ def make_stem_lattice(
     background: Range | None = None,
     random_state: RandomState = None,
 ) -> Bunch:
-    """Make STEM frames in the manner of TEMImageNet or of the SFIN dataset, with the truth.
+    """Make STEM frames similar to TEMImageNet or the SFIN dataset, with ground truth.
 
     Columns are Gaussians as wide as the probe and as bright as their atomic numbers to the power of
-    1.7. Scan noise, a slow background and shot noise follow in the order in which they arise, see
-    :func:`stemkit.noise.functional.stem_noise`.
+    1.7. Scan noise, a slow background and shot noise are applied in the order in which they arise,
+    see :func:`stemkit.noise.functional.stem_noise`.
+
+    A *range* is a number, or ``(low, high)``, from which each frame draws its own.
 
     Parameters
     ----------
     n_samples : int, default=10
-        Number of frames, each of a specimen of its own.
+        Number of frames, each of another specimen.
     shape : tuple of int, default=(256, 256)
         Shape (H, W) of a frame.
     style : {"temimagenet", "sfin"}, default="temimagenet"
-        "temimagenet": one perfect crystal a frame, in whole, with an edge, as a particle or with
-        holes. "sfin": half of the frames so, with vacancies and displaced columns; in the others
-        atoms lie at random and overlap.
+        "temimagenet": one perfect crystal a frame, without an edge, with one, with holes, or as a
+        particle. "sfin": half of the frames are like these, with vacancies and displaced columns;
+        in the others atoms lie at random and overlap.
     mode : {"haadf", "bf"}, default="haadf"
-        Bright columns on dark, or the dark columns on bright of a bright-field detector.
-    dose : tuple of float, optional
-        Least and largest number of electrons per pixel at the brightest column's peak (bright
-        field: in the incident beam); each frame draws its own, as likely in each octave. The
-        default is (2, 100).
-    row_jitter : tuple of float, optional
-        Least and largest standard deviation of the rows' displacement in px. The default is
-        (0, 1) for "temimagenet" and (0, 0.5) for "sfin", whose rows also differ in gain by up to
-        5 %.
-    background : tuple of float, optional
-        Least and largest mean of the background, in shares of that peak. The default is (0, 1)
-        for "temimagenet" and (0, 0.9) for "sfin".
+        Bright columns on a dark background, or dark columns on a bright one, as in bright field.
+    dose : range, optional
+        Electrons per pixel at the brightest column's peak (bright field: in the incident beam);
+        each frame draws its logarithm uniformly. The default is (2, 100).
+    row_jitter : range, optional
+        Standard deviation of the rows' displacement in px. The default is (0, 1) for "temimagenet"
+        and (0, 0.5) for "sfin", whose rows also differ in gain by up to 5 %.
+    background : range, optional
+        Mean of the background as a fraction of that peak. The default is (0, 1) for "temimagenet"
+        and (0, 0.9) for "sfin".
     random_state : int, Generator, RandomState or None, default=None
-        Source of everything random. Sample i is the same whatever ``n_samples``.
+        Source of randomness. Sample i does not depend on ``n_samples``.
 
     Returns
     -------
     Bunch
         ``noisy``: float32 (n_samples, H, W), whole numbers 0 to 255. ``clean``: float32 of the same
-        shape and scale, without background, scan noise and shot noise; ``target`` is another name
-        for it. ``circular_mask`` and ``gaussian_mask``: disks of 255, and Gaussians with a peak of
+        shape and scale, without background, scan noise and shot noise; ``target`` is the same
+        array. ``circular_mask`` and ``gaussian_mask``: disks of 255, and Gaussians with a peak of
         255 and half the radius as standard deviation, around each column. ``positions``: DataFrame
         with ``frame``, ``y``, ``x``, ``amplitude`` (in units of the frames, negative in bright
         field) and ``sigma`` (px) of the columns within the frames. ``parameters``: DataFrame of
-        what each frame drew, with pixel sizes in nm.
+        each frame's random parameters, with pixel sizes in nm.
 
     Raises
     ------
-    ValueError
-        Where a parameter is not as described.
+    InvalidParameterError
+        If an argument has a wrong type or value.
 
     See Also
     --------
-    fetch_temimagenet, fetch_sfin : The published sets.
+    fetch_temimagenet, fetch_sfin : Load the published sets.
 
     Notes
     -----
-    It stands in for the published sets and does not equal them. TEMImageNet has many more crystals,
-    and noise of random strength that nobody calibrated; SFIN's noise is normal, with parameters
-    measured on real frames; neither comes with the code that made it. Here noise is what counting
-    electrons gives, and each frame is scaled so that 255 grey levels lie three standard deviations
-    above its brightest place. It is about as hard: a Gaussian filter of 1.5 px gives 16.6 dB and an
-    SSIM of 0.34 for "temimagenet", 17.5 dB and 0.29 for "sfin"; in the comparison of the SCGN paper
-    it gives 16.1 dB and 0.50, 16.4 dB and 0.33 on the published sets.
+    These frames do not equal the published sets. TEMImageNet has many more crystals, and noise of
+    random strength that was not calibrated; SFIN's noise is normal, with parameters measured on
+    real frames; neither is published with the code that made it. Here the noise is the shot noise
+    of counted electrons, and each frame is scaled so that 255 grey levels lie three standard
+    deviations above its brightest pixel. The frames are about as hard to denoise: a Gaussian filter
+    of 1.5 px reaches 16.6 dB and an SSIM of 0.34 for "temimagenet", 17.5 dB and 0.29 for "sfin"; in
+    the comparison of the SCGN paper it reaches 16.1 dB and 0.50, 16.4 dB and 0.33 on the published
+    sets.
 
     References
     ----------
@@ -159,18 +168,10 @@ def make_stem_lattice(
     >>> data.noisy.shape, data.target is data.clean
     ((4, 64, 64), True)
     """
-    n_samples = check_count(n_samples, "n_samples")
-    shape = check_shape(shape)
-    if style not in get_args(Style):
-        raise ValueError(f"style must be one of {get_args(Style)}; got {style!r}.")
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode must be one of {get_args(Mode)}; got {mode!r}.")
-    usual = _NOISE[style]
-    ranges = _Noise(
-        _check_range(dose, usual.dose, "dose", zero_too=False),
-        _check_range(row_jitter, usual.row_jitter, "row_jitter"),
-        _check_range(background, usual.background, "background"),
-        usual.line_gain,
+    shape = as_shape(shape)
+    given = {"dose": dose, "row_jitter": row_jitter, "background": background}
+    ranges = _NOISE[style]._replace(
+        **{name: as_range(value) for name, value in given.items() if value is not None}
     )
     seed = check_seed(random_state)
     samples = [
@@ -192,21 +193,6 @@ def make_stem_lattice(
     )
 
 
-def _check_range(values: Range | None, usual: Range, name: str, *, zero_too: bool = True) -> Range:
-    if values is None:
-        return usual
-    try:
-        low, high = (float(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be (least, largest); got {values!r}.") from error
-    if not (0 <= low <= high < np.inf and (zero_too or low > 0)):
-        bound = "not negative" if zero_too else "above 0"
-        raise ValueError(
-            f"{name} must be (least, largest), rising, finite and {bound}; got {values!r}."
-        )
-    return low, high
-
-
 def _make_sample(
     rng: np.random.Generator, shape: tuple[int, int], style: Style, mode: Mode, ranges: _Noise
 ) -> Bunch:
@@ -215,12 +201,11 @@ def _make_sample(
     pixel_nm = float(np.exp(rng.uniform(*np.log(_PIXEL_NM))))
     sigma = rng.uniform(*_PROBE_FWHM_NM) / _FWHM / pixel_nm
     columns = _arrange(style, shape, pixel_nm, _REACH * sigma, rng)
-    keep = _is_material(columns.points, shape, rng)
+    keep = is_material(columns.points, shape, rng)
     points = columns.points[keep]
-    weight = columns.weight[keep] * _thickness(points, shape, rng)
-    widths = np.full(len(points), sigma)
-    signal = render_columns(Scene(points[:, 0], points[:, 1], weight, widths), shape)
-    # Where columns overlap their sum is brighter than any; the brightest place has a signal of 1.
+    weight = columns.weight[keep] * relative_thickness(points, shape, rng)
+    signal = render_columns(Scene.from_points(points, weight, sigma), shape)
+    # Overlapping columns are brighter than any one; the brightest pixel gets a signal of 1.
     brightest = max(float(signal.max()), 1.0)
     signal, weight = signal / brightest, weight / brightest
     if mode == "bf":
@@ -246,7 +231,7 @@ def _make_sample(
     )
     scale = _scale(noise["dose"], noise["background"])
     circular, gaussian = _masks(points, _MASK_RADIUS * columns.spacing, shape)
-    inside = ((points > -0.5) & (points < np.array(shape) - 0.5)).all(axis=1)
+    inside = is_inside(points[:, 0], points[:, 1], shape)
     return Bunch(
         noisy=np.rint(noisy * scale).clip(0, 255).astype(np.float32),
         clean=(signal * scale).astype(np.float32),
@@ -257,7 +242,7 @@ def _make_sample(
                 "y": points[inside, 0],
                 "x": points[inside, 1],
                 "amplitude": weight[inside] * scale,
-                "sigma": widths[inside],
+                "sigma": np.full(inside.sum(), sigma),
             }
         ),
         parameters={
@@ -271,7 +256,7 @@ def _make_sample(
 
 
 def _scale(dose: float, background: float) -> float:
-    """Grey levels of a signal of 1: 255 is where the brightest place hardly ever comes to."""
+    """Return the grey levels of a signal of 1, so that the brightest pixel hardly exceeds 255."""
     expected = 1 + background
     spread = np.sqrt(expected / dose + (_BACKGROUND_CONTRAST * background) ** 2)
     return float(255 / (expected + 3 * spread))
@@ -289,10 +274,10 @@ def _arrange(
     if rng.random() < 0.5:
         return _scattered(shape, pixel_nm, rim, rng)
     columns = _crystal(shape, pixel_nm, rim, rng)
-    there = rng.random(len(columns.points)) >= rng.uniform(0, 0.1)
+    present = rng.random(len(columns.points)) >= rng.uniform(0, 0.1)
     displacement = rng.uniform(0, 0.05) * columns.spacing
     points = columns.points + displacement * rng.standard_normal(columns.points.shape)
-    return columns._replace(points=points[there], weight=columns.weight[there])
+    return columns._replace(points=points[present], weight=columns.weight[present])
 
 
 def _crystal(
@@ -302,17 +287,15 @@ def _crystal(
     turn = rng.uniform(0, 2 * np.pi)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     crystal = _projected(material, zone_axis).transformed(rotation / pixel_nm)
-    # Somewhere in the cell, and each column in it: cells_over counts on that.
+    # A random origin, with each column inside the cell, as lattice_points needs it.
     motif = (crystal.column_points() @ np.linalg.inv(crystal.basis) + rng.random(2)) % 1
     low, high = np.full(2, -rim), np.array(shape) + rim
-    origins = cells_over(crystal.basis, low, high)
-    points = ((origins[:, None] + motif) @ crystal.basis).reshape(-1, 2)
-    weight = crystal.column_weights(_HAADF_EXPONENT)
-    weight = np.tile(weight / weight.max(), len(origins))
-    inside = ((points > low) & (points < high)).all(axis=1)
+    points, column, inside = lattice_points(crystal.basis, motif, low, high)
+    weight = crystal.column_weights(HAADF_EXPONENT)
+    weight = (weight / weight.max())[column[inside]]
     distance, _ = cKDTree(points).query(points, k=2)
     name = f"{material} [{''.join(map(str, zone_axis))}]"
-    return _Columns(points[inside], weight[inside], float(distance[:, 1].min()), name)
+    return _Columns(points[inside], weight, float(distance[:, 1].min()), name)
 
 
 @lru_cache(maxsize=len(_CRYSTALS))
@@ -323,7 +306,7 @@ def _projected(material: str, zone_axis: tuple[int, int, int]) -> Projection:
 def _scattered(
     shape: tuple[int, int], pixel_nm: float, rim: float, rng: np.random.Generator
 ) -> _Columns:
-    """Atoms at random, none nearer to another than they come in projections of glasses."""
+    """Return atoms at random positions, no closer than in projections of glasses."""
     spacing = rng.uniform(0.12, 0.3) / pixel_nm
     height, width = (np.array([(side + 2 * rim) / spacing], np.float32) for side in shape)
     _, y, x = throw_darts(height, width, rng)
@@ -334,10 +317,10 @@ def _scattered(
 def _masks(
     points: Float64Array, radius: float, shape: tuple[int, int]
 ) -> tuple[Float32Array, Float32Array]:
-    """Disks and Gaussians around points, as functions of the distance to the nearest one."""
+    """Return disks and Gaussians around points, functions of the distance to the nearest one."""
     radius = max(radius, 1.0)
     pixels = np.indices(shape).reshape(2, -1).T
-    # Beyond the bound the tree says that it is infinitely far; so it is where there is no point.
+    # The tree returns inf beyond the bound, which is also right if there is no point.
     distance = np.full(len(pixels), np.inf)
     if len(points):
         distance, _ = cKDTree(points).query(pixels, distance_upper_bound=3 * radius)

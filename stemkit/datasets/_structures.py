@@ -1,4 +1,4 @@
-"""Unit cells of the crystals that go by name, each as the literature gives it."""
+"""Unit cells of the crystals that can be given by name, with their sources."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Float64Array = NDArray[np.float64]
-# Element, fractional position, and the share of the sites that it fills.
+# Element, fractional position, and the fraction of the sites that it fills.
 Site = tuple[str, tuple[float, float, float], float]
 
 
 @dataclass(frozen=True)
 class Material:
-    """A crystal as papers describe it: space group, cell in angstrom, and sites."""
+    """A crystal as the literature describes it: space group, cell in angstrom, and sites."""
 
     spacegroup: int
     cell: tuple[float, ...]
@@ -45,7 +45,7 @@ _NITRIDES = (
     "cell: Vurgaftman and Meyer, J. Appl. Phys. 94, 3675 (2003); "
     "u: Bernardini et al., Phys. Rev. B 56, R10024 (1997)"
 )
-# Carbon and nitrogen lie 0.58 angstrom on either side of an anion's place.
+# Carbon and nitrogen lie 0.58 angstrom on either side of the anion's position.
 _CYANIDE = 0.5 - 0.58 / 5.893
 
 MATERIALS = {
@@ -96,7 +96,7 @@ MATERIALS = {
             ("N", (_CYANIDE, 0, 0), 1 / 6),
         ),
         "cubic, above 284 K: Rowe et al., J. Chem. Phys. 58, 2039 (1973). The ions point along "
-        "any cube axis, at random; here each of their ends is filled by itself",
+        "any cube axis, at random; here each of their ends is filled independently",
     ),
     "Si": Material(
         227,
@@ -147,13 +147,13 @@ def named_structure(name: str) -> Atoms:
     Returns
     -------
     ase.Atoms
-        Sites that are shared by elements or partly empty stand in it once; ``site_shares`` tells
-        by what they are filled. A sheet has no period along c.
+        Sites that elements share or that are partly empty are listed once; ``site_shares`` returns
+        what fills them. A sheet has no period along c.
     """
     return _named_structure(name).copy()
 
 
-# Building a cell of high symmetry takes longer than drawing a frame of it.
+# Building a cell of high symmetry takes longer than rendering a frame of it.
 @cache
 def _named_structure(name: str) -> Atoms:
     from ase.spacegroup import crystal
@@ -172,17 +172,17 @@ def _named_structure(name: str) -> Atoms:
 
 
 def site_shares(structure: Atoms) -> tuple[NDArray[np.int_], Float64Array]:
-    """Tell which elements fill each site, and how often.
+    """Return which elements fill each site, and in what fractions.
 
-    ase keeps the occupancies of mixed and partly empty sites in ``info``, for each kind of site;
-    sites of which it says nothing are full.
+    ase stores the occupancies of mixed and partly empty sites in ``info``, for each kind of site;
+    sites that are missing there are full.
 
     Returns
     -------
     numbers : ndarray of shape (n_elements,)
-        Atomic numbers of all elements that occur, rising.
+        Atomic numbers of all elements, in ascending order.
     shares : ndarray of shape (n_sites, n_elements)
-        Share of each element on each site; a row may sum to less than 1.
+        Fraction of each element on each site; a row may sum to less than 1.
     """
     from ase.data import atomic_numbers
 

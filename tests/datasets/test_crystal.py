@@ -13,6 +13,7 @@ from stemkit.datasets import make_crystal_images
 from stemkit.datasets._structures import MATERIALS, named_structure
 
 SMALL = {"shape": (96, 112), "random_state": 0}
+ATOMS_OF_NOTHING = Atoms("X", cell=[5, 5, 5])
 
 
 def closed_form(table, shape):
@@ -41,7 +42,7 @@ def test_frame_is_the_sum_of_its_columns(material):
         table = images.positions[images.positions.frame == index]
         np.testing.assert_allclose(frame[inner], closed_form(table, frame.shape)[inner], atol=1)
     assert set(images.positions.species) == set(images.species)
-    # Another place of the crystal in each frame.
+    # Each frame shows another part of the crystal.
     assert abs(images.frames[0] - images.frames[1]).max() > 20
 
 
@@ -71,7 +72,7 @@ def test_spacing_of_columns(material, zone_axis, angstrom):
 
 
 @pytest.mark.parametrize("exponent", [1.0, 1.7, 2.0])
-def test_columns_shine_as_their_atoms_do(exponent):
+def test_columns_are_as_bright_as_their_atoms(exponent):
     images = make_crystal_images("SrTiO3", exponent=exponent, **SMALL)
     mean = images.positions.groupby("species").amplitude.agg(["min", "max"])
     assert (mean["max"] / mean["min"]).to_numpy() == pytest.approx(np.ones(3))
@@ -96,7 +97,7 @@ def test_density_of_atoms_is_that_of_the_crystal(material, zone_axis, rotation):
     thickness = round(10 / period) * period
     volume = (300 * 0.02) ** 2 * thickness
     expected = len(structure) / (structure.get_volume() / 1000) * volume
-    # The rim of the frame cuts cells.
+    # Cells are cut at the border of the frame.
     assert images.positions.n_atoms.sum() == pytest.approx(expected, rel=0.08)
 
 
@@ -112,7 +113,7 @@ def test_rotation_turns_the_lattice_counter_clockwise():
         assert (angles - rotation + 45) % 90 - 45 == pytest.approx(np.zeros(4), abs=1e-6)
 
 
-def test_rotation_is_drawn_for_each_frame_where_none_is_given():
+def test_rotation_none_draws_one_for_each_frame():
     images = make_crystal_images("Al", 3, rotation=None, **SMALL)
     flat = images.frames.reshape(3, -1)
     spectra = np.abs(np.fft.fft2(images.frames)).reshape(3, -1)[:, 1:]
@@ -120,7 +121,7 @@ def test_rotation_is_drawn_for_each_frame_where_none_is_given():
     assert np.corrcoef(spectra)[np.triu_indices(3, 1)].max() < 0.9
 
 
-def test_strain_lengthens_what_lies_along_it():
+def test_strain_elongates_the_lattice():
     plain, strained = (
         make_crystal_images("Al", strain=strain, shape=(200, 200), random_state=2).positions
         for strain in ((0, 0, 0), (0.05, -0.02, 0.03))
@@ -147,14 +148,14 @@ def test_tilt_smears_columns_along_it():
         barium = images.positions.query("species == 'Ba'").iloc[0]
         straight = make_crystal_images("BaTiO3", random_state=0, **options)
         upright = straight.positions.query("species == 'Ba'").iloc[0]
-        # Leaning about its middle leaves a column where it is, but for a fraction of a layer.
+        # A tilt about its middle moves a column only by a fraction of a layer.
         assert barium[["y", "x"]].tolist() == pytest.approx(upright[["y", "x"]].tolist(), abs=0.9)
         frame = images.frames[0].astype(float)
         row = frame.sum(axis=other) - np.median(frame.sum(axis=other))
         assert row.max() < 0.75 * straight.frames[0].sum(axis=other).max()
 
 
-def test_a_leaning_column_has_the_variance_of_its_lean():
+def test_a_tilted_column_has_the_variance_of_its_tilt():
     atoms = Atoms("Pt", cell=[30, 30, 4], scaled_positions=[[0.5, 0.5, 0.5]], pbc=True)
     images = make_crystal_images(
         atoms, pixel_size=0.05, shape=(120, 120), tilt=(0, 100), thickness=8, random_state=3
@@ -173,9 +174,9 @@ def test_a_leaning_column_has_the_variance_of_its_lean():
     assert place.n_atoms == 20
     lean = np.tan(0.1) * 8 / 0.05
     sigma = 0.04 / 0.05
-    # The probe is cut at 4 standard deviations, and 20 steps are not quite an even spread.
+    # The probe is cut at 4 standard deviations, and 20 layers are not quite a uniform spread.
     assert variances == pytest.approx([sigma**2, sigma**2 + lean**2 / 12 * (1 - 1 / 400)], rel=0.01)
-    # To the right from the middle upwards as much as to the left downwards: the mean stays.
+    # The upper half moves right as far as the lower half moves left: the mean stays.
     assert (frame * x).sum() / frame.sum() == pytest.approx(place.x, abs=0.01)
 
 
@@ -193,7 +194,7 @@ def test_vacancies_are_missing_at_random():
     assert part.n_atoms.var() == pytest.approx(0.16 * n, rel=5 * np.sqrt(2 / k))
 
 
-def test_alloys_are_random_and_vary_less_where_they_are_thick():
+def test_alloys_are_random_and_vary_less_if_they_are_thick():
     deviation = []
     for thickness in (2.0, 32.0):
         table = make_crystal_images(
@@ -212,13 +213,13 @@ def test_alloys_are_random_and_vary_less_where_they_are_thick():
 
 @settings(max_examples=25)
 @given(st.floats(0.05, 0.9), st.integers(0, 1000))
-def test_vacuum_takes_its_share_behind_a_straight_edge(vacuum, seed):
+def test_vacuum_is_a_fraction_of_the_frame_behind_a_straight_edge(vacuum, seed):
     images = make_crystal_images("Al", vacuum=vacuum, shape=(200, 160), random_state=seed)
     full = make_crystal_images("Al", shape=(200, 160), random_state=seed)
     assert len(images.positions) / len(full.positions) == pytest.approx(1 - vacuum, abs=0.06)
     dark = images.frames[0] < 1
     assert dark.mean() > 0.6 * vacuum - 0.1
-    # A straight line keeps all columns on one side: the hull of them holds no missing one.
+    # A straight line separates the columns from the missing ones.
     kept = images.positions[["y", "x"]].to_numpy()
     every = full.positions[["y", "x"]].to_numpy()
     gone = every[KDTree(kept).query(every)[0] > 1]
@@ -235,11 +236,11 @@ def separable(points, side):
     return linprog(np.zeros(3), A_ub=rows, b_ub=-np.ones(len(points)), bounds=(None, None)).success
 
 
-def test_background_varies_slowly_about_its_level():
+def test_the_background_varies_slowly_around_its_level():
     plain = make_crystal_images("Al", 20, **SMALL)
     images = make_crystal_images("Al", 20, background=0.4, **SMALL)
     for clean, frame in zip(plain.frames, images.frames, strict=True):
-        # The same lattice beneath, scaled so that the brightest pixel of all is 255.
+        # The same lattice, scaled so that the brightest pixel of the sum is 255.
         ratio = np.polyfit(
             np.gradient(clean, axis=1).ravel(), np.gradient(frame, axis=1).ravel(), 1
         )
@@ -261,7 +262,7 @@ def test_amplitudes_follow_the_scale_of_the_frame():
     assert frame.max() == pytest.approx(10)
 
 
-def test_frames_depend_on_the_seed_and_their_index_alone():
+def test_frames_depend_only_on_the_seed_and_their_index():
     options = {"vacancies": 0.1, "vacuum": 0.3, "background": 0.2, "rotation": None, **SMALL}
     three, two = (make_crystal_images("AlGaN", n, **options) for n in (3, 2))
     np.testing.assert_array_equal(three.frames[:2], two.frames)
@@ -270,7 +271,7 @@ def test_frames_depend_on_the_seed_and_their_index_alone():
     assert not np.array_equal(other.frames[0], two.frames[0])
 
 
-def test_global_random_state_is_left_alone():
+def test_global_random_state_is_not_changed():
     before = np.random.get_state()[1].copy()
     make_crystal_images("AlGaN", vacuum=0.2, **SMALL)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
@@ -301,39 +302,47 @@ def test_a_crystal_may_be_given_as_atoms_or_as_cif(tmp_path):
 @pytest.mark.parametrize(
     "bad, words",
     [
-        ({"n_images": 0}, "n_images must be at least 1"),
-        ({"pixel_size": 0}, "pixel_size must be above 0 nm"),
-        ({"probe_sigma": -1.0}, "probe_sigma must be above 0 angstrom"),
-        ({"thickness": np.nan}, "thickness must be above 0 nm"),
-        ({"exponent": 0}, "exponent must be above 0"),
-        ({"peak": np.inf}, "peak must be above 0"),
-        ({"vacancies": 1.0}, "vacancies must be at least 0 and below 1"),
-        ({"vacuum": -0.1}, "vacuum must be at least 0 and below 1"),
-        ({"background": -1}, "background must not be negative"),
-        ({"tilt": (300, 0)}, "tilt must be 2 numbers"),
-        ({"tilt": 5}, "tilt must be 2 numbers"),
-        ({"strain": (0.1, 0.1)}, "strain must be 3 numbers"),
+        ({"n_images": 0}, "^n_images must be an int of at least 1"),
+        ({"pixel_size": 0}, "^pixel_size must be a finite number of nm"),
+        ({"probe_sigma": -1.0}, "^probe_sigma must be a finite number of angstrom"),
+        ({"thickness": np.nan}, "^thickness must be a finite number of nm"),
+        ({"exponent": 0}, "^exponent must be"),
+        ({"peak": np.inf}, "^peak must be"),
+        ({"rotation": np.nan}, "^rotation must be a finite number of degrees or None"),
+        ({"vacancies": 1.0}, r"^vacancies must be a finite number in \[0, 1\)"),
+        ({"vacuum": -0.1}, r"^vacuum must be a finite number in \[0, 1\)"),
+        ({"background": -1}, "^background must be"),
+        ({"tilt": (300, 0)}, r"^tilt must be 2 items, each a finite number of mrad in \[-200"),
+        ({"tilt": 5}, "^tilt must be 2 items"),
+        ({"strain": (0.1, 0.1)}, "^strain must be 3 items"),
+        ({"zone_axis": (1, 1)}, "^zone_axis must be 3 items"),
+        ({"zone_axis": (1, 1, 0.5)}, "^zone_axis must be 3 items"),
         ({"zone_axis": (0, 0, 0)}, "zone_axis must be three whole numbers"),
-        ({"shape": (64,)}, "shape must be two whole numbers"),
-        ({"shape": (0, 64)}, "shape must be two whole numbers"),
+        ({"shape": (64,)}, r"^shape must be \(H, W\)"),
+        ({"shape": (0, 64)}, r"^shape must be \(H, W\)"),
+        ({"material": 5}, "^material must be a path or an object with .* such as an ase.Atoms"),
+        ({"material": ATOMS_OF_NOTHING}, "^material has positions .* atoms without an element"),
+        ({"material": Atoms("Si", cell=[0.1, 1, 1])}, "^material has a lattice vector of 0.1 ang"),
+        ({"material": Atoms("Si", [(np.nan, 0, 0)], cell=[5, 5, 5])}, "^material has positions"),
+        ({"probe_sigma": 0.001, "pixel_size": 1, "shape": (2, 2)}, "^probe_sigma is so small"),
         ({"simulator": "muSTEM"}, "simulator must be one of"),
         ({"material": "Unobtainium"}, "neither a CIF file that exists nor one of Al, AlGaN"),
         ({"material": Atoms("Si")}, "material has 1 atoms and a cell of rank 0"),
         ({"shape": (2, 2), "pixel_size": 0.005, "random_state": 3}, "Si: no atoms are in view"),
     ],
 )
-def test_bad_arguments_are_named(bad, words):
+def test_invalid_arguments_are_named(bad, words):
     with pytest.raises(ValueError, match=words):
         make_crystal_images(**{"material": "Si", **SMALL, **bad})
 
 
-def test_without_abtem_it_says_what_to_install(monkeypatch):
+def test_without_abtem_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "abtem", None)
     with pytest.raises(ImportError, match="stemkit\\[abtem\\]"):
         make_crystal_images("Al", shape=(16, 16), simulator="abtem", random_state=0)
 
 
-def test_abtem_puts_the_columns_where_the_gaussians_are():
+def test_abtem_columns_are_at_the_positions_of_the_gaussians():
     pytest.importorskip("abtem", reason="needs the extra stemkit[abtem]")
     options = {"shape": (12, 16), "pixel_size": 0.06, "thickness": 1.0, "random_state": 0}
     gaussian, physical = (

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from stemkit.datasets import CrystalStream
+from stemkit.exceptions import InvalidParameterError
 from stemkit.noise import CompositeDegradationNoise, GaussianNoise
 
 NOISE = CompositeDegradationNoise(level=[1, 5])
@@ -11,7 +12,7 @@ def stream(**options):
     return CrystalStream(NOISE, **{"batch_size": 2, "shape": (48, 40), "random_state": 0} | options)
 
 
-def test_a_batch_is_a_function_of_seed_and_step():
+def test_a_batch_depends_only_on_seed_and_step():
     one, other = stream(), stream()
     later = one.batch(5)
     for batch, again in zip((one.batch(0), later), (other.batch(0), other.batch(5)), strict=True):
@@ -29,7 +30,7 @@ def test_a_smaller_batch_holds_the_first_frames_of_a_larger_one():
         np.testing.assert_array_equal(few[0], many[0])
 
 
-def test_frames_are_clean_ones_and_the_noise_on_them():
+def test_noisy_frames_are_the_clean_ones_plus_noise():
     noise = GaussianNoise(sigma=3.0)
     noisy, clean = CrystalStream(noise, batch_size=12, shape=(64, 64), random_state=0).batch(0)
     assert noisy.shape == clean.shape == (12, 64, 64)
@@ -39,7 +40,7 @@ def test_frames_are_clean_ones_and_the_noise_on_them():
     added = noisy - clean
     assert abs(added.std() - 3) < 0.1
     assert abs(added.mean()) < 0.1
-    # None of the crystals is like another.
+    # All crystals differ.
     assert np.abs(np.corrcoef(clean.reshape(12, -1)) - np.eye(12)).max() < 0.9
 
 
@@ -51,7 +52,7 @@ def test_frames_are_clean_ones_and_the_noise_on_them():
         {"made_up": 1, "materials": [], "zone_axes": []},
     ],
 )
-def test_what_crystals_are_drawn_from(options):
+def test_materials_and_zone_axes_can_be_chosen(options):
     noisy, clean = stream(**options).batch(0)
     assert np.isfinite(noisy).all()
     assert clean.std() > 1
@@ -60,17 +61,28 @@ def test_what_crystals_are_drawn_from(options):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"made_up": 1.5}, "made_up must lie between 0 and 1"),
-        ({"materials": []}, "materials and zone_axes must not be empty"),
-        ({"batch_size": 0}, "batch_size must be"),
-        ({"shape": (3,)}, "shape must be"),
+        ({"made_up": 1.5}, r"^made_up must be a finite number in \[0, 1\]; got 1.5"),
+        ({"materials": []}, "^materials and zone_axes must not be empty"),
+        ({"materials": "Si"}, "^materials must be"),
+        ({"materials": [5]}, "^each of materials must be a path; got 5"),
+        ({"zone_axes": [(1, 0)]}, "^each of zone_axes must be 3 items"),
+        ({"batch_size": 0}, "^batch_size must be"),
+        ({"shape": (3,)}, "^shape must be"),
+        ({"random_state": "x"}, "^random_state must be"),
     ],
 )
-def test_bad_parameters_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
+def test_invalid_parameters_are_named(options, message):
+    with pytest.raises(InvalidParameterError, match=message):
         stream(**options)
-    with pytest.raises(ValueError, match="noise must be one of"):
+    with pytest.raises(InvalidParameterError, match=r"^noise must be an object with degrade"):
         CrystalStream("HRTEM")
+
+
+def test_invalid_steps_and_generators_are_named():
+    with pytest.raises(InvalidParameterError, match=r"^step must be an int of at least 0; got -1"):
+        stream().batch(-1)
+    with pytest.raises(InvalidParameterError, match=r"^generator must be a Generator; got 0"):
+        stream().make_batch(0)
 
 
 def test_materials_are_checked_when_drawn():

@@ -16,20 +16,20 @@ def test_diffraction_down_111_is_that_of_the_garnet():
     power = np.abs(np.fft.fft2(flat * window[:, None] * window)) ** 2
 
     def at(indices):
-        # The view has (-1, 1, 0) along y and (1, 1, -2) along x.
+        # (-1, 1, 0) is along y and (1, 1, -2) along x.
         h = np.array(indices)
         wave = np.array([h @ [-1, 1, 0] / np.sqrt(2), h @ [1, 1, -2] / np.sqrt(6)]) / 1.297
         y, x = np.rint(wave * pixel_size * 512).astype(int)
         return max(power[y + i, x + j] for i in (-1, 0, 1) for j in (-1, 0, 1))
 
     allowed = [at(h) for h in ((2, -1, -1), (-1, 2, -1), (-1, -1, 2), (2, -2, 0), (0, 2, -2))]
-    # The glide planes of Ia-3d put these out, although the lattice has them.
+    # Extinct by the glide planes of Ia-3d.
     extinct = [at(h) for h in ((1, -1, 0), (0, 1, -1), (-1, 0, 1))]
     assert min(allowed) > 15 * max(extinct)
 
 
-def test_motion_lays_the_frames_on_each_other():
-    # Without damage nothing but the motion changes; the film rides along.
+def test_the_motion_aligns_the_frames():
+    # Without damage only the motion changes; the film moves with the lattice.
     series = make_llzo_series(4, frame_dose=0, max_rotation=3, max_shear=0.03, **SMALL)
     for index in range(1, 4):
         motion = series.motion[index]
@@ -51,7 +51,7 @@ def test_a_long_drift_never_leaves_the_specimen():
         assert blocks.min() > 0.05  # vacuum would be flat
 
 
-def test_lattice_fades_as_the_truth_says_while_the_mean_stays():
+def test_the_lattice_fades_by_the_true_decay_while_the_mean_stays():
     still = {"max_drift": 0, "max_rotation": 0, "max_shear": 0}
     series = make_llzo_series(4, **still, **SMALL)
     np.testing.assert_allclose(
@@ -64,11 +64,11 @@ def test_lattice_fades_as_the_truth_says_while_the_mean_stays():
 
     inner = np.s_[8:-8, 8:-8]
     for clean, decay in zip(series.clean, series.decay, strict=True):
-        # Fine detail belongs to the lattice alone: what is left of it is the decay.
+        # Only the lattice has fine details, whose amplitude is the decay.
         first = fine(series.clean[0])
         amplitude = (fine(clean) * first)[inner].sum() / (decay * first**2)[inner].sum()
         assert amplitude == pytest.approx(1, abs=0.03)
-        # Mean over whole cells, so that no frame loses more lattice than it gains evenness.
+        # Means over several cells do not change.
         mean, before = (ndimage.gaussian_filter(f, 12) for f in (clean, series.clean[0]))
         np.testing.assert_allclose(mean[24:-24, 24:-24], before[24:-24, 24:-24], rtol=0.08)
 
@@ -85,7 +85,7 @@ def test_noise_is_shot_noise_of_the_dose():
     np.testing.assert_array_equal(noiseless.frames, noiseless.clean)
 
 
-def test_series_depends_on_the_seed_alone():
+def test_the_series_depends_only_on_the_seed():
     first, again = (make_llzo_series(2, **SMALL) for _ in range(2))
     np.testing.assert_array_equal(first.frames, again.frames)
     np.testing.assert_array_equal(first.drift, again.drift)
@@ -101,10 +101,17 @@ def test_series_depends_on_the_seed_alone():
         {"probe_size": -1.0},
         {"zone_axis": (0, 0, 0)},
         {"zone_axis": (1, 1)},
+        {"zone_axis": (1, 1, 0.5)},
+        {"shape": (96,)},
+        {"max_drift": np.nan},
+        {"max_rotation": np.nan},
+        {"max_shear": 1},
+        {"dose": 0},
+        {"background": "dark"},
         {"frame_dose": -1.0},
         {"row_jitter": -0.5},
     ],
 )
-def test_bad_arguments_are_named(bad):
+def test_invalid_arguments_are_named(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         make_llzo_series(**{"n_frames": 2, **SMALL, **bad})

@@ -12,19 +12,20 @@ from stemkit._random import sample_generator
 from stemkit.datasets import make_nucleation
 from stemkit.datasets._nucleation import render
 from stemkit.datasets._nucleation_model import (
-    NucleationLaw,
+    NucleationModel,
     Vacuum,
     _draw_frames,
-    draw_specimens,
+    draw_atoms,
 )
 from stemkit.datasets._perlin import hash_tables, perlin_noise
+from stemkit.exceptions import InvalidParameterError
 from stemkit.metrics import atom_iou, psnr, ssim
 
 SHAPE = (48, 64)
 LIKE = np.empty(0, dtype=np.float32)
 
 
-def places(table, frame=0):
+def positions(table, frame=0):
     return table.loc[table.frame == frame, ["y", "x"]].to_numpy()
 
 
@@ -39,11 +40,11 @@ def test_frames_and_tables_fit_together():
     assert (inside >= -0.5).all()
     assert (inside < np.array(SHAPE) - 0.5).all()
     for index in range(3):
-        assert not cKDTree(places(data.positions, index)).query_pairs(4 - 1e-4)
+        assert not cKDTree(positions(data.positions, index)).query_pairs(4 - 1e-4)
     np.testing.assert_array_equal(data.noisy, np.floor(data.noisy).clip(0, 255))
 
 
-def test_a_frame_depends_on_its_seed_and_number_alone():
+def test_a_frame_depends_only_on_its_seed_and_index():
     many = make_nucleation(4, SHAPE, random_state=7)
     few = make_nucleation(2, SHAPE, random_state=7)
     for name in ("noisy", "clean", "target"):
@@ -57,8 +58,8 @@ def test_a_frame_depends_on_its_seed_and_number_alone():
 
 
 def test_clean_frames_and_targets_are_sums_of_all_gaussians():
-    law = NucleationLaw(mask_threshold=0, order=0.3)
-    atoms = draw_specimens(law, SHAPE, 1, LIKE, sample_generator(0, 0))
+    model = NucleationModel(mask_threshold=0, order=0.3)
+    atoms = draw_atoms(model, SHAPE, 1, LIKE, sample_generator(0, 0))
     assert not atoms.inside(SHAPE).all()
     y, x = np.indices(SHAPE)[..., None]
     distance = (y - atoms.y.astype(float)) ** 2 + (x - atoms.x.astype(float)) ** 2
@@ -74,7 +75,7 @@ def test_atoms_just_outside_lend_their_tails():
     rest = np.zeros((16, 16))
     for index, target in enumerate(data.target):
         y, x = np.indices((16, 16))[..., None]
-        dot_y, dot_x = places(data.positions, index).T
+        dot_y, dot_x = positions(data.positions, index).T
         dots = 255 * np.exp(-0.5 * ((y - dot_y) ** 2 + (x - dot_x) ** 2) / 0.75**2)
         rest = np.maximum(rest, np.abs(target - dots.sum(axis=-1)))
     assert rest[4:-4, 4:-4].max() < 0.5
@@ -87,7 +88,7 @@ def test_dots_lie_where_the_table_says_to_a_hundredth_of_a_pixel():
     reach, offset = 5, np.arange(-5, 6)
     errors = []
     for index, target in enumerate(data.target):
-        for place in places(data.positions, index):
+        for place in positions(data.positions, index):
             row, column = np.rint(place).astype(int)
             if min(row, column) < reach or max(row, column) > 127 - reach:
                 continue
@@ -113,8 +114,8 @@ def test_frames_draw_evenly_from_their_ranges(contrast):
             "min_distance": (4, 6),
         },
     }
-    law = NucleationLaw(contrast=contrast, order=(0.2, 0.9))
-    drawn = _draw_frames(law, SHAPE, 3000, LIKE, np.random.default_rng(0))
+    model = NucleationModel(contrast=contrast, order=(0.2, 0.9))
+    drawn = _draw_frames(model, SHAPE, 3000, LIKE, np.random.default_rng(0))
     for name, (low, high) in {**ranges[contrast], "order": (0.2, 0.9)}.items():
         assert kstest(drawn[name], "uniform", args=(low, high - low)).pvalue > 1e-6
     assert kstest(drawn["grain_y"], "uniform", args=(-0.5, SHAPE[0])).pvalue > 1e-6
@@ -127,7 +128,7 @@ def test_frames_draw_evenly_from_their_ranges(contrast):
     assert (fixed.sigma == 2).all()
 
 
-def test_atoms_differ_as_the_spreads_say():
+def test_atoms_differ_by_the_given_spreads():
     data = make_nucleation(8, (128, 128), mask_threshold=0, random_state=0)
     frame = data.parameters.loc[data.positions.frame].reset_index()
     brighter = (data.positions.amplitude / frame.peak - 1) / 0.15
@@ -186,14 +187,14 @@ def test_the_mask_is_perlin_noise_of_its_parameters(options, larger):
     y, x = rng.uniform(0, 300, (2, 500)).astype(np.float32)
     frame = np.zeros(500, dtype=int)
     scale = {"mask_scale": 60.0, "mask_lacunarity": 1.9, **options}
-    vacuum = Vacuum(NucleationLaw(**scale), tables, origin, origin)
+    vacuum = Vacuum(NucleationModel(**scale), tables, origin, origin)
     names = {name.removeprefix("mask_"): value for name, value in scale.items()}
     del names["scale"]
     expected = perlin_noise(y / 60, x / 60, tables, **names) >= 0
     np.testing.assert_array_equal(vacuum.is_material(frame, y, x), expected)
     # The same landscape, so many times as large.
     wide = Vacuum(
-        NucleationLaw(**scale | {"mask_scale": 60 * larger}), tables, origin, origin
+        NucleationModel(**scale | {"mask_scale": 60 * larger}), tables, origin, origin
     ).is_material(frame, y * np.float32(larger), x * np.float32(larger))
     assert (wide == expected).mean() > 0.98
 
@@ -201,7 +202,7 @@ def test_the_mask_is_perlin_noise_of_its_parameters(options, larger):
 def test_the_mask_can_be_that_of_the_package_noise():
     pnoise2 = pytest.importorskip("noise", reason="needs the package noise").pnoise2
     own, theirs = (
-        draw_specimens(NucleationLaw(mask_backend=name), SHAPE, 1, LIKE, np.random.default_rng(3))
+        draw_atoms(NucleationModel(mask_backend=name), SHAPE, 1, LIKE, np.random.default_rng(3))
         for name in ("stemkit", "noise")
     )
     assert theirs.inside(SHAPE).any()
@@ -211,20 +212,20 @@ def test_the_mask_can_be_that_of_the_package_noise():
         strict=True,
     )
     assert min(pnoise2(*point, octaves=6) for point in place) > -1e-5
-    # All but the mask is drawn as before.
+    # Everything except the mask is drawn as before.
     for name, values in own.drawn.items():
         np.testing.assert_array_equal(theirs.drawn[name], values)
     with pytest.raises(ValueError, match="mask_backend must be one of"):
-        NucleationLaw(mask_backend="own")
+        NucleationModel(mask_backend="own")
 
 
 def test_positions_can_be_scipys():
-    law = NucleationLaw(sampler="bridson", mask_threshold=0)
-    atoms = draw_specimens(law, SHAPE, 1, LIKE, np.random.default_rng(3))
-    edge = law.margin + 0.5
-    # The same draws again, up to where SciPy's begin.
+    model = NucleationModel(sampler="bridson", mask_threshold=0)
+    atoms = draw_atoms(model, SHAPE, 1, LIKE, np.random.default_rng(3))
+    edge = model.margin + 0.5
+    # The same random numbers up to those of SciPy.
     rng = np.random.default_rng(3)
-    _draw_frames(law, SHAPE, 1, LIKE, rng)
+    _draw_frames(model, SHAPE, 1, LIKE, rng)
     theirs = PoissonDisk(
         2,
         radius=4,
@@ -235,14 +236,14 @@ def test_positions_can_be_scipys():
     np.testing.assert_allclose(np.stack([atoms.y, atoms.x], axis=1), theirs, atol=1e-4)
 
 
-def test_scipys_positions_keep_clear_of_the_grain():
+def test_scipys_positions_are_not_too_close_to_the_grain():
     one, two, many = (
         make_nucleation(n, SHAPE, sampler="bridson", order=0.4, mask_threshold=0, random_state=seed)
         for n, seed in ((1, 0), (1, 1), (2, 0))
     )
     assert 0.3 < one.positions.ordered.mean() < 0.6
     for data in (one, two):
-        assert not cKDTree(places(data.positions)).query_pairs(4 - 1e-4)
+        assert not cKDTree(positions(data.positions)).query_pairs(4 - 1e-4)
     np.testing.assert_array_equal(one.noisy[0], many.noisy[0])
     assert not (one.noisy == two.noisy).all()
 
@@ -252,15 +253,15 @@ def test_the_mask_makes_vacuum():
     half = make_nucleation(40, (96, 96), mask_threshold=0.5, random_state=0)
     none = make_nucleation(2, (96, 96), mask_threshold=1, random_state=0)
     assert len(full.positions) / 4 == pytest.approx(0.598 / 16 * 96**2, rel=0.03)
-    # Perlin noise is even about 0, but a frame is not much larger than its knots are apart.
+    # Perlin noise is symmetric about 0, but a frame is not much larger than its grid spacing.
     assert len(half.positions) / 40 == pytest.approx(len(full.positions) / 8, rel=0.35)
     assert len(none.positions) == 0
     assert np.ptp(none.clean[0]) == 0
     assert (none.target == 0).all()
-    # Vacuum lies in patches, not here and there: next to an atom there is material.
+    # Vacuum and material lie in patches.
     counts = np.stack(
         [
-            np.histogram2d(*places(half.positions, index).T, bins=4, range=[(0, 96)] * 2)[0]
+            np.histogram2d(*positions(half.positions, index).T, bins=4, range=[(0, 96)] * 2)[0]
             for index in range(40)
         ]
     )
@@ -277,7 +278,7 @@ def test_a_grain_is_a_lattice_of_its_orientation_and_spacing(lattice, cell):
         atoms = data.positions[(data.positions.frame == index) & data.positions.ordered]
         assert grain.orientation < (np.pi / 3 if lattice == "hexagonal" else np.pi / 2)
         assert grain.spacing**2 * cell * 0.598 / 16 == pytest.approx(1, rel=1e-3)
-        # Along the lattice's axis x runs right and y up; a site has whole numbers there.
+        # In coordinates along the lattice vectors sites have whole numbers.
         right, up = atoms.x - grain.grain_x, grain.grain_y - atoms.y
         cos, sin = np.cos(grain.orientation), np.sin(grain.orientation)
         second = (cos * up - sin * right) / grain.spacing / cell
@@ -287,15 +288,15 @@ def test_a_grain_is_a_lattice_of_its_orientation_and_spacing(lattice, cell):
             assert (axis - axis.round()).abs().max() < 0.15
             assert abs(np.exp(2j * np.pi * axis).mean()) > 0.9
         assert (np.hypot(right, up) < grain.grain_radius + 1).all()
-        # As many as the share of the frame in the disk.
+        # As many atoms as belong to the fraction of the frame in the disk.
         assert len(atoms) == pytest.approx(grain.order * 128**2 * 0.598 / 16, rel=0.1)
 
 
-def test_order_goes_from_none_to_all():
+def test_order_0_and_1_are_no_and_all_atoms():
     assert not make_nucleation(2, SHAPE, random_state=0).positions.ordered.any()
     every = make_nucleation(2, SHAPE, order=1, random_state=0)
     assert every.positions.ordered.all()
-    # Order changes neither the vacuum nor what else the frame draws for itself.
+    # Order changes neither the vacuum nor the other parameters of the frame.
     plain = make_nucleation(2, SHAPE, random_state=0)
     np.testing.assert_array_equal(every.parameters.peak, plain.parameters.peak)
 
@@ -317,27 +318,31 @@ def test_order_goes_from_none_to_all():
         ({"peak": -1}, "^peak must be a number or"),
         ({"sigma": "wide"}, "^sigma must be a number or"),
         ({"sigma": np.nan}, "^sigma must be a number or"),
-        ({"min_distance": 1}, "^min_distance must be .* from 1.5"),
-        ({"spacing": 4}, "^spacing must be .* from 4.8"),
-        ({"order": 1.5}, "^order is a share"),
-        ({"peak_spread": -0.1}, "^peak_spread must be 0 or above"),
-        ({"peak_spread": None}, "^peak_spread must be 0 or above; got None"),
-        ({"gain": "high"}, "^gain must be 0 or above; got 'high'"),
-        ({"mask_scale": 0}, "^mask_scale must be above 0"),
-        ({"mask_scale": "coarse"}, "^mask_scale must be above 0"),
-        ({"mask_octaves": 0}, "^mask_octaves must be an int, 1 to 16"),
+        ({"min_distance": 1}, r"^min_distance must be a number or .* of px in \[1.5, "),
+        ({"spacing": 4}, "^spacing must be .* from 4.8 px; got 4"),
+        ({"spacing": "large"}, "^spacing must be a number or"),
+        ({"order": 1.5}, r"^order must be a number or .* in \[0, 1\]"),
+        ({"peak_spread": -0.1}, "^peak_spread must be"),
+        ({"peak_spread": None}, "^peak_spread must be .*; got None"),
+        ({"gain": "high"}, "^gain must be .*; got 'high'"),
+        ({"mask_scale": 0}, "^mask_scale must be"),
+        ({"mask_scale": "coarse"}, "^mask_scale must be"),
+        ({"mask_octaves": 0}, r"^mask_octaves must be an int in \[1, 16\]"),
         ({"mask_octaves": 2.5}, "^mask_octaves must be an int"),
-        ({"mask_threshold": 2}, "^mask_threshold must be 0"),
-        ({"mask_threshold": "low"}, "^mask_threshold must be 0"),
-        ({"random_state": -1}, "^random_state must not be negative"),
+        ({"mask_lacunarity": 10, "mask_octaves": 16}, "^mask_lacunarity of 10 makes the last"),
+        ({"mask_threshold": 2}, "^mask_threshold must be"),
+        ({"mask_threshold": "low"}, "^mask_threshold must be"),
+        ({"mask_backend": "own"}, "^mask_backend must be one of"),
+        ({"whole_numbers": 1}, "^whole_numbers must be True or False"),
+        ({"random_state": -1}, "^random_state must be"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(arguments, what):
-    with pytest.raises(ValueError, match=what):
+def test_invalid_arguments_are_named(arguments, what):
+    with pytest.raises(InvalidParameterError, match=what):
         make_nucleation(**{"n_samples": 1, "shape": (8, 8), **arguments})
 
 
-def test_the_smallest_frame_and_the_oddest_shapes_work():
+def test_the_smallest_frames_work():
     for shape in ((1, 1), (1, 50), (50, 1)):
         assert make_nucleation(1, shape, order=0.5, random_state=0).noisy.shape == (1, *shape)
 

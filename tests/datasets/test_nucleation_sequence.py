@@ -3,6 +3,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from stemkit.datasets import make_nucleation_sequence
+from stemkit.exceptions import InvalidParameterError
 
 SHAPE = (96, 96)
 
@@ -27,25 +28,25 @@ def test_frames_and_tables_fit_together(film):
     for index, table in film.positions.groupby("frame"):
         row, column = table[["y", "x"]].to_numpy().round().astype(int).T
         row, column = row.clip(0, SHAPE[0] - 1), column.clip(0, SHAPE[1] - 1)
-        # A dot at each atom: off the nearest pixel by half of one along both axes at most.
+        # A dot at each atom, at most half a pixel from the nearest one along both axes.
         assert film.target[index, row, column].min() > 255 * np.exp(-0.25 / 0.75**2) - 1
 
 
-def test_no_two_atoms_ever_come_too_near(film):
+def test_no_two_atoms_are_ever_too_close(film):
     for _, table in film.positions.groupby("frame"):
         assert not cKDTree(table[["y", "x"]]).query_pairs(4 - 1e-4)
 
 
-def test_atoms_keep_who_they_are(film):
+def test_atoms_keep_their_identity(film):
     for name in ("amplitude", "sigma"):
         values = tracks(film, name)
         assert np.nanmax(np.ptp(values, axis=0)[~np.isnan(values).any(axis=0)]) == 0
     steps = np.hypot(*(np.diff(tracks(film, name), axis=0) for name in ("y", "x")))
-    # Few are hemmed in for a frame; none goes as far as its nearest neighbour is away.
+    # Few are blocked for a whole frame; none moves as far as its nearest neighbour.
     assert (steps > 0).sum() > 0.95 * np.isfinite(steps).sum()
     assert np.nanmax(steps) < 4
-    seen = ~np.isnan(tracks(film, "y"))
-    assert seen.all(axis=0).mean() > 0.8
+    visible = ~np.isnan(tracks(film, "y"))
+    assert visible.all(axis=0).mean() > 0.8
 
 
 def test_the_grain_grows_and_is_a_lattice(film):
@@ -54,14 +55,14 @@ def test_the_grain_grows_and_is_a_lattice(film):
     assert (np.diff(film.parameters.grain_radius) > 0).all()
     ordered = film.positions.groupby("frame").ordered.mean()
     assert ordered.iloc[-1] > ordered.iloc[0] + 0.3
-    passed = []
+    inner = []
     for index, table in film.positions.groupby("frame"):
         apart = np.hypot(table.y - grain.grain_y, table.x - grain.grain_x)
         radius = film.parameters.grain_radius[index]
         assert table.ordered[apart > radius + grain.spacing].sum() == 0
-        passed.extend(table.ordered[apart < radius - 3 * grain.spacing])
-    assert len(passed) > 300
-    assert np.mean(passed) > 0.9
+        inner.extend(table.ordered[apart < radius - 3 * grain.spacing])
+    assert len(inner) > 300
+    assert np.mean(inner) > 0.9
     last = film.positions[(film.positions.frame == 11) & film.positions.ordered]
     right, up = last.x - grain.grain_x, grain.grain_y - last.y
     cos, sin = np.cos(grain.orientation), np.sin(grain.orientation)
@@ -80,8 +81,8 @@ def test_nothing_moves_without_growth_and_diffusion():
     assert abs(np.corrcoef(noise)[0, 2]) < 0.05
 
 
-def test_atoms_diffuse_as_said_but_for_each_other():
-    # The steps are so small that only atoms which all but touch are in each other's way.
+def test_single_atoms_diffuse_by_the_given_distance():
+    # The steps are so small that only atoms which almost touch block each other.
     film = make_nucleation_sequence(
         2, SHAPE, growth=(0, 0), diffusion=0.01, mask_threshold=0, random_state=0
     )
@@ -97,9 +98,9 @@ def test_disordered_atoms_stay_on_the_material():
     n_atoms = film.positions.groupby("frame").size()
     assert np.ptp(n_atoms) <= 0.1 * n_atoms[0]
     first, last = (film.positions[film.positions.frame == frame] for frame in (0, 9))
-    way, _ = cKDTree(first[["y", "x"]]).query(last[["y", "x"]])
-    # They have moved by more than this, but the material has not spread.
-    assert way.max() < 6
+    distance, _ = cKDTree(first[["y", "x"]]).query(last[["y", "x"]])
+    # They have moved further, but the material has not spread.
+    assert distance.max() < 6
 
 
 def test_the_same_seed_gives_the_same_film():
@@ -116,17 +117,19 @@ def test_the_same_seed_gives_the_same_film():
         ({"n_frames": 0}, "^n_frames must be an int of at least 1"),
         ({"growth": 0.3}, "^growth must be"),
         ({"growth": None}, "^growth must be"),
-        ({"diffusion": "fast"}, "^diffusion must be 0 px or above"),
+        ({"diffusion": "fast"}, "^diffusion must be a finite number of px"),
         ({"growth": (0.5, 0.2)}, "^growth must be"),
         ({"growth": (0.5,)}, "^growth must be"),
         ({"growth": (0.0, 1.2)}, "^growth must be"),
-        ({"diffusion": -1}, "^diffusion must be 0 px or above"),
+        ({"diffusion": -1}, "^diffusion must be a finite number of px"),
         ({"order": 0.4}, "^order is not for sequences"),
         ({"contrast": "medium"}, "^contrast must be one of"),
+        ({"shape": (8,)}, "^shape must be"),
+        ({"random_state": 0.5}, "^random_state must be"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(arguments, what):
-    with pytest.raises(ValueError, match=what):
+def test_invalid_arguments_are_named(arguments, what):
+    with pytest.raises(InvalidParameterError, match=what):
         make_nucleation_sequence(**{"n_frames": 1, "shape": (8, 8), **arguments})
 
 

@@ -5,6 +5,7 @@ from scipy import ndimage
 from stemkit._scene import Scene, render_columns, render_film
 from stemkit.datasets import make_scene
 from stemkit.drift import Motion
+from stemkit.exceptions import InvalidParameterError
 
 SHAPE = (96, 112)
 SEEDS = range(40)
@@ -15,7 +16,7 @@ def draw(scene, shape=SHAPE, **where):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_perfect_lattices_repeat_by_their_basis(seed):
+def test_perfect_lattices_are_periodic(seed):
     scene = make_scene(SHAPE, content="perfect", random_state=seed)
     still = render_columns(scene, SHAPE)
     assert still.std() > 0.05
@@ -28,7 +29,7 @@ def test_perfect_lattices_repeat_by_their_basis(seed):
 
 
 @pytest.mark.parametrize("content", ["perfect", "aperiodic"])
-def test_scenes_reach_beyond_the_frame(content):
+def test_scenes_extend_beyond_the_frame(content):
     scene = make_scene(SHAPE, content=content, margin=0.5, random_state=8)
     for values, side in ((scene.y, 96), (scene.x, 112)):
         assert -56 - 24 <= values.min() < -30
@@ -66,13 +67,13 @@ def test_film_is_never_negative():
     ]
     assert min(frame.min() for frame in films) > -1e-6
     assert max(frame.max() for frame in films) > 0.1
-    # It varies slowly: next to nothing changes from pixel to pixel.
+    # It varies slowly, from pixel to pixel hardly at all.
     assert max(np.abs(np.diff(frame, axis=0)).max() for frame in films) < 0.1
 
 
 def test_aperiodic_scenes_are_of_many_kinds():
     frames = np.stack([render_columns(make_scene(SHAPE, random_state=s), SHAPE) for s in SEEDS])
-    # Vacuum: windows wider than the longest lattice vector hold next to nothing.
+    # Vacuum: windows wider than the longest lattice vector are almost dark.
     empty = np.array([ndimage.maximum_filter(f, 31)[15:-15, 15:-15].min() < 0.1 for f in frames])
     assert 0.15 < empty.mean() < 0.9
     assert len({len(make_scene(SHAPE, random_state=s).y) for s in SEEDS}) > 35
@@ -80,9 +81,9 @@ def test_aperiodic_scenes_are_of_many_kinds():
     assert np.percentile(np.abs(correlation), 90) < 0.5
 
 
-def test_aperiodic_scenes_tell_drifts_by_a_lattice_vector_apart():
+def test_aperiodic_scenes_distinguish_drifts_by_a_lattice_vector():
     def least_change(content, seed):
-        """Change of the frame by the least change of a drift of one or two lattice vectors."""
+        """Return the smallest change of the frame under drifts of one or two lattice vectors."""
         scene = make_scene((96, 96), content=content, spacing=(10, 10), random_state=seed)
         frame = render_columns(scene, (96, 96))
         spectrum = np.abs(np.fft.fft2(frame - frame.mean(), s=(192, 192))) ** 2
@@ -103,7 +104,7 @@ def columns(scene):
 
 
 @pytest.mark.parametrize("content", ["perfect", "aperiodic"])
-def test_scenes_are_reproducible_and_leave_global_state_alone(content):
+def test_scenes_are_reproducible_and_do_not_change_global_state(content):
     before = np.random.get_state()[1].copy()
     one, same, other = (make_scene(SHAPE, content=content, random_state=s) for s in (0, 0, 1))
     assert isinstance(one, Scene)
@@ -114,17 +115,31 @@ def test_scenes_are_reproducible_and_leave_global_state_alone(content):
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-def test_only_one_lattice_without_end_has_a_basis():
+def test_only_perfect_lattices_have_a_basis():
     assert make_scene(SHAPE, random_state=0).basis is None
     assert make_scene(SHAPE, content="perfect", random_state=0).basis.shape == (2, 2)
 
 
-def test_unknown_content_is_refused():
-    with pytest.raises(ValueError, match=r"^content must be one of .*got 'glass'"):
-        make_scene(SHAPE, content="glass")
+@pytest.mark.parametrize(
+    "arguments, what",
+    [
+        ({"content": "glass"}, r"^content must be one of .*got 'glass'"),
+        *(({"shape": shape}, r"^shape must be \(H, W\)") for shape in ((8,), (0, 0), 8, (8, 8.5))),
+        *(
+            ({"spacing": spacing}, r"^spacing must")
+            for spacing in ((12, 8), (0, 8), (-4, 8), (np.nan, 8), 8, (8,))
+        ),
+        ({"margin": -0.1}, "^margin must be"),
+        ({"margin": "wide"}, "^margin must be"),
+        ({"random_state": -1}, "^random_state must be"),
+    ],
+)
+def test_invalid_arguments_are_named(arguments, what):
+    with pytest.raises(InvalidParameterError, match=what):
+        make_scene(**{"shape": SHAPE, **arguments})
 
 
-@pytest.mark.parametrize("spacing", [(12, 8), (0, 8), (-4, 8), (np.nan, 8)])
-def test_bad_spacing_is_refused(spacing):
-    with pytest.raises(ValueError, match=r"^spacing must"):
-        make_scene(SHAPE, spacing=spacing)
+def test_shapes_may_be_lists_and_arrays():
+    expected = make_scene((60, 200), random_state=0)
+    for shape in ([60, 200], np.array([60, 200], dtype=np.uint8)):
+        np.testing.assert_array_equal(columns(make_scene(shape, random_state=0)), columns(expected))

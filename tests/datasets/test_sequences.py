@@ -6,6 +6,7 @@ from scipy import ndimage
 from stemkit._scene import render_columns
 from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_scene
 from stemkit.drift import coverage, warp
+from stemkit.exceptions import InvalidParameterError
 
 SHAPE = (64, 80)
 KINDS = ["gaussian", "perlin", "random"]
@@ -13,7 +14,7 @@ QUIET = {"dose": None, "row_jitter": 0.0}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_grows_from_none_as_said(kind):
+def test_damage_grows_linearly_from_0(kind):
     series = make_damage_sequence(kind, shape=SHAPE, random_state=0)
     assert series.frames.shape == series.decay.shape == series.pattern.shape == (10, *SHAPE)
     np.testing.assert_allclose(series.strength, np.linspace(0, 0.9, 10))
@@ -46,7 +47,7 @@ def test_clean_frames_are_the_scene_times_its_decay(kind):
     np.testing.assert_array_equal(series.frames, series.clean)
 
 
-def test_noise_and_jitter_are_drawn_anew_for_each_frame():
+def test_noise_and_jitter_differ_between_frames():
     scene = make_scene(SHAPE, content="perfect", random_state=1)
     common = {"n_frames": 4, "shape": SHAPE, "scene": scene, "random_state": 0}
     noisy = make_damage_sequence("gaussian", dose=50, **common)
@@ -60,7 +61,7 @@ def test_noise_and_jitter_are_drawn_anew_for_each_frame():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_truth_is_that_of_the_specimen_wherever_its_rows_were_recorded(kind):
+def test_row_jitter_does_not_change_the_true_decay(kind):
     common = {"shape": SHAPE, "random_state": 3}
     straight = make_damage_sequence(kind, **common)
     jittered = make_damage_sequence(kind, row_jitter=1.5, **common)
@@ -71,20 +72,25 @@ def test_truth_is_that_of_the_specimen_wherever_its_rows_were_recorded(kind):
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"n_frames": 1}, r"^n_frames must be at least 2; got 1"),
-        ({"max_strength": 0}, "^max_strength must lie above 0"),
-        ({"max_strength": 1.1}, "^max_strength must lie .* not above 1"),
+        ({"n_frames": 1}, r"^n_frames must be an int of at least 2; got 1"),
+        ({"n_frames": 2.5}, r"^n_frames must be an int"),
+        ({"shape": (8,)}, r"^shape must be \(H, W\)"),
+        ({"scene": "lattice"}, "^scene must be a Scene or None"),
+        ({"max_strength": 0}, r"^max_strength must be a finite number in \(0, 1\]; got 0"),
+        ({"max_strength": 1.1}, "^max_strength must be"),
         ({"kind": "fog"}, "^kind must be one of"),
-        ({"dose": 0}, "^dose must be above 0"),
-        ({"row_jitter": -1}, "^row_jitter must be at least 0"),
+        ({"dose": 0}, "^dose must be .* above 0"),
+        ({"background": np.nan}, "^background must be a finite number"),
+        ({"row_jitter": -1}, "^row_jitter must be"),
+        ({"random_state": 0.5}, "^random_state must be"),
     ],
 )
-def test_bad_sequences_are_refused_by_name(arguments, what):
-    with pytest.raises(ValueError, match=what):
-        make_damage_sequence(shape=SHAPE, random_state=0, **arguments)
+def test_invalid_sequences_are_named(arguments, what):
+    with pytest.raises(InvalidParameterError, match=what):
+        make_damage_sequence(**{"shape": SHAPE, "random_state": 0, **arguments})
 
 
-def test_pairs_have_the_truth_of_their_motion():
+def test_the_true_drift_is_that_of_the_motion():
     data = make_drift_pairs(60, shape=(24, 40), random_state=0)
     assert data.pairs.shape == data.clean.shape == (60, 2, 24, 40)
     for index, motion in enumerate(data.motion):
@@ -96,11 +102,11 @@ def test_pairs_have_the_truth_of_their_motion():
     assert (relative > 0.13).all()
     degrees = np.abs(np.rad2deg(data.rotation))
     assert 4.5 < degrees.max() <= 5
-    # Drift goes either way along both axes.
+    # Drift occurs in both directions along both axes.
     assert (np.abs(np.sign(data.drift).mean(axis=0)) < 0.4).all()
 
 
-def test_pairs_shear_if_asked_to_and_else_are_the_same():
+def test_shear_does_not_change_the_drift():
     common = {"shape": (24, 40), "random_state": 0, "damage": None, **QUIET}
     sheared = make_drift_pairs(40, max_shear=0.02, **common)
     linear = np.array([[motion.shear, motion.stretch] for motion in sheared.motion])
@@ -111,7 +117,7 @@ def test_pairs_shear_if_asked_to_and_else_are_the_same():
 
 @pytest.mark.parametrize("max_shear", [0.0, 0.01])
 @pytest.mark.parametrize("damage", [None, *KINDS])
-def test_second_frame_drawn_back_is_the_first_faded(damage, max_shear):
+def test_the_second_frame_warped_back_is_the_faded_first(damage, max_shear):
     data = make_drift_pairs(
         6,
         shape=(96, 110),
@@ -136,19 +142,19 @@ def test_aperiodic_pairs_correlate_once_aligned():
     for (first, second), motion, decay in zip(data.clean, data.motion, data.decay, strict=True):
         back = warp(second, motion.inverse())
         inside = ndimage.binary_erosion(coverage(motion.inverse()), iterations=4, border_value=0)
-        # The film beneath does not fade, so that it is a little short of 1.
+        # The film does not fade, so that the correlation is a little below 1.
         assert np.corrcoef(back[inside], ((first - 0.1) * decay)[inside])[0, 1] > 0.96
         assert (decay < 1).any()
 
 
 def border_share(second, motion):
-    """Mean and contrast where the first frame held no data, over those where it did."""
+    """Return the mean and contrast outside the first frame, relative to those inside."""
     new = ~coverage(motion)
     return second[new].mean() / second[~new].mean(), second[new].std() / second[~new].std()
 
 
 @pytest.mark.parametrize("max_drift", [0.15, 0.7])
-def test_no_border_gives_the_drift_away(max_drift):
+def test_no_border_reveals_the_drift(max_drift):
     data = make_drift_pairs(
         24,
         shape=(64, 64),
@@ -162,7 +168,7 @@ def test_no_border_gives_the_drift_away(max_drift):
     shares = [border_share(pair[1], m) for pair, m in zip(data.clean, data.motion, strict=True)]
     np.testing.assert_allclose(np.median(shares, axis=0), 1, atol=0.06)
     assert np.min(shares) > 0.5
-    # The usual way, as a control: the first frame warped onto black.
+    # As a control, the first frame is warped onto black.
     warped = [
         border_share(warp(pair[0], m, fill=0.0), m)
         for pair, m in zip(data.clean, data.motion, strict=True)
@@ -175,11 +181,11 @@ def test_the_field_is_large_enough_for_the_largest_drift():
         12, shape=(64, 64), content="perfect", damage=None, max_drift=1.5, random_state=1, **QUIET
     )
     assert np.abs(data.drift).max() > 80
-    # No place is further from a column than the longest lattice vector.
+    # Everywhere a column is closer than the longest lattice vector.
     assert all(ndimage.maximum_filter(pair[1], 49).min() > 0.5 for pair in data.clean)
 
 
-def test_a_pair_does_not_depend_on_how_many_there_are():
+def test_a_pair_does_not_depend_on_the_number_of_pairs():
     few, many = (make_drift_pairs(n, shape=(32, 32), random_state=9) for n in (2, 5))
     np.testing.assert_array_equal(few.pairs, many.pairs[:2])
     np.testing.assert_array_equal(few.decay, many.decay[:2])
@@ -187,13 +193,13 @@ def test_a_pair_does_not_depend_on_how_many_there_are():
     assert (make_drift_pairs(2, shape=(32, 32), random_state=8).pairs != few.pairs).any()
 
 
-def test_perfect_pairs_know_their_lattice():
+def test_perfect_pairs_have_a_basis():
     perfect = make_drift_pairs(2, shape=(32, 32), content="perfect", random_state=0)
     assert [basis.shape for basis in perfect.basis] == [(2, 2), (2, 2)]
     assert make_drift_pairs(2, shape=(32, 32), random_state=0).basis == [None, None]
 
 
-def test_noise_and_jitter_stay_out_of_the_clean_frames():
+def test_clean_frames_have_no_noise_or_jitter():
     common = {"n_pairs": 3, "shape": SHAPE, "random_state": 2}
     quiet = make_drift_pairs(**common, **QUIET)
     noisy = make_drift_pairs(**common, dose=8, row_jitter=1.5)
@@ -204,7 +210,7 @@ def test_noise_and_jitter_stay_out_of_the_clean_frames():
     np.testing.assert_allclose(counts, np.rint(counts), atol=1e-4)
 
 
-def test_global_state_is_left_alone():
+def test_global_state_is_not_changed():
     numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
     make_drift_pairs(1, shape=(24, 24))
     make_damage_sequence("random", 2, shape=(24, 24))
@@ -215,15 +221,18 @@ def test_global_state_is_left_alone():
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"n_pairs": 0}, "^n_pairs must be at least 1; got 0"),
+        ({"n_pairs": 0}, "^n_pairs must be an int of at least 1; got 0"),
+        ({"shape": 24}, r"^shape must be \(H, W\)"),
         ({"damage": "fog"}, "^damage must be one of"),
         ({"content": "glass"}, "^content must be one of"),
-        ({"dose": -1}, "^dose must be above 0"),
-        ({"max_drift": -0.1}, "^max_drift must not be negative"),
-        ({"max_shear": 0.7}, "^max_shear must lie between"),
-        ({"row_jitter": -1}, "^row_jitter must be at least 0"),
+        ({"dose": -1}, "^dose must be .* above 0"),
+        ({"max_drift": -0.1}, "^max_drift must be"),
+        ({"max_rotation": np.nan}, "^max_rotation must be .* of degrees"),
+        ({"max_shear": 0.7}, r"^max_shear must be .* of px per row in \[0, 0.5\)"),
+        ({"max_strength": 2}, "^max_strength must be"),
+        ({"row_jitter": -1}, "^row_jitter must be"),
     ],
 )
-def test_bad_pairs_are_refused_by_name(arguments, what):
-    with pytest.raises(ValueError, match=what):
+def test_invalid_pairs_are_named(arguments, what):
+    with pytest.raises(InvalidParameterError, match=what):
         make_drift_pairs(**{"shape": (24, 24), "n_pairs": 1, "random_state": 0} | arguments)

@@ -5,10 +5,11 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from stemkit.datasets import _stem_lattice, make_stem_lattice
+from stemkit.exceptions import InvalidParameterError
 
 SHAPE = (96, 80)
 STYLES = ["temimagenet", "sfin"]
-# Neither scan noise nor background; of so many electrons that only rounding is left.
+# No scan noise, no background, and so many electrons that only rounding errors are left.
 CLEAR = {"dose": (1e9, 1e9), "row_jitter": (0, 0), "background": (0, 0)}
 
 
@@ -30,7 +31,7 @@ def test_frames_are_whole_grey_levels(style, mode):
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("mode", ["haadf", "bf"])
-def test_clean_frames_are_what_the_positions_say(style, mode):
+def test_clean_frames_are_the_sum_of_the_listed_columns(style, mode):
     data = make_stem_lattice(8, (160, 150), style=style, mode=mode, random_state=5)
     for index, columns in data.positions.groupby("frame"):
         assert (np.abs(columns[["y", "x"]] - [79.5, 74.5]) <= [80, 75]).all(axis=None)
@@ -39,7 +40,7 @@ def test_clean_frames_are_what_the_positions_say(style, mode):
         for column in columns.itertuples():
             squared = (y - column.y) ** 2 + (x - column.x) ** 2
             expected += column.amplitude * np.exp(-squared / (2 * column.sigma**2))
-        # Near the border there is light from columns outside.
+        # Columns outside contribute near the border.
         rim = int(np.ceil(4 * columns.sigma.iloc[0]))
         inside = (slice(rim, 160 - rim), slice(rim, 150 - rim))
         np.testing.assert_allclose(data.clean[index][inside], expected[inside], atol=0.4)
@@ -49,11 +50,11 @@ def test_clean_frames_are_what_the_positions_say(style, mode):
 def test_without_noise_the_noisy_frames_are_the_clean_ones(mode):
     data = make_stem_lattice(6, SHAPE, mode=mode, **CLEAR, random_state=0)
     np.testing.assert_allclose(data.noisy, data.clean, atol=0.55)
-    # Nothing needs room above the brightest place.
+    # No grey levels are needed above the brightest pixel.
     np.testing.assert_allclose(data.parameters.scale, 255, rtol=1e-3)
 
 
-def test_noise_is_that_of_counting_electrons():
+def test_noise_is_shot_noise():
     data = make_stem_lattice(
         8, (128, 128), dose=(60, 90), row_jitter=(0, 0), background=(0, 0), random_state=3
     )
@@ -88,7 +89,7 @@ def test_rows_are_displaced():
     )
     np.testing.assert_array_equal(still.clean, jittered.clean)
     assert np.abs(jittered.noisy - jittered.clean).mean() > 1
-    # A displaced row keeps its sum but for what leaves it at its ends.
+    # A displaced row keeps its sum, except at its ends.
     sums = [data.noisy.sum(axis=2) for data in (still, jittered)]
     assert np.median(np.abs(sums[0] - sums[1])) < 0.1 * np.median(sums[0])
 
@@ -116,12 +117,12 @@ def test_crystals_fill_the_frame(monkeypatch):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         columns = _stem_lattice._crystal((60, 40), 0.02, distance, rng)
-        # No place is further from a square lattice than half a diagonal.
+        # No pixel is further from a square lattice than half a diagonal.
         gap, _ = cKDTree(columns.points).query(pixels)
         assert gap.max() <= distance / np.sqrt(2) + 1e-6
 
 
-def test_columns_are_as_bright_as_their_atomic_numbers_say(monkeypatch):
+def test_columns_are_as_bright_as_z_to_the_power_of_1_7(monkeypatch):
     monkeypatch.setattr(_stem_lattice, "_CRYSTALS", (("SrTiO3", (0, 0, 1)),))
     columns = _stem_lattice._crystal((60, 40), 0.02, 5.0, np.random.default_rng(0))
     expected = np.array([8**1.7, 22**1.7 + 8**1.7, 38**1.7]) / 38**1.7
@@ -141,7 +142,7 @@ def test_crystals_of_sfin_have_vacancies_and_displaced_columns(monkeypatch):
         missing.append(1 - len(columns.points) / len(perfect.points))
         _, site = cKDTree(perfect.points).query(columns.points)
         displacement.append((columns.points - perfect.points[site]).std() / perfect.spacing)
-    # Each crystal draws its own share, evenly up to a tenth, and displacement, up to a twentieth.
+    # Each crystal draws its own fraction, up to a tenth, and displacement, up to a twentieth.
     assert len(missing) > 40
     for values, most in ((missing, 0.1), (displacement, 0.05)):
         assert np.mean(values) == pytest.approx(most / 2, abs=5 * most / np.sqrt(12 * len(values)))
@@ -156,7 +157,7 @@ def test_columns_are_as_wide_as_the_probe():
     assert 0.12 < fwhm.max() <= 0.13
 
 
-def test_ordered_columns_are_as_far_apart_as_said():
+def test_columns_of_crystals_have_the_listed_spacing():
     data = make_stem_lattice(12, (128, 128), random_state=4)
     for index, columns in data.positions.groupby("frame"):
         distance, _ = cKDTree(columns[["y", "x"]]).query(columns[["y", "x"]], k=2)
@@ -210,7 +211,7 @@ def test_bright_field_is_dark_where_columns_are():
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_sample_depends_on_its_seed_and_index_alone(style):
+def test_a_sample_depends_only_on_its_seed_and_index(style):
     few, many = (make_stem_lattice(n, (24, 32), style=style, random_state=9) for n in (2, 5))
     np.testing.assert_array_equal(few.noisy, many.noisy[:2])
     pd.testing.assert_frame_equal(few.parameters, many.parameters[:2])
@@ -219,7 +220,7 @@ def test_a_sample_depends_on_its_seed_and_index_alone(style):
     assert (other.noisy != few.noisy).any()
 
 
-def test_global_state_is_left_alone():
+def test_global_state_is_not_changed():
     before = np.random.get_state()[1].copy()
     make_stem_lattice(2, (24, 24), style="sfin")
     np.testing.assert_array_equal(np.random.get_state()[1], before)
@@ -233,13 +234,23 @@ def test_global_state_is_left_alone():
         ({"shape": (0, 8)}, "^shape must be"),
         ({"style": "nuc"}, "^style must be one of"),
         ({"mode": "df"}, "^mode must be one of"),
-        ({"dose": (0, 10)}, "^dose must be .* above 0; got"),
-        ({"dose": 10}, r"^dose must be \(least, largest\); got 10"),
-        ({"row_jitter": (1, 0.5)}, "^row_jitter must be .* rising"),
-        ({"background": (-0.1, 1)}, "^background must be .* not negative"),
+        ({"dose": (0, 10)}, r"^dose must be a number or \(low, high\) .* in \[1e-06, .*; got"),
+        ({"dose": 0}, r"^dose must be a number or \(low, high\)"),
+        ({"dose": (1, 2, 3)}, r"^dose must be a number or \(low, high\)"),
+        ({"row_jitter": (1, 0.5)}, "^row_jitter must be .* low <= high"),
+        ({"background": (-0.1, 1)}, r"^background must be .* each a finite number in \[0, "),
         ({"background": (0, np.nan)}, "^background must be .* finite"),
+        ({"random_state": "0"}, "^random_state must be"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(arguments, what):
-    with pytest.raises(ValueError, match=what):
+def test_invalid_arguments_are_named(arguments, what):
+    with pytest.raises(InvalidParameterError, match=what):
         make_stem_lattice(**{"n_samples": 1, "shape": (16, 16), "random_state": 0} | arguments)
+
+
+def test_a_number_is_a_range_of_itself():
+    one, two = (
+        make_stem_lattice(2, (24, 24), dose=dose, random_state=0) for dose in (30, (30, 30))
+    )
+    np.testing.assert_array_equal(one.noisy, two.noisy)
+    np.testing.assert_allclose(one.parameters.dose, 30)
