@@ -87,23 +87,25 @@ class Interval:
 
 
 class Options:
-    """A fixed set of strings.
+    """A fixed set of strings or whole numbers.
 
     Parameters
     ----------
-    *names : str
+    *values : str or int
         What the value may be.
     """
 
-    def __init__(self, *names: str) -> None:
-        self.names = names
+    def __init__(self, *values: str | int) -> None:
+        self.values = values
 
     def accepts(self, value: object) -> bool:
-        """Return whether the value is one of the names."""
-        return isinstance(value, str) and value in self.names
+        """Return whether the value is one of the options."""
+        if isinstance(value, bool | np.bool_) or not isinstance(value, str | Integral):
+            return False
+        return value in self.values
 
     def __str__(self) -> str:
-        quoted = [f'"{name}"' for name in self.names]
+        quoted = [f'"{value}"' if isinstance(value, str) else str(value) for value in self.values]
         return quoted[0] if len(quoted) == 1 else "one of " + _joined(quoted, "and")
 
 

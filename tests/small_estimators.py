@@ -12,10 +12,10 @@ from stemkit import AtomLocator, DriftDecayModel
 from stemkit.denoise import (
     BlindSpotDenoiser,
     MatchedDenoiser,
+    NetworkDenoiser,
     SCGNDenoiser,
     SplitPairs,
     UDVDDenoiser,
-    UNetDenoiser,
 )
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise
 from stemkit.utils import all_estimators
@@ -40,10 +40,19 @@ def _tiny_network() -> SCGNDenoiser:
 # For some estimators, parameters instead of or beside these: each a variant that is run.
 VARIANTS: dict[type, list[dict]] = {
     BlindSpotDenoiser: [{"network_parameters": {"n_channels": 4}}],
+    NetworkDenoiser: [
+        {"network": "unet", "network_parameters": {"n_channels": 4}},
+        {"network": "sfin", "network_parameters": {"n_channels": 4, "n_blocks": 1}},
+        {"network": "idf", "network_parameters": {"n_channels": 4}},
+    ],
     SplitPairs: [
         {
-            "denoiser": UNetDenoiser(
-                n_channels=4, max_epochs=1, batch_size=16, device="cpu", random_state=0
+            "denoiser": NetworkDenoiser(
+                network_parameters={"n_channels": 4},
+                max_epochs=1,
+                batch_size=16,
+                device="cpu",
+                random_state=0,
             )
         }
     ],

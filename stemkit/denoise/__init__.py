@@ -1,4 +1,4 @@
-"""Denoisers of frames: transformers that learn from pairs, and classical ones beside them."""
+"""Denoisers of frames: transformers that are trained, and classical ones to compare with."""
 
 import lazy_loader
 

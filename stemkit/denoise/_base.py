@@ -84,6 +84,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
             Before ``fit``, unless ``weights`` are given.
         """
         check_is_fitted(self)
+        self._check_parameters()
         frames, shape = check_stack(X, self, reset=False)
         return self._denoise(frames).reshape(shape)
 
@@ -141,6 +142,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
     def _score(
         self, noisy: Float32Array, target: Float32Array, sample_weight: ArrayLike | None
     ) -> float:
+        self._check_parameters()
         span = float(np.ptp(target)) or 1.0
         denoised = self._denoise(noisy)
         value = psnr(target, denoised, sample_weight=sample_weight, data_range=span, quantize=False)

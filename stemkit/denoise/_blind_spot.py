@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .._constraints import Constraints, Options
 from .._random import RandomState, sample_generator
 from .._validation import Float32Array
 from ..engine import Source
 from ..metrics import BlindSpotScorer
-from ..networks import PINNED, SCGN, SFIN, UNet
-from ._supervised import SupervisedDenoiser
+from ._loss import Loss, make_loss
+from ._network import NetworkDenoiser
 
 Structure = Literal["pixel", "row", "column"]
 
-_NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "pinned": PINNED,
-    "scgn": SCGN,
-    "sfin": SFIN,
-    "unet": UNet,
-}
-_LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
 # Of so many pixels along an axis one is hidden.
 _PERIOD = 4
 # What is put in a hidden pixel's place comes from so near.
 _REACH = 2
 
 
-class BlindSpotDenoiser(SupervisedDenoiser):
+class BlindSpotDenoiser(NetworkDenoiser):
     """Learn to denoise from noisy frames alone, with any network.
 
     Some pixels of each frame are replaced by neighbours of theirs, and the network is asked what
@@ -122,13 +115,18 @@ class BlindSpotDenoiser(SupervisedDenoiser):
     True
     """
 
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        **NetworkDenoiser._parameter_constraints,
+        "structure": [Options(*get_args(Structure))],
+    }
+
     def __init__(
         self,
         *,
         network: str | Callable[..., nn.Module] = "unet",
         network_parameters: Mapping[str, Any] | None = None,
         structure: Structure = "pixel",
-        loss: Literal["l1", "l2"] = "l2",
+        loss: Literal["l1", "l2"] | Loss = "l2",
         max_epochs: int = 100,
         steps_per_epoch: int = 100,
         batch_size: int = 6,
@@ -143,6 +141,8 @@ class BlindSpotDenoiser(SupervisedDenoiser):
         verbose: int = 0,
     ) -> None:
         super().__init__(
+            network=network,
+            network_parameters=network_parameters,
             loss=loss,
             max_epochs=max_epochs,
             steps_per_epoch=steps_per_epoch,
@@ -157,8 +157,6 @@ class BlindSpotDenoiser(SupervisedDenoiser):
             random_state=random_state,
             verbose=verbose,
         )
-        self.network = network
-        self.network_parameters = network_parameters
         self.structure = structure
 
     def fit(self, X: Any, y: object = None) -> Self:
@@ -224,13 +222,6 @@ class BlindSpotDenoiser(SupervisedDenoiser):
         scorer = BlindSpotScorer(structure=self.structure)
         return scorer(self, X, sample_weight=sample_weight)
 
-    @property
-    def _network(self) -> Callable[..., nn.Module]:
-        return self.network if callable(self.network) else _NETWORKS[self.network]
-
-    def _own_network_parameters(self) -> dict[str, Any]:
-        return dict(self.network_parameters or {})
-
     def _check_target(self, y: ArrayLike | None, frames: Float32Array) -> Float32Array:
         return frames if y is None else super()._check_target(y, frames)
 
@@ -240,21 +231,9 @@ class BlindSpotDenoiser(SupervisedDenoiser):
         make_source = super()._source_maker(X, None, seed, reset=reset)
         return lambda batch_size: _HidingSource(make_source(batch_size), self.structure, seed)
 
-    def _criterion(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        loss = _LOSSES[self.loss]
+    def _criterion(self) -> Loss:
+        loss = make_loss(self.loss)
         return lambda outputs, frames, hidden: loss(outputs[hidden], frames[hidden])
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if not callable(self.network) and self.network not in _NETWORKS:
-            raise ValueError(
-                f"network must be one of {sorted(_NETWORKS)}, or a class or function that makes a "
-                f"torch.nn.Module; got {self.network!r}."
-            )
-        if self.structure not in get_args(Structure):
-            raise ValueError(
-                f"structure must be one of {get_args(Structure)}; got {self.structure!r}."
-            )
 
 
 class _HidingSource:

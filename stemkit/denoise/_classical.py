@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from scipy import ndimage
 from skimage.feature import peak_local_max
 
+from .._constraints import Constraints, Interval
 from .._scene import Scene, render_columns
 from .._validation import Float32Array
 from ._base import Denoiser
@@ -30,12 +34,12 @@ class GaussianDenoiser(Denoiser):
     0.14
     """
 
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "sigma": [Interval(float, 0, None, unit="px")]
+    }
+
     def __init__(self, *, sigma: float = 1.5) -> None:
         self.sigma = sigma
-
-    def _check_parameters(self) -> None:
-        if not self.sigma >= 0:
-            raise ValueError(f"sigma must not be negative; got {self.sigma!r}.")
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         return ndimage.gaussian_filter(frames, self.sigma, axes=(1, 2))
@@ -76,6 +80,14 @@ class LoGRenderDenoiser(Denoiser):
     True
     """
 
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "sigma": [Interval(float, 0, None, closed="neither", unit="px")],
+        "threshold": [Interval(float, 0, None)],
+        "min_distance": [Interval(int, 1, None, unit="px")],
+        "peak": [Interval(float, 0, None)],
+        "dot_sigma": [Interval(float, 0, None, closed="neither", unit="px")],
+    }
+
     def __init__(
         self,
         *,
@@ -90,13 +102,6 @@ class LoGRenderDenoiser(Denoiser):
         self.min_distance = min_distance
         self.peak = peak
         self.dot_sigma = dot_sigma
-
-    def _check_parameters(self) -> None:
-        for name in ("sigma", "dot_sigma"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0; got {getattr(self, name)!r}.")
-        if self.min_distance < 1:
-            raise ValueError(f"min_distance must be at least 1; got {self.min_distance!r}.")
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         return np.stack([self._draw(frame) for frame in frames])

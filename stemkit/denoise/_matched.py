@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from .._constraints import Constraints, HasMethods, Interval, Options
 from .._validation import Float32Array, check_stack, rescale_to_float32
 from ..localize import AtomLocator
 from ._base import Denoiser
@@ -19,6 +21,7 @@ from ._noise_level import noise_level
 from ._scgn import SCGNDenoiser
 
 Atoms = Literal["bright", "dark"]
+_SIGMA = Interval(float, 0, None, closed="neither", unit="px")
 # Slow changes of brightness are those over more than so many standard deviations of an atom.
 _SLOW = 7.0
 
@@ -88,6 +91,14 @@ class MatchedDenoiser(Denoiser):
     >>> model.match(counts).shape
     (2, 64, 64)
     """
+
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "denoiser": [None, HasMethods("fit", "transform", example="SCGNDenoiser()")],
+        "atom_sigma": [None, _SIGMA],
+        "known_sigma": [_SIGMA],
+        "background_sigma": [None, _SIGMA],
+        "atoms": [Options(*get_args(Atoms))],
+    }
 
     def __init__(
         self,
@@ -211,11 +222,3 @@ class MatchedDenoiser(Denoiser):
                 f"SCGNDenoiser(weights='default')."
             )
         return denoiser
-
-    def _check_parameters(self) -> None:
-        for name in ("atom_sigma", "known_sigma", "background_sigma"):
-            value = getattr(self, name)
-            if (value is not None or name == "known_sigma") and not 0 < (value or 0) < np.inf:
-                raise ValueError(f"{name} must be positive and finite; got {value!r}.")
-        if self.atoms not in get_args(Atoms):
-            raise ValueError(f"atoms must be one of {get_args(Atoms)}; got {self.atoms!r}.")

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
 
+from .._constraints import Constraints, Interval, Options
 from .._random import RandomState
 from .._validation import Float32Array
 from ..losses import physics_informed_terms
 from ..networks.pinned import PINNED
+from ._loss import Loss
 from ._sources import Scaling
 from ._supervised import SupervisedDenoiser
+
+_WEIGHT_OF_LOSS = Interval(float, 0, None)
 
 
 class PINNEDDenoiser(SupervisedDenoiser):
@@ -130,6 +134,19 @@ class PINNEDDenoiser(SupervisedDenoiser):
     _default_weights = "pinned_cdn"
     _network_takes = ("n_channels", "n_blocks", "slope", "n_evidence")
     _unused_in_fit = frozenset({"normalize"})
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        **SupervisedDenoiser._parameter_constraints,
+        "n_channels": [Interval(int, 1, None)],
+        "n_blocks": [Interval(int, 1, None)],
+        "slope": [Interval(float, 0, 1, closed="left")],
+        "n_evidence": [Interval(int, 0, None)],
+        "lambda_tv": [_WEIGHT_OF_LOSS],
+        "lambda_sf": [_WEIGHT_OF_LOSS],
+        "lambda_b": [_WEIGHT_OF_LOSS],
+        "lambda_c": [_WEIGHT_OF_LOSS],
+        "tv_reduction": [Options("mean", "sum")],
+        "normalize": [Options("training", "frame")],
+    }
 
     def __init__(
         self,
@@ -184,7 +201,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         self.tv_reduction = tv_reduction
         self.normalize = normalize
 
-    def _criterion(self) -> Callable[[Tensor, Tensor], Mapping[str, Tensor]]:
+    def _criterion(self) -> Loss:
         return partial(
             physics_informed_terms,
             tv=self.lambda_tv,
@@ -208,16 +225,3 @@ class PINNEDDenoiser(SupervisedDenoiser):
         offset, scale = map(np.float32, self.input_scaling_)
         denoised = super()._denoise((frames - mean) / spread * scale + offset)
         return (denoised - offset) / scale * spread + mean
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        for name in ("lambda_tv", "lambda_sf", "lambda_b", "lambda_c"):
-            value = getattr(self, name)
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must not be negative, and finite; got {value!r}.")
-        for name, allowed in (
-            ("tv_reduction", ("mean", "sum")),
-            ("normalize", ("training", "frame")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}.")

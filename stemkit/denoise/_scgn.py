@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self, get_args
 
+from torch import Tensor
+
+from .._constraints import Constraints, Interval, Options
 from .._random import RandomState
 from .._validation import Float32Array
-from ..networks.scgn import SCGN, BandWeighting, Layout
-from ._released import ReleasedDenoiser
-from ._views import check_n_views, mean_of_views
+from ..networks.scgn import LAYOUTS, SCGN, BandWeighting, Layout
+from ._inference import N_VIEWS, mean_of_views
+from ._loss import Loss
+from ._pretrained import CheckpointMixin, read_released
+from ._supervised import SupervisedDenoiser
 
 
-class SCGNDenoiser(ReleasedDenoiser):
+class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     """Denoise with the statistical characteristic-guided network.
 
     Made for frames so short that atoms can hardly be seen, as those of nucleation, and to give
@@ -133,7 +138,16 @@ class SCGNDenoiser(ReleasedDenoiser):
         "layout",
     )
     _unused_in_fit = frozenset({"n_views"})
-    _released_parameters: ClassVar[Mapping[str, Any]] = {"layout": "released"}
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        **SupervisedDenoiser._parameter_constraints,
+        "n_blocks": [Interval(int, 1, None)],
+        "n_channels": [Interval(int, 2, None)],
+        "deviation_weighting": ["boolean"],
+        "band_weighting": [Options(*get_args(BandWeighting)), None],
+        "position_embedding": ["boolean"],
+        "layout": [Options(*LAYOUTS), Layout],
+        "n_views": [Options(*N_VIEWS)],
+    }
 
     def __init__(
         self,
@@ -144,7 +158,7 @@ class SCGNDenoiser(ReleasedDenoiser):
         band_weighting: BandWeighting | None = "band",
         position_embedding: bool = True,
         layout: str | Layout = "stemkit",
-        loss: Literal["l1", "l2"] = "l1",
+        loss: Literal["l1", "l2"] | Loss = "l1",
         max_epochs: int = 100,
         steps_per_epoch: int = 100,
         batch_size: int = 6,
@@ -187,6 +201,9 @@ class SCGNDenoiser(ReleasedDenoiser):
     def _denoise(self, frames: Float32Array) -> Float32Array:
         return mean_of_views(super()._denoise, frames, self.n_views)
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_n_views(self.n_views)
+    @classmethod
+    def _for_checkpoint(
+        cls, weights: Mapping[str, Tensor], origin: str, parameters: Mapping[str, Any]
+    ) -> tuple[Self, Mapping[str, Tensor]]:
+        size, renamed = read_released(weights, origin)
+        return cls(**{**size, "layout": "released", **parameters}), renamed

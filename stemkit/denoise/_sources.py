@@ -1,4 +1,4 @@
-"""Where a denoiser's training batches come from: pairs, clean frames with noise, or a stream."""
+"""Sources of training batches: pairs of frames, clean frames with noise, or a stream."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._random import sample_generator
+from .._constraints import shorten
+from .._random import RandomState, check_seed, sample_generator
 from .._validation import Float32Array
 from ..engine import Source, StreamSource
+from ..exceptions import InvalidParameterError
 
 MakeBatch = Callable[[np.random.Generator], Any]
 
 
 class Scaling(NamedTuple):
-    """What brings values near to 0 and 1, and back."""
+    """Offset and scale that standardise values."""
 
     offset: float
     scale: float
 
     @classmethod
     def of(cls, values: Tensor) -> Scaling:
-        """Standardise these values; where all are the same, only shift them."""
+        """Return the mean and standard deviation of values; a scale of 1 if they are constant."""
         values = values.double()
         return cls(float(values.mean()), float(values.std(correction=0)) or 1.0)
 
 
 class PairSource:
-    """Squares at random places of frames and of their targets, turned over at random.
+    """Random crops of frames and their targets, randomly flipped.
 
     Parameters
     ----------
@@ -42,13 +44,13 @@ class PairSource:
     targets : ndarray of shape (n_frames, H, W)
     batch_size : int
     side : int
-        Longest side in px of what is cut out. An epoch has as many as fit side by side.
+        Longest side of a crop in px. An epoch has as many crops as fit side by side.
     flip : bool
-        Turn half of them upside down, and half of them left side right.
+        Flip half of the crops vertically and half of them horizontally.
     degrade : callable, optional
         ``degrade(frames, generator=...)`` adds fresh noise to the inputs.
     device : torch.device
-        Where noise is made; batches stay there.
+        Device on which noise is drawn, and on which batches stay.
     random_state : int
     """
 
@@ -77,10 +79,10 @@ class PairSource:
             raise ValueError("X is a single pixel, from which nothing can be learned.")
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give inputs (n, ..., h, w) and targets (n, h, w) of a step."""
+        """Return the inputs (n, ..., h, w) and targets (n, h, w) of a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = sample_generator(self.random_state, epoch).permutation(self.n_samples)
-        # of even size: batch normalisation can't do with a last batch of next to nothing
+        # Batches of equal size: batch normalisation fails on a last batch of one pixel.
         rows = np.array_split(order, self.steps_per_epoch)[position]
         rng = sample_generator(self.random_state, step, 1)
         pairs = [self._cut(row % len(self.inputs), rng) for row in rows]
@@ -98,8 +100,8 @@ class PairSource:
             rng.integers(n - s + 1) for n, s in zip(self.targets.shape[1:], self.size, strict=True)
         )
         height, width = self.size
-        place = (index, ..., slice(top, top + height), slice(left, left + width))
-        pair = [self.inputs[place], self.targets[place]]
+        crop = (index, ..., slice(top, top + height), slice(left, left + width))
+        pair = [self.inputs[crop], self.targets[crop]]
         for axis in (-2, -1):
             if self.flip and rng.random() < 0.5:
                 pair = [np.flip(values, axis) for values in pair]
@@ -113,8 +115,8 @@ class ScaledSource:
     ----------
     source : Source
     input_scaling, target_scaling : Scaling
-    most : int, optional
-        Rows at most.
+    max_frames : int, optional
+        Largest number of frames of a batch; the others are dropped.
     """
 
     def __init__(
@@ -123,21 +125,21 @@ class ScaledSource:
         input_scaling: Scaling,
         target_scaling: Scaling,
         *,
-        most: int | None = None,
+        max_frames: int | None = None,
     ) -> None:
         self.source = source
         self.scalings = input_scaling, target_scaling
-        self.most = most
+        self.max_frames = max_frames
         self.steps_per_epoch = source.steps_per_epoch
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give inputs and targets of a step, (n, channels, h, w) each, then what else there is."""
+        """Return inputs and targets (n, channels, h, w) of a step, then further tensors."""
         inputs, targets, *more = self.source.batch(step)
         scaled = [
             (values - offset) / scale
             for values, (offset, scale) in zip((inputs, targets), self.scalings, strict=True)
         ]
-        return tuple(_with_channels(values[: self.most]) for values in (*scaled, *more))
+        return tuple(_with_channels(values[: self.max_frames]) for values in (*scaled, *more))
 
 
 def _with_channels(values: Tensor) -> Tensor:
@@ -145,14 +147,14 @@ def _with_channels(values: Tensor) -> Tensor:
 
 
 def stream_of(X: Any) -> MakeBatch | None:
-    """Return the function that makes batches, if X is a stream and not a stack."""
+    """Return the function that makes batches if X is a stream, None if it is a stack."""
     if hasattr(X, "make_batch"):
         return X.make_batch
     return X if callable(X) else None
 
 
 def source_of_stream(make_batch: MakeBatch, steps_per_epoch: int, random_state: int) -> Source:
-    """Wrap a stream, and look at what it gives."""
+    """Return the source of a stream, after a check of its first batch."""
     source = StreamSource(make_batch, steps_per_epoch=steps_per_epoch, random_state=random_state)
     batch = source.batch(0)
     if len(batch) != 2 or batch[0].ndim != 3 or batch[0].shape != batch[1].shape:
@@ -163,14 +165,52 @@ def source_of_stream(make_batch: MakeBatch, steps_per_epoch: int, random_state: 
     return source
 
 
-def fitted_noise(noise: Any, frames: Float32Array) -> Any:
-    """Return a simulator that can degrade: this one if it is fitted, or a fitted copy."""
-    if not hasattr(noise, "degrade"):
-        raise ValueError(
-            f"noise must be one of stemkit.noise's simulators; got {noise!r}. Pass HRTEMNoise()."
+def fitted_noise(noise: Any, frames: Float32Array, random_state: RandomState) -> Any:
+    """Return a simulator that can degrade: `noise` if it is fitted, or a fitted copy.
+
+    A plain function of frames and a generator is wrapped as a simulator, which draws from
+    `random_state` outside of training.
+    """
+    if isinstance(noise, type):
+        raise InvalidParameterError(
+            f"noise is a class; pass an instance of it, as noise={noise.__name__}()."
         )
+    if not hasattr(noise, "degrade"):
+        return _FunctionNoise(noise, random_state)
     try:
         check_is_fitted(noise)
     except NotFittedError:
         return clone(noise).fit(frames)
     return noise
+
+
+class _FunctionNoise:
+    """A simulator made of a function ``noise(frames, generator=...)`` of tensors."""
+
+    def __init__(self, function: Callable[..., Any], random_state: RandomState) -> None:
+        self.function = function
+        self.random_state = random_state
+
+    def degrade(self, frames: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Return noisy frames, after a check that they are."""
+        devices = [frames.device] if frames.device.type == "cuda" else []
+        # A function that ignores its generator draws from torch's global one: seeded and restored.
+        with torch.random.fork_rng(devices=devices):
+            seed = generator.initial_seed()
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.cuda.manual_seed(seed)
+            noisy = self.function(frames.clone(), generator=generator)
+        if not isinstance(noisy, Tensor) or noisy.shape != frames.shape:
+            raise ValueError(
+                f"noise must return a tensor of the shape of its frames, {tuple(frames.shape)}; "
+                f"it returned {shorten(noisy)}."
+            )
+        if noisy.is_complex() or not noisy.isfinite().all():
+            raise ValueError("noise must return finite real numbers for finite frames.")
+        return noisy.detach().float()
+
+    def transform(self, frames: Float32Array) -> Float32Array:
+        """Return noisy frames whose noise depends on the random state alone."""
+        generator = torch.Generator().manual_seed(check_seed(self.random_state))
+        return self.degrade(torch.from_numpy(frames), generator=generator).numpy()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -10,14 +11,15 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from torch import Tensor
 
+from .._constraints import Constraints, HasMethods, Interval
 from .._validation import Float32Array, check_stack
 from ..metrics import SplitScorer
 from ..noise import split_exposure
 from ._base import Denoiser, check_target
 from ._blind_spot import BlindSpotDenoiser
+from ._network import NetworkDenoiser
 from ._sources import PairSource
 from ._supervised import SupervisedDenoiser
-from ._unet import UNetDenoiser
 
 
 class SplitPairs(Denoiser):
@@ -32,7 +34,7 @@ class SplitPairs(Denoiser):
     denoiser : estimator, optional
         What is taught: one that learns from pairs, as :class:`SCGNDenoiser`. With ``loss="l2"`` it
         learns the mean, with "l1" the median, which is darker at low doses. By default a
-        :class:`UNetDenoiser` with ``loss="l2"``.
+        :class:`NetworkDenoiser` with ``loss="l2"``.
     noise : HRTEMNoise or PoissonGaussianNoise, optional
         The camera's noise, calibrated or with its parameters, to split single exposures; see
         :func:`stemkit.noise.split_exposure`. Wrap one that is calibrated in
@@ -66,18 +68,20 @@ class SplitPairs(Denoiser):
     Examples
     --------
     >>> from stemkit.datasets import make_nucleation
-    >>> from stemkit.denoise import SplitPairs, UNetDenoiser
+    >>> from stemkit.denoise import NetworkDenoiser, SplitPairs
     >>> from stemkit.noise import HRTEMNoise
     >>> clean = make_nucleation(4, shape=(32, 32), random_state=0).clean
     >>> first, second = (HRTEMNoise(random_state=i).fit_transform(clean) for i in (0, 1))
-    >>> unet = UNetDenoiser(n_channels=4, loss="l2", max_epochs=2, random_state=0)
+    >>> unet = NetworkDenoiser(
+    ...     network_parameters={"n_channels": 4}, loss="l2", max_epochs=2, random_state=0
+    ... )
     >>> SplitPairs(denoiser=unet).fit(first, second).transform(first).shape
     (4, 32, 32)
 
     From one exposure:
 
     >>> unet.set_params(steps_per_epoch=2)
-    UNetDenoiser(...)
+    NetworkDenoiser(...)
     >>> SplitPairs(denoiser=unet, noise=HRTEMNoise()).fit(first).transform(first).shape
     (4, 32, 32)
 
@@ -87,6 +91,12 @@ class SplitPairs(Denoiser):
     >>> model.score(first, second) < 0
     True
     """
+
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "denoiser": [None, HasMethods("fit", "transform", example="SCGNDenoiser(loss='l2')")],
+        "noise": [None, HasMethods("unstabilize", example="HRTEMNoise()")],
+        "fraction": [Interval(float, 0, 1, closed="neither")],
+    }
 
     def __init__(self, *, denoiser: Any = None, noise: Any = None, fraction: float = 0.5) -> None:
         self.denoiser = denoiser
@@ -113,11 +123,12 @@ class SplitPairs(Denoiser):
         ValueError
             Where X, y or a parameter is not what it should be.
         """
-        denoiser = UNetDenoiser(loss="l2") if self.denoiser is None else clone(self.denoiser)
+        self._check_parameters()
+        denoiser = NetworkDenoiser(loss="l2") if self.denoiser is None else clone(self.denoiser)
         # who hides pixels, or learns nothing, has no use for a second exposure
         if not isinstance(denoiser, SupervisedDenoiser) or isinstance(denoiser, BlindSpotDenoiser):
             raise ValueError(
-                f"denoiser must be one that learns from pairs, as UNetDenoiser(loss='l2'); got "
+                f"denoiser must be one that learns from pairs, as NetworkDenoiser(loss='l2'); got "
                 f"{denoiser!r}."
             )
         first, _ = check_stack(X, self, reset=True)

@@ -1,4 +1,4 @@
-"""What denoisers that learn from pairs share: everything but their network."""
+"""The base of denoisers that learn from pairs: training, inference and weights."""
 
 from __future__ import annotations
 
@@ -13,59 +13,45 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .._constraints import Constraints, HasMethods, Interval, Options
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import Float32Array, check_stack
-from ..engine import (
-    Source,
-    fit_module,
-    fit_parameters,
-    load_weights,
-    pick_device,
-    put_weights,
-    save_weights,
-)
+from ..engine import Source, fit_module, fit_parameters, pick_device, put_weights, save_weights
 from ..engine._memory import halve_until_it_fits
 from ._base import Denoiser, check_target
+from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled
+from ._lattice_prior import warn_of_lattice_prior
+from ._loss import LOSSES, Loss, make_loss
 from ._noise_level import mean_noise_level
-from ._scaled import ScaledNetwork
-from ._sources import (
-    PairSource,
-    ScaledSource,
-    Scaling,
-    fitted_noise,
-    source_of_stream,
-    stream_of,
-)
-from ._tiled import denoise_tiled
-from ._weights import find_weights, refuse_another_network
+from ._pretrained import defaults_of, load_pretrained
+from ._sources import PairSource, ScaledSource, Scaling, fitted_noise, source_of_stream, stream_of
 
-_LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
-# Steps that a fit may lose when it is stopped: on a CPU one of them may take most of a minute.
-_KEPT_AFTER = 50
+# Steps from checkpoint to checkpoint: on a CPU one step may take most of a minute.
+_CHECKPOINT_EVERY = 50
 
 
 class SupervisedDenoiser(Denoiser):
     """Base of denoisers whose network learns from pairs of frames.
 
-    A subclass names its network as ``_network``, a class of modules from (n, 1, H, W) to the same
-    shape, and in ``_network_takes`` which of its own parameters the network takes. It adds those to
-    the parameters here. Where stemkit ships weights for it, it names them too.
+    A subclass sets ``_network`` to a class of modules from (n, 1, H, W) to the same shape, and
+    ``_network_takes`` to the names of its parameters that are passed to the network. It adds those
+    to the parameters here, and their constraints to ``_parameter_constraints``. To use any network
+    without a class of its own, see :class:`NetworkDenoiser`.
 
     Parameters
     ----------
     loss, max_epochs, steps_per_epoch, batch_size, tile_size, lr, flip : optional
-        How to train, see :class:`SCGNDenoiser`.
+        Training, see :class:`NetworkDenoiser`.
     noise, weights, checkpoint_dir, device, precision, random_state, verbose : optional
-        See :class:`SCGNDenoiser`.
+        See :class:`NetworkDenoiser`.
 
     Attributes
     ----------
     module_ : torch.nn.Module
         The network.
     history_, n_epochs_, input_scaling_, target_scaling_, input_noise_
-        As of :class:`SCGNDenoiser`.
+        See :class:`NetworkDenoiser`.
 
     Examples
     --------
@@ -81,13 +67,13 @@ class SupervisedDenoiser(Denoiser):
     >>> LinearDenoiser(max_epochs=2, random_state=0).fit(X, 0 * X).transform(X).shape
     (4, 32, 32)
 
-    A trained one learns on from other frames:
+    Continue the training on other frames:
 
     >>> model = LinearDenoiser(max_epochs=2, random_state=0).fit(X, 0 * X)
     >>> model.partial_fit(X, 0 * X).n_epochs_
     3
 
-    and is scored by the truth, in dB:
+    Score the result against the true frames, in dB:
 
     >>> bool(model.score(X, 0 * X + np.eye(32)) > 0)
     True
@@ -95,19 +81,36 @@ class SupervisedDenoiser(Denoiser):
 
     _network_takes: ClassVar[tuple[str, ...]] = ()
     _default_weights: ClassVar[str | None] = None
+    """Name of the shipped weights that ``weights="default"`` stands for."""
     _at_once: ClassVar[int] = 1
-    """Times a tile's side, up to which frames are denoised without being cut."""
+    """Largest side of a frame that is denoised in one piece, in sides of a tile."""
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "loss": [Options(*LOSSES), callable],
+        "max_epochs": [Interval(int, 1, None)],
+        "steps_per_epoch": [Interval(int, 1, None)],
+        "batch_size": [Interval(int, 1, None)],
+        "tile_size": [Interval(int, 8, None, unit="px")],
+        "lr": [Interval(float, 0, None, closed="neither")],
+        "flip": ["boolean"],
+        "noise": [None, HasMethods("degrade", example="HRTEMNoise()"), callable],
+        "weights": [None, "path"],
+        "checkpoint_dir": [None, "path"],
+        "device": ["device"],
+        "precision": [Options("auto", "32-true", "bf16-mixed")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
     input_noise_: float | None
 
     @property
     @abstractmethod
     def _network(self) -> Callable[..., nn.Module]:
-        """What makes the network."""
+        """Class or function that makes the network."""
 
     def __init__(
         self,
         *,
-        loss: Literal["l1", "l2"] = "l1",
+        loss: Literal["l1", "l2"] | Loss = "l1",
         max_epochs: int = 100,
         steps_per_epoch: int = 100,
         batch_size: int = 6,
@@ -138,18 +141,17 @@ class SupervisedDenoiser(Denoiser):
         self.verbose = verbose
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
-        """Learn from pairs, from clean frames and a simulator of noise, or from a stream.
+        """Train on pairs, on clean frames with simulated noise, or on a stream.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
-            Noisy frames; clean ones where ``noise`` is given. 2-D is a stack of one-line frames.
-            A stream has, or is, a function ``make_batch(generator)`` that gives a fresh batch
-            (noisy, target), as :class:`stemkit.datasets.NucleationStream` has.
+            Noisy frames, or clean ones if ``noise`` is given. A 2-D array is read as a stack of
+            one-line frames. A stream has, or is, a function ``make_batch(generator)`` that returns
+            a fresh batch (noisy, target), as :class:`stemkit.datasets.NucleationStream` has.
         y : array-like of the shape of X, optional
-            What should become of the frames. With ``noise`` it may be left out: then it is X.
-            Lines may come with one label each, as scikit-learn's checks give them; these are
-            ignored, and lines are then their own targets.
+            Target frames. With ``noise`` they may be left out, and are then X. Labels of lines, as
+            scikit-learn's checks pass them, are ignored, and lines are then their own targets.
 
         Returns
         -------
@@ -158,12 +160,12 @@ class SupervisedDenoiser(Denoiser):
         Raises
         ------
         ValueError
-            Where X, y or a parameter is not what it should be.
+            If a parameter is invalid, the frames are not finite, or their shapes differ.
         """
         return self._learn(X, y, self.max_epochs, self.checkpoint_dir, afresh=True)
 
     def partial_fit(self, X: Any, y: ArrayLike | None = None) -> Self:
-        """Learn for one epoch more, from where the network is: to fine-tune on other frames.
+        """Train for one more epoch from the present weights, to fine-tune on other frames.
 
         Parameters
         ----------
@@ -186,44 +188,49 @@ class SupervisedDenoiser(Denoiser):
     def score(
         self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Mean peak signal-to-noise ratio in dB.
+        """Compute the mean peak signal-to-noise ratio in dB.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
-            Noisy frames; clean ones where ``noise`` is given.
+            Noisy frames, or clean ones if ``noise`` is given.
         y : array-like of the shape of X, optional
-            What should become of them; as for :meth:`fit`.
+            Target frames, as for :meth:`fit`.
         sample_weight : array-like of shape (n_frames,), optional
-            How much each frame counts.
+            Weight of each frame.
 
         Returns
         -------
         float
-            The peak is the range of the target, and nothing is cut to whole numbers;
-            :func:`stemkit.metrics.psnr` gives the papers' number.
+            The peak is the range of the target, and values are not rounded;
+            :func:`stemkit.metrics.psnr` computes the papers' number.
 
         Raises
         ------
         ValueError
-            Where ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
+            If ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
         """
         check_is_fitted(self)
         frames, _ = check_stack(X, self, reset=False)
         target = self._check_target(y, frames)
         if self.noise is not None:
-            frames = fitted_noise(self.noise, frames).transform(frames)
+            frames = fitted_noise(self.noise, frames, self.random_state).transform(frames)
         return self._score(frames, target, sample_weight)
 
     def save_weights(self, path: str | os.PathLike[str], **card: Any) -> None:
-        """Write the network as safetensors, and a card beside it, for ``weights=path``.
+        """Write the network as safetensors with a card, for ``weights=path``.
 
         Parameters
         ----------
         path : path
-            Ends in ".safetensors"; the card goes to the same name with ".json".
+            Ends in ".safetensors"; the card is written to the same name with ".json".
         **card
-            What is to be known of the weights: data, steps, scores.
+            Further entries of the card, as data, steps and scores.
+
+        Raises
+        ------
+        ValueError
+            If ``path`` ends otherwise, or the card can't be written as JSON.
         """
         module = self._ready_network()
         known = {
@@ -251,6 +258,7 @@ class SupervisedDenoiser(Denoiser):
         if afresh:
             self._start(seed, make_source(self.batch_size))
             self.history_ = pd.DataFrame()
+        warn_of_lattice_prior(self)
         start = {key: value.clone() for key, value in self.module_.state_dict().items()}
         loss = self._criterion()
 
@@ -260,16 +268,16 @@ class SupervisedDenoiser(Denoiser):
                 make_source(batch_size),
                 Scaling(*self.input_scaling_),
                 Scaling(*self.target_scaling_),
-                most=batch_size,
+                max_frames=batch_size,
             )
             return fit_module(
                 self.module_,
-                lambda module, batch: loss(module(batch[0]), *batch[1:]),
+                lambda module, batch: loss(apply_network(module, batch[0]), *batch[1:]),
                 source,
                 max_steps=n_epochs * source.steps_per_epoch,
                 lr=self.lr,
                 checkpoint_dir=checkpoint_dir,
-                checkpoint_every=min(source.steps_per_epoch, _KEPT_AFTER),
+                checkpoint_every=min(source.steps_per_epoch, _CHECKPOINT_EVERY),
                 fingerprint=fit_parameters(self, batch_size=batch_size),
                 device=self.device,
                 precision=self.precision,
@@ -291,7 +299,7 @@ class SupervisedDenoiser(Denoiser):
             return lambda batch_size: source
         frames, _ = check_stack(X, self, reset=reset)
         target = self._check_target(y, frames)
-        noise = None if self.noise is None else fitted_noise(self.noise, frames)
+        noise = None if self.noise is None else fitted_noise(self.noise, frames, seed)
 
         def make_source(batch_size: int) -> Source:
             return PairSource(
@@ -310,71 +318,69 @@ class SupervisedDenoiser(Denoiser):
     def _check_target(self, y: ArrayLike | None, frames: Float32Array) -> Float32Array:
         if y is None and self.noise is None:
             raise ValueError(
-                "y is missing, and so is noise: pass the frames that should come out as y, or "
-                "clean frames as X and a simulator, as HRTEMNoise(), as noise."
+                "y is missing, and so is noise: pass the target frames as y, or clean frames as X "
+                "and a simulator, as HRTEMNoise(), as noise."
             )
         return frames if y is None else check_target(y, frames)
 
     def _start(self, seed: int, source: Source) -> None:
-        """Make the network, and the scaling from a first batch, or take both from a file."""
+        """Make the network and scale by a first batch, or load both from a file."""
         if self.weights is not None:
-            self._load()
+            load_pretrained(self, self.weights)
             return
-        self.network_parameters_ = self._own_network_parameters()
-        with torch.random.fork_rng():
-            torch.default_generator.manual_seed(seed)
-            self.module_ = self._network(**self.network_parameters_)
         inputs, targets = source.batch(0)[:2]
+        self.network_parameters_ = self._own_network_parameters()
+        self.module_ = self._make_module(seed, (1, 1, *inputs.shape[-2:]))
         self.input_scaling_ = tuple(Scaling.of(inputs))
         self.input_noise_ = mean_noise_level(inputs.cpu().numpy())
         self.target_scaling_ = tuple(self._scaling_of_targets(targets))
 
-    def _load(self) -> None:
-        """Take network and scaling from the weights that are asked for."""
-        assert self.weights is not None  # or nobody would ask
-        own = self._network
-        name, card = find_weights(
-            self.weights,
-            shipped=self._default_weights,
-            denoiser=type(self).__name__,
-            network=own.__name__ if isinstance(own, type) else None,
-        )
-        refuse_another_network(self, self._own_network_parameters(), card["parameters"], name)
-        self.network_parameters_ = card["parameters"]
-        self.input_scaling_ = tuple(card["input_scaling"])
-        self.target_scaling_ = tuple(card["target_scaling"])
-        self.input_noise_ = card.get("input_noise")
-        self.module_ = self._build_module(load_weights(name), str(name))
+    def _make_module(
+        self, seed: int | None = None, shape: tuple[int, ...] | None = None
+    ) -> nn.Module:
+        """Make the network, from ``network_parameters_``, for inputs of a shape."""
+        with torch.random.fork_rng():
+            if seed is not None:
+                torch.default_generator.manual_seed(seed)
+            return self._network(**self.network_parameters_)
 
     def _build_module(self, weights: Mapping[str, Tensor], origin: str = "weights") -> nn.Module:
-        with torch.random.fork_rng():
-            module = self._network(**self.network_parameters_)
+        module = self._make_module()
         put_weights(module, weights, origin)
         return module.eval()
 
-    def _criterion(self) -> Callable[..., Tensor | Mapping[str, Tensor]]:
-        """Return what is to be made small, of scaled outputs and targets (n, 1, h, w).
+    def _criterion(self) -> Loss:
+        """Return the loss of scaled outputs and targets (n, 1, h, w).
 
-        What a source gives beside inputs and targets comes after them.
+        Further tensors of a batch, as masks, are passed after the targets.
         """
-        return _LOSSES[self.loss]
+        return make_loss(self.loss)
 
     def _scaling_of_targets(self, targets: Tensor) -> Scaling:
         return Scaling.of(targets)
 
     def _own_network_parameters(self) -> dict[str, Any]:
+        """Return the parameters that a new network is made with."""
         return {name: getattr(self, name) for name in self._network_takes}
+
+    def _requested_network_parameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the network parameters that were set to something else, and all defaults."""
+        defaults = defaults_of(type(self))
+        own = self._own_network_parameters()
+        return {k: v for k, v in own.items() if v != defaults.get(k)}, defaults
 
     def _ready_network(self) -> nn.Module:
         if not hasattr(self, "module_"):
-            self._load()
+            assert self.weights is not None  # or it would not count as fitted
+            load_pretrained(self, self.weights)
         return self.module_
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         network = ScaledNetwork(
             self._ready_network(), Scaling(*self.input_scaling_), Scaling(*self.target_scaling_)
         )
-        return denoise_tiled(
+        warn_of_lattice_prior(self)
+        denoised = denoise_tiled(
             network,
             self._as_inputs(frames),
             self.tile_size,
@@ -383,23 +389,12 @@ class SupervisedDenoiser(Denoiser):
             precision=self.precision,
             verbose=self.verbose,
         )[:, 0]
+        check_finite(denoised)
+        return denoised
 
     def _as_inputs(self, frames: Float32Array) -> Float32Array:
-        """Give what the network sees of frames (n, H, W): (n, channels, H, W)."""
+        """Return the inputs (n, channels, H, W) of the network for frames (n, H, W)."""
         return frames[:, np.newaxis]
-
-    def _check_parameters(self) -> None:
-        if self.loss not in _LOSSES:
-            raise ValueError(f"loss must be one of {sorted(_LOSSES)}; got {self.loss!r}.")
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} must be an int of at least {least}; got {value!r}.")
-        if not self.lr > 0:
-            raise ValueError(f"lr must be above 0; got {self.lr!r}.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_") or self.weights is not None
-
-
-_LEAST = {"max_epochs": 1, "steps_per_epoch": 1, "batch_size": 1, "tile_size": 8}

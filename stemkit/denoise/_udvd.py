@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._constraints import Constraints, Interval
 from .._random import RandomState
 from .._validation import Float32Array, check_stack
 from ..engine import Source, pick_device
 from ..networks.udvd import N_FRAMES, UDVD
 from ._base import Denoiser
+from ._loss import Loss
 from ._sources import PairSource
 from ._supervised import SupervisedDenoiser
 
@@ -71,12 +73,16 @@ class UDVDDenoiser(SupervisedDenoiser):
 
     _network = UDVD
     _network_takes = ("n_channels",)
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        **SupervisedDenoiser._parameter_constraints,
+        "n_channels": [Interval(int, 3, None)],
+    }
 
     def __init__(
         self,
         *,
         n_channels: int = 48,
-        loss: Literal["l1", "l2"] = "l2",
+        loss: Literal["l1", "l2"] | Loss = "l2",
         max_epochs: int = 100,
         batch_size: int = 8,
         tile_size: int = 128,

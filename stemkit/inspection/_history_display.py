@@ -43,9 +43,10 @@ class HistoryDisplay:
 
     >>> import matplotlib.pyplot as plt
     >>> from stemkit.datasets import make_nucleation
-    >>> from stemkit.denoise import UNetDenoiser
+    >>> from stemkit.denoise import NetworkDenoiser
     >>> data = make_nucleation(2, shape=(16, 16), random_state=0)
-    >>> model = UNetDenoiser(n_channels=2, max_epochs=2, random_state=0).fit(data.noisy, data.clean)
+    >>> unet = NetworkDenoiser(network_parameters={"n_channels": 2}, max_epochs=2, random_state=0)
+    >>> model = unet.fit(data.noisy, data.clean)
     >>> figure, axes = plt.subplots(2, 1)
     >>> HistoryDisplay.from_estimator(model).plot(axes).figure_ is figure
     True

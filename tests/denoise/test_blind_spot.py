@@ -116,7 +116,7 @@ def test_any_network(network):
     model = denoiser(network=network, network_parameters=parameters).fit(X)
     kinds = {"unet": UNet, "scgn": SCGN, "sfin": SFIN, "pinned": PINNED, SmallNet: SmallNet}
     assert isinstance(model.module_, kinds[network])
-    assert model.network_parameters_ == parameters
+    assert parameters.items() <= model.network_parameters_.items()
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.transform(X), model.transform(X))
     assert not hasattr(clone(model), "module_")
@@ -154,10 +154,14 @@ def test_search_and_streams():
 @pytest.mark.parametrize(
     "parameters, X, message",
     [
-        ({"network": "net"}, np.ones((2, 8, 8)), r"network must be one of \['pinned', 'scgn'"),
-        ({"structure": "line"}, np.ones((2, 8, 8)), r"structure must be one of \('pixel'"),
+        (
+            {"network": "net"},
+            np.ones((2, 8, 8)),
+            r"network must be one of .* or a callable; got 'net'",
+        ),
+        ({"structure": "line"}, np.ones((2, 8, 8)), r'structure must be one of "pixel"'),
         ({"structure": "column"}, np.ones((2, 8, 1)), "a column has no neighbour to learn from"),
-        ({"loss": "l3"}, np.ones((2, 8, 8)), "loss must be one of"),
+        ({"loss": "l3"}, np.ones((2, 8, 8)), 'loss must be one of "l1" and "l2" or a callable'),
     ],
 )
 def test_bad_input_is_named(parameters, X, message):

@@ -55,9 +55,9 @@ def test_pure_noise_gets_few_dots():
 @pytest.mark.parametrize(
     "model, message",
     [
-        (GaussianDenoiser(sigma=-1), "sigma must not be negative"),
-        (LoGRenderDenoiser(sigma=0), "sigma must be above 0"),
-        (LoGRenderDenoiser(min_distance=0), "min_distance must be at least 1"),
+        (GaussianDenoiser(sigma=-1), "sigma must be a finite number of px of at least 0"),
+        (LoGRenderDenoiser(sigma=0), "sigma must be a finite number of px above 0"),
+        (LoGRenderDenoiser(min_distance=0), "min_distance must be an int of px of at least 1"),
     ],
 )
 def test_bad_parameters_are_named(model, message):

@@ -167,11 +167,11 @@ def test_shipped_weights_bring_their_own_network():
 @pytest.mark.parametrize(
     "bad, words",
     [
-        ({"lambda_tv": -1}, "lambda_tv must not be negative"),
-        ({"lambda_c": np.inf}, "lambda_c must not be negative, and finite"),
+        ({"lambda_tv": -1}, "lambda_tv must be a finite number of at least 0"),
+        ({"lambda_c": np.inf}, "lambda_c must be a finite number"),
         ({"tv_reduction": "none"}, "tv_reduction must be one of"),
         ({"normalize": True}, "normalize must be one of"),
-        ({"n_blocks": 0}, "n_blocks must be at least 1"),
+        ({"n_blocks": 0}, "n_blocks must be an int of at least 1"),
     ],
 )
 def test_bad_parameters_are_named(bad, words, clean, noisy):

@@ -110,7 +110,11 @@ def test_pipeline_and_search():
         (SplitPairs(denoiser=BlindSpotDenoiser()), (CLEAN,), "must be one that learns from pairs"),
         (SplitPairs(denoiser=SmallDenoiser()), (CLEAN,), "y is missing, and so is noise"),
         (SplitPairs(denoiser=SmallDenoiser()), (CLEAN, CLEAN[:2]), r"y has shape \(2, 32, 32\)"),
-        (SplitPairs(denoiser=SmallDenoiser(), noise=3), (CLEAN,), "noise must be a law"),
+        (
+            SplitPairs(denoiser=SmallDenoiser(), noise=3),
+            (CLEAN,),
+            "noise must be None or an object with unstabilize",
+        ),
     ],
 )
 def test_bad_input_is_named(model, arguments, message):

@@ -89,7 +89,7 @@ def test_views_of_a_frame_are_turned_back(model, n_views):
     for axes in flips:
         again = np.flip(averaged.transform(np.flip(X, axes)), axes)
         np.testing.assert_allclose(again, found, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"n_views must be one of \(1, 4, 8\)"):
+    with pytest.raises(ValueError, match="n_views must be one of 1, 4 and 8"):
         averaged.set_params(n_views=3).transform(X)
 
 
@@ -159,11 +159,14 @@ PAIR = random_pairs(2, (8, 8))
         (lambda m: m.fit(PAIR[0], PAIR[1][:1]), r"y has shape \(1, 8, 8\), but X is \(2, 8, 8\)"),
         (lambda m: m.fit(PAIR[0], PAIR[1] * np.nan), "y contains NaN in frame 0"),
         (lambda m: m.fit(np.ones((1, 1, 1)), np.ones((1, 1, 1))), "X is a single pixel"),
-        (lambda m: m.set_params(noise=3).fit(PAIR[0]), "noise must be one of"),
-        (lambda m: m.set_params(loss="l3").fit(*PAIR), r"loss must be one of \['l1', 'l2'\]"),
+        (
+            lambda m: m.set_params(noise=3).fit(PAIR[0]),
+            "noise must be None, an object with degrade",
+        ),
+        (lambda m: m.set_params(loss="l3").fit(*PAIR), 'loss must be one of "l1" and "l2"'),
         (lambda m: m.set_params(max_epochs=0).fit(*PAIR), "max_epochs must be an int"),
         (lambda m: m.set_params(tile_size=2.5).fit(*PAIR), "tile_size must be an int"),
-        (lambda m: m.set_params(lr=0).fit(*PAIR), "lr must be above 0"),
+        (lambda m: m.set_params(lr=0).fit(*PAIR), "lr must be a finite number above 0"),
         (lambda m: m.set_params(n_views=2).fit(*PAIR), "n_views must be one of"),
         (lambda m: m.set_params(n_channels=3).fit(*PAIR), "n_channels must be even"),
         (lambda m: m.fit(*PAIR).transform(PAIR[0][0]), r"X\[np.newaxis\]"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stemkit.datasets import NucleationStream
-from stemkit.denoise import UNetDenoiser
+from stemkit.denoise import SupervisedDenoiser
 
 from .tiny import random_pairs, same_weights, scgn
 
@@ -85,9 +85,8 @@ class Full(torch.nn.Module):
         return self.scale * x
 
 
-class Cramped(UNetDenoiser):
+class Cramped(SupervisedDenoiser):
     _network = Full
-    _network_takes = ()
 
 
 def test_batches_are_halved_where_memory_is_short(monkeypatch):
@@ -97,10 +96,10 @@ def test_batches_are_halved_where_memory_is_short(monkeypatch):
     roomy = Cramped(batch_size=2, max_epochs=1, device="cpu", random_state=0).fit(X, y)
     assert model.history_["step"].iloc[-1] == roomy.history_["step"].iloc[-1] == 4
     expected = roomy.transform(X)
-    monkeypatch.setattr("stemkit.denoise._tiled._n_tiles", lambda *_: 4)
+    monkeypatch.setattr("stemkit.denoise._inference._n_tiles", lambda *_: 4)
     with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
         np.testing.assert_array_equal(roomy.transform(X), expected)
-    monkeypatch.setattr("stemkit.denoise._tiled._n_tiles", lambda *_: 2)
+    monkeypatch.setattr("stemkit.denoise._inference._n_tiles", lambda *_: 2)
     monkeypatch.setattr(Full, "most", 0)
     with (
         pytest.raises(MemoryError, match="use a smaller tile_size"),

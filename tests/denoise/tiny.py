@@ -4,15 +4,22 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from stemkit.denoise import IDFDenoiser, PINNEDDenoiser, SCGNDenoiser, SFINDenoiser, UNetDenoiser
+from stemkit.denoise import NetworkDenoiser, PINNEDDenoiser, SCGNDenoiser
 
-TINY = {"n_channels": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
+TINY = {"max_epochs": 1, "device": "cpu", "random_state": 0}
+
+
+def network_denoiser(network, n_channels=4, **network_parameters):
+    sizes = {"n_channels": n_channels, **network_parameters}
+    return NetworkDenoiser(network=network, network_parameters=sizes, **TINY)
+
+
 MODELS = {
-    "scgn": SCGNDenoiser(n_blocks=1, **TINY),
-    "sfin": SFINDenoiser(n_blocks=1, **TINY),
-    "unet": UNetDenoiser(**TINY),
-    "pinned": PINNEDDenoiser(n_blocks=1, **TINY),
-    "idf": IDFDenoiser(n_iterations=2, **TINY),
+    "scgn": SCGNDenoiser(n_blocks=1, n_channels=4, **TINY),
+    "sfin": network_denoiser("sfin", n_blocks=1),
+    "unet": network_denoiser("unet"),
+    "pinned": PINNEDDenoiser(n_blocks=1, n_channels=4, **TINY),
+    "idf": network_denoiser("idf", n_iterations=2),
 }
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from stemkit.denoise import GaussianDenoiser, SplitPairs, UNetDenoiser
+from stemkit.denoise import GaussianDenoiser, NetworkDenoiser, SplitPairs
 from stemkit.inspection import HistoryDisplay
 
 HISTORY = pd.DataFrame(
@@ -49,7 +49,9 @@ def test_losses_below_zero_are_drawn_too():
 
 def test_estimators_that_learned():
     X = np.random.default_rng(0).random((2, 16, 16))
-    unet = UNetDenoiser(n_channels=2, max_epochs=2, device="cpu", random_state=0).fit(X, X)
+    unet = NetworkDenoiser(
+        network_parameters={"n_channels": 2}, max_epochs=2, device="cpu", random_state=0
+    ).fit(X, X)
     pairs = SplitPairs(denoiser=unet).fit(X, X)
     for model in (unet, pairs, make_pipeline(pairs)):
         drawn = lines(HistoryDisplay.from_estimator(model).ax_[0])

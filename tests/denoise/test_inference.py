@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stemkit.denoise import SCGNDenoiser
-from stemkit.denoise._tiled import _n_tiles, even_tile
+from stemkit.denoise._inference import _n_tiles, even_tile
 
 from .tiny import random_pairs
 

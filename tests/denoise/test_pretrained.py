@@ -6,25 +6,40 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
-from stemkit.denoise import SCGNDenoiser, SFINDenoiser, UNetDenoiser
+from stemkit.denoise import NetworkDenoiser, SCGNDenoiser
 
 from .tiny import random_pairs
+
+
+def unsized(model):
+    """Return a denoiser with the default size of the same network."""
+    named = {"network": model.network} if isinstance(model, NetworkDenoiser) else {}
+    return type(model)(**named, device="cpu", random_state=0)
+
+
+def sized(model, n_channels):
+    """Return a denoiser with weights="default" that requests a number of channels."""
+    size = {"n_channels": n_channels}
+    if isinstance(model, NetworkDenoiser):
+        size = {"network_parameters": size}
+    return unsized(model).set_params(weights="default", **size)
 
 
 def test_weights_of_a_file(fitted, tmp_path):
     X, y = random_pairs()
     path = tmp_path / "w.safetensors"
     fitted.save_weights(path, data="made up")
-    # the network's own size is not asked for
-    other = type(fitted)(weights=path, device="cpu")
+    # The size of the network is that of the file.
+    other = unsized(fitted).set_params(weights=path)
     np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
-    tuned = type(fitted)(weights=path, device="cpu", max_epochs=1, lr=1e-9).fit(X, y)
+    tuned = clone(other).set_params(max_epochs=1, lr=1e-9).fit(X, y)
     for one, ours in zip(tuned.module_.parameters(), fitted.module_.parameters(), strict=True):
         torch.testing.assert_close(one, ours, atol=1e-6, rtol=0)
     (tmp_path / "w.json").write_text("{}")
     with pytest.raises(ValueError, match=r"w\.safetensors are not a denoiser.* lacks"):
-        type(fitted)(weights=path).transform(X)
+        clone(other).transform(X)
 
 
 def test_default_weights(fitted, tmp_path, monkeypatch):
@@ -32,23 +47,28 @@ def test_default_weights(fitted, tmp_path, monkeypatch):
     cls = type(fitted)
     monkeypatch.setattr(cls, "_default_weights", None)
     with pytest.raises(ValueError, match=f"ships no weights for {cls.__name__}"):
-        cls(weights="default").transform(X)
+        unsized(fitted).set_params(weights="default").transform(X)
     fitted.save_weights(tmp_path / "shipped.safetensors")
     monkeypatch.setattr(cls, "_default_weights", tmp_path / "shipped.safetensors")
-    shipped = cls(weights="default", device="cpu")
+    shipped = unsized(fitted).set_params(weights="default")
     np.testing.assert_array_equal(shipped.transform(X), fitted.transform(X))
-    # parameters that say what the weights say do no harm, others are not passed over
-    same = cls(weights="default", n_channels=4, device="cpu", max_epochs=1, lr=1e-9).fit(X, y)
+    # Parameters that equal those of the weights are accepted, others are an error.
+    same = sized(fitted, 4).set_params(max_epochs=1, lr=1e-9).fit(X, y)
     assert same.network_parameters_ == fitted.network_parameters_
-    other = cls(weights="default", n_channels=6, device="cpu")
+    other = sized(fitted, 6)
     for call in (other.transform, lambda frames: other.fit(frames, y)):
         with pytest.raises(ValueError, match=r"n_channels=6 is not that of weights=.*shipped"):
             call(X)
 
 
 def test_released_checkpoints(shared_fixtures):
-    for name, cls in {"scgn": SCGNDenoiser, "sfin": SFINDenoiser}.items():
-        model = cls.from_checkpoint(shared_fixtures / f"{name}_released_layout.pth", device="cpu")
+    files = {name: shared_fixtures / f"{name}_released_layout.pth" for name in ("scgn", "sfin")}
+    models = [
+        ("scgn", SCGNDenoiser.from_checkpoint(files["scgn"], device="cpu")),
+        ("scgn", NetworkDenoiser.from_checkpoint(files["scgn"], network="scgn", device="cpu")),
+        ("sfin", NetworkDenoiser.from_checkpoint(files["sfin"], network="sfin", device="cpu")),
+    ]
+    for name, model in models:
         with np.load(shared_fixtures / f"{name}_released_layout_io.npz") as io:
             frame, expected = io["in0"][:, 0], io["out0"][:, 0]
         np.testing.assert_allclose(model.transform(frame), expected, atol=1e-4 * expected.std())
@@ -72,8 +92,8 @@ def test_weights_of_another_network_or_cut_short(model, tmp_path):
     X, _ = random_pairs(2, (8, 8))
     path = tmp_path / "w.safetensors"
     model.save_weights(path)
-    with pytest.raises(ValueError, match="are for SCGN, but UNetDenoiser has the network UNet"):
-        UNetDenoiser(weights=path).transform(X)
+    with pytest.raises(ValueError, match="for the network SCGN, but this NetworkDenoiser"):
+        NetworkDenoiser(weights=path).transform(X)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="damaged"):
         SCGNDenoiser(weights=path).transform(X)

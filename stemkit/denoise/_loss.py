@@ -1,0 +1,33 @@
+"""Losses by name, and losses that a user passes as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from .._constraints import shorten
+
+Loss = Callable[..., Tensor | Mapping[str, Tensor]]
+
+LOSSES: dict[str, Loss] = {"l1": F.l1_loss, "l2": F.mse_loss}
+
+
+def make_loss(loss: str | Loss) -> Loss:
+    """Return a loss as a function; one of the user's is checked at every call."""
+    if isinstance(loss, str):
+        return LOSSES[loss]
+
+    def checked(outputs: Tensor, targets: Tensor) -> Tensor | Mapping[str, Tensor]:
+        value = loss(outputs, targets)
+        terms = dict(value) if isinstance(value, Mapping) else {"loss": value}
+        is_valid = all(isinstance(term, Tensor) and term.numel() == 1 for term in terms.values())
+        if not is_valid or "loss" not in terms or not terms["loss"].requires_grad:
+            raise ValueError(
+                "loss must return a tensor of one number that torch has computed from the outputs, "
+                f"or a dict of such tensors with a key 'loss'; it returned {shorten(value)}."
+            )
+        return {name: term.reshape(()) for name, term in terms.items()}
+
+    return checked

@@ -1,0 +1,177 @@
+"""Weights from files: which file, whether it fits the denoiser, and the authors' checkpoints."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import pandas as pd
+from torch import Tensor
+
+from ..engine import load_card, load_weights, read_checkpoint
+from ..networks import rename_released
+
+_REQUIRED = {"network", "parameters", "input_scaling", "target_scaling"}
+
+
+def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
+    """Set the network and the scaling of a denoiser from a file of weights and its card.
+
+    Parameters
+    ----------
+    denoiser : SupervisedDenoiser
+    weights : "default" or path
+
+    Raises
+    ------
+    ValueError
+        If there are no default weights, the card is not that of a denoiser, or the weights are
+        those of another network.
+    """
+    name, card = _find(denoiser, weights)
+    if isinstance(denoiser._network, type):
+        _check_name(denoiser, denoiser._network.__name__, card, name)
+    requested, defaults = denoiser._requested_network_parameters()
+    _check_parameters(requested, card["parameters"], defaults, name)
+    denoiser.network_parameters_ = card["parameters"]
+    module = denoiser._build_module(load_weights(name), str(name))
+    # The name of a network that a function makes is known only now.
+    _check_name(denoiser, type(module).__name__, card, name)
+    denoiser.module_ = module
+    denoiser.input_scaling_ = tuple(card["input_scaling"])
+    denoiser.target_scaling_ = tuple(card["target_scaling"])
+    denoiser.input_noise_ = card.get("input_noise")
+
+
+def _find(
+    denoiser: Any, weights: str | os.PathLike[str]
+) -> tuple[str | os.PathLike[str], dict[str, Any]]:
+    """Return the name of weights, as ``load_weights`` takes it, and their card."""
+    name = weights
+    if weights == "default":
+        if denoiser._default_weights is None:
+            raise ValueError(
+                f"stemkit ships no weights for {type(denoiser).__name__}: set weights to the path "
+                "of a file that save_weights wrote, or to None and call fit."
+            )
+        name = denoiser._default_weights
+    card = load_card(name)
+    missing = _REQUIRED - card.keys()
+    if missing:
+        raise ValueError(
+            f"The weights {name} are not a denoiser's, their card lacks {sorted(missing)}: use "
+            "'default', or weights that save_weights wrote."
+        )
+    return name, card
+
+
+def _check_name(
+    denoiser: Any, network: str, card: Mapping[str, Any], name: str | os.PathLike[str]
+) -> None:
+    """Raise ValueError if weights belong to a network of another name."""
+    if card["network"] != network:
+        raise ValueError(
+            f"The weights {name} are for the network {card['network']}, but this "
+            f"{type(denoiser).__name__} has the network {network}: use the denoiser and the "
+            "network that wrote them."
+        )
+
+
+def _check_parameters(
+    requested: Mapping[str, Any],
+    found: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    name: str | os.PathLike[str],
+) -> None:
+    """Raise ValueError if a requested parameter differs from that of the weights.
+
+    Weights that are older than a parameter don't list it; their network has its default.
+    """
+    for key, value in requested.items():
+        theirs = found.get(key, defaults.get(key))
+        if _as_json(value) != _as_json(theirs):
+            raise ValueError(
+                f"{key}={value!r} is not that of weights={str(name)!r}, whose network has "
+                f"{key}={theirs!r}: leave {key} out, or set weights=None to train a "
+                "network of your own."
+            )
+
+
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the parameters of a function that have defaults; none if it has no signature."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def _as_json(value: Any) -> str:
+    # A card holds lists where the user may have written tuples.
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+class CheckpointMixin(ABC):
+    """Mixin of denoisers that read checkpoints, those of SFIN's and SCGN's authors among them."""
+
+    @classmethod
+    def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Make a denoiser from a checkpoint.
+
+        Parameters
+        ----------
+        path : path
+            A ``.pth`` file that ``torch.save`` wrote; nothing in it is executed. For SFIN and SCGN
+            it has the layout that their authors released, which determines the network's size.
+        **parameters
+            Parameters of the denoiser, without those that the file determines.
+
+        Returns
+        -------
+        self
+            Ready to transform frames. Neither its inputs nor its outputs are scaled: the authors'
+            networks take and give 0..255.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, holds more than weights, or those of another network.
+        """
+        model: Any
+        model, weights = cls._for_checkpoint(read_checkpoint(path), str(path), parameters)
+        model.network_parameters_ = model._own_network_parameters()
+        model.module_ = model._build_module(weights, str(path))
+        model.input_scaling_ = model.target_scaling_ = (0.0, 1.0)
+        model.input_noise_ = None
+        model.history_ = pd.DataFrame()
+        model.n_epochs_ = 0
+        return model
+
+    @classmethod
+    @abstractmethod
+    def _for_checkpoint(
+        cls, weights: Mapping[str, Tensor], origin: str, parameters: Mapping[str, Any]
+    ) -> tuple[Self, Mapping[str, Tensor]]:
+        """Return a denoiser for the weights of a checkpoint, and the weights by our names."""
+
+
+def read_released(
+    weights: Mapping[str, Tensor], origin: str
+) -> tuple[dict[str, int], dict[str, Tensor]]:
+    """Return the size and the weights, by our names, of an SFIN or SCGN as it was released."""
+    renamed = rename_released(weights)
+    blocks = {m[1] for name in renamed if (m := re.match(r"blocks\.(\d+)\.", name))}
+    head = renamed.get("head.weight")
+    if not blocks or head is None or head.ndim != 4:
+        raise ValueError(
+            f"{origin} is of another network: it has no blocks between a head and a tail. "
+            "Use a file of this denoiser's network."
+        )
+    return {"n_blocks": len(blocks), "n_channels": len(head)}, renamed
