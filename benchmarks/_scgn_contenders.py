@@ -21,11 +21,9 @@ from stemkit._validation import Float32Array
 from stemkit.datasets import NucleationStream, make_nucleation, make_stem_lattice
 from stemkit.denoise import (
     GaussianDenoiser,
-    IDFDenoiser,
     LoGRenderDenoiser,
+    NetworkDenoiser,
     SCGNDenoiser,
-    SFINDenoiser,
-    UNetDenoiser,
 )
 from stemkit.denoise._base import Denoiser
 from stemkit.denoise._supervised import SupervisedDenoiser
@@ -135,18 +133,22 @@ WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN, wide view": WideViewSCGN,
     "SCGN, constant rate": ConstantRateSCGN,
 }
-NETWORKS = ["AtomSegNet", "SFIN", "IDF", *WHOLE, *ABLATION, *UNDONE]
+# The networks of others, by our names, and what each has of the budget's size.
+PLAIN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "AtomSegNet": ("unet", ("n_channels",)),
+    "SFIN": ("sfin", ("n_blocks", "n_channels")),
+    "IDF": ("idf", ()),
+}
+NETWORKS = [*PLAIN, *WHOLE, *ABLATION, *UNDONE]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
     """Make an estimator that is not fitted; SFIN and SCGN have the budget's size."""
     size = {"n_blocks": budget.n_blocks, "n_channels": budget.n_channels}
-    if name == "AtomSegNet":
-        return UNetDenoiser(n_channels=budget.n_channels, **settings)
-    if name == "IDF":
-        return IDFDenoiser(**settings)
-    if name == "SFIN":
-        return SFINDenoiser(**size, **settings)
+    if name in PLAIN:
+        network, takes = PLAIN[name]
+        parameters = {key: size[key] for key in takes}
+        return NetworkDenoiser(network=network, network_parameters=parameters, **settings)
     if name in WHOLE:
         return WHOLE[name](**size, **settings)
     return SCGNDenoiser(**size, **(ABLATION | UNDONE)[name], **settings)

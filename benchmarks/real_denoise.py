@@ -31,8 +31,8 @@ from stemkit.denoise import (
     BlindSpotDenoiser,
     Denoiser,
     MatchedDenoiser,
+    NetworkDenoiser,
     SplitPairs,
-    UNetDenoiser,
 )
 from stemkit.metrics import atom_score
 from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
@@ -266,7 +266,7 @@ def learned_networks(pair: NDArray, epochs: int) -> dict[str, NDArray]:
     small = {"lr": 2e-3, "tile_size": 32, "max_epochs": epochs, "random_state": 0}
     models: dict[str, Denoiser] = {
         "U-Net, learned from one exposure to the other": SplitPairs(
-            denoiser=UNetDenoiser(n_channels=8, loss="l2", **small)
+            denoiser=NetworkDenoiser(network_parameters={"n_channels": 8}, loss="l2", **small)
         ),
         "U-Net, learned from hidden pixels": BlindSpotDenoiser(
             network_parameters={"n_channels": 8}, **small

@@ -30,12 +30,13 @@ first, second = (
 # All with the same small network, for as many steps. The law of the noise, which is needed to split
 # an exposure, is known here; ``HRTEMNoise().fit`` measures it on vacuum frames.
 
-from stemkit.denoise import BlindSpotDenoiser, SplitPairs, UNetDenoiser
+from stemkit.denoise import BlindSpotDenoiser, NetworkDenoiser, SplitPairs
 
 training = {"batch_size": 4, "lr": 4e-3, "device": "cpu", "random_state": 0}
-unet = UNetDenoiser(n_channels=8, loss="l2", max_epochs=24, steps_per_epoch=6, **training)
+training["network_parameters"] = {"n_channels": 8}
+unet = NetworkDenoiser(loss="l2", max_epochs=24, steps_per_epoch=6, **training)
 camera = HRTEMNoise(offset=12, column_sigma=10)
-blind = {"network_parameters": {"n_channels": 8}, "max_epochs": 48, **training}
+blind = {"max_epochs": 48, **training}
 
 models = {
     "two exposures": SplitPairs(denoiser=unet).fit(first, second),

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .._constraints import shorten
+from ..exceptions import InvalidParameterError
 
 Loss = Callable[..., Tensor | Mapping[str, Tensor]]
 
@@ -18,6 +19,10 @@ def make_loss(loss: str | Loss) -> Loss:
     """Return a loss as a function; one of the user's is checked at every call."""
     if isinstance(loss, str):
         return LOSSES[loss]
+    if isinstance(loss, type):
+        raise InvalidParameterError(
+            f"loss is a class; pass an instance of it, as loss={loss.__name__}()."
+        )
 
     def checked(outputs: Tensor, targets: Tensor) -> Tensor | Mapping[str, Tensor]:
         value = loss(outputs, targets)

@@ -23,10 +23,14 @@ _WEIGHT_OF_LOSS = Interval(float, 0, None)
 class PINNEDDenoiser(SupervisedDenoiser):
     r"""Denoise frames of crystals with the encoder-decoder of the PINNED paper and its loss.
 
+    With the shipped weights, and whenever ``n_evidence`` is above 0, the network restores the
+    lattice that it finds in each frame, over holes, dopants and other defects too: they may be
+    missing from the result, and a :class:`~stemkit.exceptions.LatticePriorWarning` says so. Use
+    ``n_evidence=0``, or look for defects in the noisy frames.
+
     The loss is :math:`L_{MSE} + \lambda_{TV} L_{TV} + \lambda_{SF} L_{SF} + \lambda_B L_B +
-    \lambda_C L_C`: beside the mean square error, the total variation of what comes out, and how far
-    its spectrum, mean and standard deviation are from those of the target, on intensities from 0 to
-    1.
+    \lambda_C L_C`: the mean square error, the total variation of the output, and the distances of
+    its spectrum, mean and standard deviation from those of the target, on intensities from 0 to 1.
 
     Parameters
     ----------
@@ -37,10 +41,11 @@ class PINNEDDenoiser(SupervisedDenoiser):
     slope : float, default=0.01
         Slope of the leaky ReLU below zero.
     n_evidence : int, default=0
-        Versions of each frame's periodic part that the network is given beside it; 0 is the
-        paper's network.
+        Number of inputs that hold the periodic part of the frame, as a lattice prior: the frame is
+        passed through as many learned intensity curves, and each result is projected onto the
+        harmonics of the lattice that its spectrum shows. 0 is the paper's network, without prior.
     lambda_tv : float, default=0.01
-        Weight of the total variation; 0 leaves the term out, as for the others.
+        Weight of the total variation; a weight of 0 omits the term.
     lambda_sf : float, default=0.1
         Weight of the spectral fidelity, with an orthonormal Fourier transform.
     lambda_b : float, default=0.1
@@ -48,34 +53,34 @@ class PINNEDDenoiser(SupervisedDenoiser):
     lambda_c : float, default=0.1
         Weight of the contrast.
     tv_reduction : {"mean", "sum"}, default="mean"
-        Total variation as a mean over pixels, so that its weight does not depend on how large
-        frames are; or as the paper's sum.
+        Total variation as a mean over pixels, whose weight does not depend on the frame's size, or
+        as the paper's sum.
     normalize : {"training", "frame"}, default="training"
-        What frames to be denoised are taken for: frames on the scale of the training ones; or
-        frames on any scale, each of which is brought to the mean and standard deviation of the
-        noisy training frames, and what comes out is brought back.
+        Intensity scale of frames to be denoised: that of the training frames; or any scale, and
+        each frame is brought to the mean and standard deviation of the noisy training frames, and
+        its result back to the frame's scale.
     max_epochs : int, default=500
         Passes over the training frames.
     steps_per_epoch : int, default=100
-        Batches of an epoch where X is a stream; otherwise each frame is in an epoch once.
+        Batches of an epoch if X is a stream; otherwise each frame occurs once in an epoch.
     batch_size : int, default=5
-        Frames of a step. It is halved, with a warning, where a GPU has too little memory.
+        Frames of a step. It is halved, with a warning, if a GPU has too little memory.
     tile_size : int, default=256
-        What the network sees at once, in px. Larger frames are cut into squares of this size at
-        random places for training, and into overlapping tiles of about this size to be denoised.
+        Side in px of the squares that larger frames are cut into: at random places for training,
+        and as overlapping tiles of about this size to be denoised.
     lr : float, default=1e-3
         Highest learning rate, of a linear rise and half a cosine down.
     flip : bool, default=True
-        Turn frames upside down and left side right at random while training.
-    noise : simulator of stemkit.noise, optional
-        Makes noisy frames of clean ones, afresh for every batch.
+        Flip training frames vertically and horizontally at random.
+    noise : simulator of stemkit.noise or callable, optional
+        Makes noisy frames from clean ones, afresh for every batch, see :class:`NetworkDenoiser`.
     weights : "default", path or None, default=None
-        To transform without fit, and for fit to start from: weights that `save_weights` wrote, or
-        "default", those that are shipped: for the composite noise of all levels, on a scale of 0 to
-        255, and crystals of any kind. They bring their own network; a `n_channels`, `n_blocks`,
-        `slope` or `n_evidence` that says otherwise is an error. None is for a network of your own.
+        Weights for transform without fit, and for fit to start from: those of a file that
+        `save_weights` wrote, or "default", the shipped ones, for composite noise of all levels on a
+        scale of 0 to 255 and crystals of any kind. They determine the network; another
+        `n_channels`, `n_blocks`, `slope` or `n_evidence` is an error. None trains a new network.
     checkpoint_dir : path, optional
-        Where fit keeps checkpoints, and goes on from if it was stopped.
+        Folder in which fit keeps checkpoints, and from which it continues if it was stopped.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         The first GPU if there is one, else the CPU.
     precision : {"auto", "32-true", "bf16-mixed"}, default="auto"
@@ -90,26 +95,26 @@ class PINNEDDenoiser(SupervisedDenoiser):
     module_ : torch.nn.Module
         The network, a :class:`stemkit.networks.PINNED`.
     history_ : DataFrame
-        One row an epoch: step, lr, seconds, train_loss, and each term of the loss that is not left
-        out, without its weight: train_mse, train_tv, train_sf, train_b and train_c.
+        One row an epoch: step, lr, seconds, train_loss, and each term of the loss without its
+        weight: train_mse, train_tv, train_sf, train_b and train_c.
     n_epochs_ : int
         Number of its rows.
     input_scaling_, target_scaling_ : tuple of float
-        Offset and scale that standardise what comes in, and that take what comes out from 0..1 to
-        the range of the targets.
+        Offset and scale that standardise inputs, and that bring outputs from 0..1 to the range of
+        the targets.
 
     Notes
     -----
     The paper trains on 5 fixed pairs for 500 epochs:
     ``PINNEDDenoiser(flip=False).fit(noisy, clean)``. It gives no weights of its loss, no optimiser
-    and no sizes. The weights here make each term a tenth to a third of the mean square error at the
-    noise it was made for. Fresh noise for every batch learns far more of the noise than fixed
-    pairs, which can be learnt by heart; and fresh crystals for every batch more of crystals:
+    and no sizes. With the weights here each term is a tenth to a third of the mean square error at
+    the noise it was made for. A network memorises fixed pairs; it learns more of the noise from
+    fresh noise, and more of crystals from fresh crystals, in every batch:
     ``PINNEDDenoiser(n_evidence=2).fit(CrystalStream(CompositeDegradationNoise(level=[1, 2, 3])))``.
 
-    At the higher levels most pixels hold nothing, and only the periodicity of the whole frame tells
-    what was there. The paper's network sees about 40 px around each; ``n_evidence`` gives it
-    what repeats in the frame, see :class:`stemkit.networks.PINNED`.
+    At the higher levels most pixels carry no signal, and only the periodicity of the whole frame
+    determines what was there. The paper's network covers about 40 px around each pixel; with
+    ``n_evidence`` it is given the periodic part of the frame, see :class:`stemkit.networks.PINNED`.
 
     References
     ----------
@@ -126,7 +131,14 @@ class PINNEDDenoiser(SupervisedDenoiser):
     >>> model = PINNEDDenoiser(n_channels=4, max_epochs=2, noise=noise, random_state=0)
     >>> model.fit(clean).transform(noise.fit_transform(clean)).shape
     (2, 32, 32)
-    >>> PINNEDDenoiser(weights="default").transform(noise.transform(clean)).shape
+
+    The shipped weights have a lattice prior. This crystal has no defects that it could hide:
+
+    >>> import warnings
+    >>> from stemkit.exceptions import LatticePriorWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", LatticePriorWarning)
+    ...     PINNEDDenoiser(weights="default").transform(noise.transform(clean)).shape
     (2, 32, 32)
     """
 
@@ -218,7 +230,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
     def _denoise(self, frames: Float32Array) -> Float32Array:
         if self.normalize == "training":
             return super()._denoise(frames)
-        self._ready_network()  # which may bring its scaling with it
+        self._ready_network()  # which may set the scaling
         mean = frames.mean((1, 2), keepdims=True)
         spread = frames.std((1, 2), keepdims=True)
         spread[spread == 0] = 1
