@@ -8,9 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._constraints import shorten
@@ -18,6 +15,7 @@ from .._random import RandomState, check_seed, sample_generator
 from .._validation import Float32Array
 from ..engine import Source, StreamSource
 from ..exceptions import InvalidParameterError
+from ..noise._base import fitted_noise
 
 MakeBatch = Callable[[np.random.Generator], Any]
 
@@ -165,23 +163,18 @@ def source_of_stream(make_batch: MakeBatch, steps_per_epoch: int, random_state: 
     return source
 
 
-def fitted_noise(noise: Any, frames: Float32Array, random_state: RandomState) -> Any:
-    """Return a simulator that can degrade: `noise` if it is fitted, or a fitted copy.
+def simulator_of(noise: Any, frames: Float32Array, random_state: RandomState) -> Any:
+    """Return a fitted simulator, or a function of frames and a generator as a simulator.
 
-    A plain function of frames and a generator is wrapped as a simulator, which draws from
-    `random_state` outside of training.
+    Outside of training a function draws from `random_state`.
     """
     if isinstance(noise, type):
         raise InvalidParameterError(
             f"noise is a class; pass an instance of it, as noise={noise.__name__}()."
         )
-    if not hasattr(noise, "degrade"):
+    if callable(noise) and not hasattr(noise, "degrade"):
         return _FunctionNoise(noise, random_state)
-    try:
-        check_is_fitted(noise)
-    except NotFittedError:
-        return clone(noise).fit(frames)
-    return noise
+    return fitted_noise(noise, frames)
 
 
 class _FunctionNoise:

@@ -25,7 +25,7 @@ from ._lattice_prior import warn_of_lattice_prior
 from ._loss import LOSSES, Loss, make_loss
 from ._noise_level import mean_noise_level
 from ._pretrained import defaults_of, load_pretrained
-from ._sources import PairSource, ScaledSource, Scaling, fitted_noise, source_of_stream, stream_of
+from ._sources import PairSource, ScaledSource, Scaling, simulator_of, source_of_stream, stream_of
 
 # Steps from checkpoint to checkpoint: on a CPU one step may take most of a minute.
 _CHECKPOINT_EVERY = 50
@@ -214,7 +214,7 @@ class SupervisedDenoiser(Denoiser):
         frames, _ = check_stack(X, self, reset=False)
         target = self._check_target(y, frames)
         if self.noise is not None:
-            frames = fitted_noise(self.noise, frames, self.random_state).transform(frames)
+            frames = simulator_of(self.noise, frames, self.random_state).transform(frames)
         return self._score(frames, target, sample_weight)
 
     def save_weights(self, path: str | os.PathLike[str], **card: Any) -> None:
@@ -299,7 +299,7 @@ class SupervisedDenoiser(Denoiser):
             return lambda batch_size: source
         frames, _ = check_stack(X, self, reset=reset)
         target = self._check_target(y, frames)
-        noise = None if self.noise is None else fitted_noise(self.noise, frames, seed)
+        noise = None if self.noise is None else simulator_of(self.noise, frames, seed)
 
         def make_source(batch_size: int) -> Source:
             return PairSource(

@@ -159,9 +159,12 @@ def test_the_one_that_is_given_is_left_as_it_was(nuclei):
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"atom_sigma": 0}, "atom_sigma must be positive"),
-        ({"known_sigma": None}, "known_sigma must be positive"),
-        ({"background_sigma": -1}, "background_sigma must be positive"),
+        ({"atom_sigma": 0}, "atom_sigma must be None or a finite number of px above 0"),
+        ({"known_sigma": None}, "known_sigma must be a finite number of px above 0"),
+        (
+            {"background_sigma": -1},
+            "background_sigma must be None or a finite number of px above 0",
+        ),
         ({"atoms": "grey"}, "atoms must be one of"),
         ({"denoiser": SCGNDenoiser()}, "fitted or has weights"),
         ({"denoiser": GaussianDenoiser()}, "does not know how noisy|fitted or has weights"),
