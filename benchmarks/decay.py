@@ -1,11 +1,11 @@
-"""How well decay is told: the paper's test, ten strengths of three kinds of damage, no drift.
+"""Accuracy of the decay: the paper's test, ten strengths of three kinds of damage, no drift.
 
     python benchmarks/decay.py
 
-Amplitude error is the least-squares amplitude of the predicted damage on the true unit pattern,
-against the true strength, mean over the ten strengths; MAE is that of the map. Peers in the same
-run: the ratio of smoothed frames, and a CNN that sees patches, as the paper's baseline does,
-trained here on the same synthetic pairs. With noise the table has what it allows at best.
+The amplitude error is the difference between the true strength and the least-squares amplitude of
+the predicted damage on the true unit pattern, averaged over the ten strengths; the MAE is that of
+the map. Peers in the same run: the ratio of smoothed frames, and a CNN on patches like the paper's
+baseline, trained here on the same synthetic pairs. With noise the table includes lower bounds.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ PAPER = {"gaussian": 0.014, "perlin": 0.021, "random": 0.024}
 PAPER_CNN = {"gaussian": 0.11, "perlin": 0.07, "random": 0.05}
 
 Estimator = Callable[[NDArray], NDArray]
-# Of the amplitude, and of the map.
+# Of the amplitude and of the map.
 Errors = tuple[float, float]
 
 
 def smoothed_ratio(frames: NDArray, sigma: float = 8.0, background: float = 0.0) -> NDArray:
-    """Damage as 1 - ratio of smoothed frames, with the true background taken off."""
+    """Return the damage as 1 - ratio of smoothed frames, minus the true background."""
     smooth = np.stack([ndimage.gaussian_filter(frame, sigma) for frame in frames]) - background
     return 1 - (smooth / np.maximum(smooth[0], 1e-3)).clip(0, 1)
 
 
 class PatchCNN(nn.Sequential):
-    """A classifier-like CNN: one number of decay for a patch of both frames."""
+    """A CNN like a classifier: one value of the decay for a patch of both frames."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -60,7 +60,7 @@ class PatchCNN(nn.Sequential):
 
 
 def train_patch_cnn(steps: int, seed: int) -> PatchCNN:
-    """Train the baseline on patches of the synthetic pairs that the network learns from."""
+    """Train the baseline on patches of the synthetic pairs of the network's training."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         cnn = PatchCNN()
@@ -83,7 +83,7 @@ def train_patch_cnn(steps: int, seed: int) -> PatchCNN:
 
 
 def patchwise(cnn: PatchCNN, frames: NDArray) -> NDArray:
-    """Damage from the baseline: patches that overlap by half, drawn smoothly between."""
+    """Return the baseline's damage, interpolated between patches that overlap by half."""
     damage = []
     with torch.inference_mode():
         for frame in frames:
@@ -92,21 +92,21 @@ def patchwise(cnn: PatchCNN, frames: NDArray) -> NDArray:
             n_rows, n_columns = patches.shape[2:4]
             patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 2, PATCH, PATCH)
             grid = 1 - cnn(patches).reshape(n_rows, n_columns).numpy()
-            # Middles of the patches lie at PATCH / 2 + i PATCH / 2.
-            place = [(np.arange(n) + 0.5) / (PATCH / 2) - 1 for n in frame.shape]
-            y, x = np.meshgrid(*place, indexing="ij")
+            # Patches are centred at PATCH / 2 + i PATCH / 2.
+            position = [(np.arange(n) + 0.5) / (PATCH / 2) - 1 for n in frame.shape]
+            y, x = np.meshgrid(*position, indexing="ij")
             damage.append(ndimage.map_coordinates(grid, [y, x], order=1, mode="nearest"))
     return np.stack(damage)
 
 
 def of_model(model: DriftDecayModel, frames: NDArray) -> NDArray:
-    """Damage from stemkit, told that nothing moved."""
+    """Return stemkit's damage of a series without motion."""
     still = pd.DataFrame(0.0, index=range(len(frames)), columns=["dy", "dx"])
     return 1 - model.decay_maps(frames, trajectory=still)
 
 
 def of_pairs(model: DriftDecayModel, frames: NDArray) -> NDArray:
-    """Damage from stemkit, told of each frame and the first alone."""
+    """Return stemkit's damage of each frame, estimated from it and the first alone."""
     alone = [of_model(model, frames[[0, index]])[1] for index in range(1, len(frames))]
     return np.stack([np.zeros_like(frames[0]), *alone])
 
@@ -125,11 +125,11 @@ def signal_of(series: dict, background: float) -> NDArray:
 def bounds(
     series: dict, kind: Kind, dose: float, background: float, where: NDArray
 ) -> dict[str, Errors]:
-    """Least errors that shot noise allows, in the mean over the strengths."""
+    """Return lower bounds of the errors for shot noise, averaged over the strengths."""
     film = film_of(series)
     signal = signal_of(series, background)
     amplitude, mae, best = [0.0], [0.0], [0.0]
-    # The first frame is what the others are compared with.
+    # The first frame is the reference, without an error of its own.
     for decay, pattern, strength in zip(
         series["decay"][1:], series["pattern"][1:], series["strength"][1:], strict=True
     ):
@@ -148,7 +148,7 @@ def bounds(
 
 
 def errors(estimate: NDArray, series: dict, where: NDArray) -> Errors:
-    """Amplitude error and MAE over a sequence, each the mean over the strengths."""
+    """Return amplitude error and MAE of a sequence, each averaged over the strengths."""
     amplitude, mae = [], []
     for damage, pattern, decay, strength in zip(
         estimate, series["pattern"], series["decay"], series["strength"], strict=True
@@ -164,7 +164,7 @@ def main(
     seed: int = 2026,
     cnn_steps: int = 600,
     weights: str = "default",
-    peers: Annotated[bool, typer.Option(help="Run the others too.")] = True,
+    peers: Annotated[bool, typer.Option(help="Whether to run the other methods.")] = True,
 ) -> None:
     """Run all and print the tables."""
     model = DriftDecayModel(weights=weights, max_epochs=0, binning=1)
@@ -189,7 +189,7 @@ def main(
                         kind, shape=SHAPE, scene=scene, dose=dose, background=background,
                         random_state=rng,
                     )  # fmt: skip
-                    # Vacuum and the film that carries a specimen don't decay.
+                    # Vacuum and film don't decay.
                     local = ndimage.gaussian_filter(signal_of(series, background), 8)
                     where = local > 0.2 * np.percentile(local, 90)
                     cell = (content, noise, kind)
@@ -208,11 +208,11 @@ def main(
         table,
         notes=f"AtomDiffuser's paper (clean, read off its figure): amplitude error {PAPER}; "
         f"its CNN baseline {PAPER_CNN}.\n"
-        "Bound: Cramér-Rao's of the amplitude, the pattern known, and of the map of a hole whose "
-        "depth and width alone are unknown; Bayes' of the other maps, the pattern's statistics "
-        "known. The background is told to it, the specimen isn't.\n"
-        "Best map: the posterior's mean, told as much as that; it shows the mean of what it can't "
-        "tell, and so its amplitude is too small.",
+        "Bound: the Cramér-Rao bound of the amplitude for a known pattern and of the map of a hole "
+        "of unknown depth and width; the Bayesian bound of the other maps for known statistics of "
+        "the pattern. The background is known, the specimen is not.\n"
+        "Best map: the mean of the posterior with the same knowledge. Its amplitude is too small, "
+        "since undetermined parts have the mean of the prior.",
     )
 
 

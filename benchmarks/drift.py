@@ -1,9 +1,9 @@
-"""How well drift and rotation are told, against truth, peers and the Cramér-Rao bound.
+"""Accuracy of drift and rotation, compared with peers and the Cramér-Rao bound.
 
     python benchmarks/drift.py
 
-Pairs are cut from fields larger than the frame. The bound is that of a second frame with shot
-noise alone and a known scene: what no method that sees two noisy frames with jittered rows reaches.
+Pairs are cut from fields larger than the frame. The bound is for a known scene and a second frame
+with shot noise alone. No method that has two noisy frames with jittered rows can reach it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ SETS: dict[str, dict] = {
     "aperiodic, dose 2, jitter 3": {"dose": 2.0, "row_jitter": 3.0},
     "perfect lattice, dose 10, jitter 1": {"content": "perfect", "dose": 10.0, "row_jitter": 1.0},
 }
-# Frames that show two places of one specimen: nothing tells how it moved.
+# Frames of two separate places of one specimen: their motion is undetermined.
 APART: dict[str, dict] = {
     "edges and defects, dose 10": {"dose": 10.0},
     "edges and defects, no noise": {"dose": None, "row_jitter": 0},
     "perfect lattice, dose 10": {"content": "perfect", "dose": 10.0},
     "perfect lattice, no noise": {"content": "perfect", "dose": None, "row_jitter": 0},
 }
-# A motion and how sure it is; a method that doesn't say is sure.
+# A motion and its confidence, 1 for methods without one.
 Estimate = tuple[Motion, float]
 Method = Callable[[NDArray, NDArray], Estimate]
 
 
 def methods(network: DriftDecayModel) -> dict[str, Method]:
-    """Return every method under one signature."""
+    """Return all methods, by name, as functions of two frames."""
 
     def correlation(first: NDArray, second: NDArray) -> Estimate:
         found = register(first, second)
@@ -62,16 +62,16 @@ def methods(network: DriftDecayModel) -> dict[str, Method]:
 
 
 def modulo_lattice(error: NDArray, basis: NDArray, rotation: float) -> NDArray:
-    """Return what is left of an error of drift once the nearest lattice vector is taken off."""
-    turned = basis @ Motion.from_parameters((1, 1), rotation=rotation).matrix.T
-    cells = np.rint(error @ np.linalg.inv(turned))
-    around = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)
-    left = error - (cells + around) @ turned
-    return left[np.hypot(*left.T).argmin()]
+    """Subtract the nearest lattice vector from an error of the drift."""
+    rotated = basis @ Motion.from_parameters((1, 1), rotation=rotation).matrix.T
+    cells = np.rint(error @ np.linalg.inv(rotated))
+    neighbours = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)
+    remainders = error - (cells + neighbours) @ rotated
+    return remainders[np.hypot(*remainders.T).argmin()]
 
 
 def cramer_rao(clean: NDArray, motion: Motion, dose: float) -> tuple[float, float]:
-    """Return the least median error of drift (px) and rotation (degrees) that noise allows."""
+    """Return the lower bounds of the median errors of drift (px) and rotation (degrees)."""
     step = 0.25
 
     def slope(axis: int) -> NDArray:
@@ -85,28 +85,28 @@ def cramer_rao(clean: NDArray, motion: Motion, dose: float) -> tuple[float, floa
     information = dose * (slopes / clean.ravel().clip(1e-6)) @ slopes.T
     covariance = np.linalg.inv(information)
     draws = np.random.default_rng(0).multivariate_normal(np.zeros(2), covariance[:2, :2], 2000)
-    # 0.6745 deviations hold half of a normal distribution.
+    # Half of a normal distribution lies within 0.6745 standard deviations.
     return float(np.median(np.hypot(*draws.T))), float(
         np.rad2deg(0.6745 * np.sqrt(covariance[2, 2]))
     )
 
 
-def run_set(name: str, n_pairs: int, seed: int, tried: dict[str, Method]) -> list[dict]:
-    """Measure all methods on one set; a row for each method and pair."""
+def run_set(name: str, n_pairs: int, seed: int, compared: dict[str, Method]) -> list[dict]:
+    """Measure all methods on one set; return a row for each method and pair."""
     data = make_drift_pairs(n_pairs, random_state=seed, **SETS[name])
     rows = []
     for index, (first, second) in enumerate(data.pairs):
         drift, rotation, basis = (data[key][index] for key in ("drift", "rotation", "basis"))
-        for method, estimate in tried.items():
+        for method, estimate in compared.items():
             motion, confidence = estimate(first, second)
             error = motion.drift - drift
-            left = error if basis is None else modulo_lattice(error, basis, rotation)
+            remainder = error if basis is None else modulo_lattice(error, basis, rotation)
             rows.append(
                 {
                     "set": name,
                     "method": method,
                     "px": np.hypot(*error),
-                    "modulo": np.hypot(*left),
+                    "modulo": np.hypot(*remainder),
                     "degrees": abs(np.rad2deg(motion.rotation - rotation)),
                     "confidence": confidence,
                 }
@@ -118,33 +118,33 @@ def run_set(name: str, n_pairs: int, seed: int, tried: dict[str, Method]) -> lis
 
 
 def apart(n_pairs: int, seed: int) -> pd.DataFrame:
-    """Return how confident we are where frames have no place in common."""
+    """Return the confidence for frames without overlap."""
     rows = []
     for side in (128, 256):
         for name, options in APART.items():
             data = make_drift_pairs(n_pairs, shape=(side, 3 * side), random_state=seed, **options)
-            # The drift is at most 0.45 sides: between the two thirds at least half a side is left.
-            sure = np.array(
+            # The drift is at most 0.45 sides, which leaves a gap of at least half a side.
+            confidence = np.array(
                 [register(a[:, :side], b[:, 2 * side :]).confidence for a, b in data.pairs]
             )
             rows.append(
                 {
                     "no overlap": name,
                     "side, px": side,
-                    "above 0.5, %": 100 * (sure > 0.5).mean(),
-                    "above 0.9, %": 100 * (sure > 0.9).mean(),
-                    "highest": sure.max(),
+                    "above 0.5, %": 100 * (confidence > 0.5).mean(),
+                    "above 0.9, %": 100 * (confidence > 0.9).mean(),
+                    "highest": confidence.max(),
                 }
             )
     return pd.DataFrame(rows).set_index(["no overlap", "side, px"]).round(2)
 
 
-def seconds_per_pair(tried: dict[str, Method], seed: int, repeats: int = 5) -> dict[str, float]:
-    """Median time of each method for a pair of 512 x 512, taken in turns."""
+def seconds_per_pair(compared: dict[str, Method], seed: int, repeats: int = 5) -> dict[str, float]:
+    """Return the median time of each method for a pair of 512 x 512, measured in turns."""
     data = make_drift_pairs(repeats, shape=(512, 512), random_state=seed)
-    times: dict[str, list[float]] = {name: [] for name in tried}
+    times: dict[str, list[float]] = {name: [] for name in compared}
     for first, second in data.pairs:
-        for name, estimate in tried.items():
+        for name, estimate in compared.items():
             start = time.perf_counter()
             estimate(first, second)
             times[name].append(time.perf_counter() - start)
@@ -152,7 +152,7 @@ def seconds_per_pair(tried: dict[str, Method], seed: int, repeats: int = 5) -> d
 
 
 def summarise(rows: pd.DataFrame, seconds: dict[str, float]) -> pd.DataFrame:
-    """One line a set and method."""
+    """Return the table of results, one line for each set and method."""
     groups = rows.groupby(["set", "method"], sort=False)
     table = pd.DataFrame(
         {
@@ -172,34 +172,35 @@ def main(
     pairs: Annotated[int, typer.Option(help="Pairs of each set.")] = 200,
     seed: Annotated[list[int] | None, typer.Option(help="May be given several times.")] = None,
 ) -> None:
-    """Run all and print the table."""
+    """Run all methods on all sets and print the tables."""
     network = DriftDecayModel(registration="network", max_epochs=0, random_state=0)
     network.fit(make_drift_pairs(1, random_state=0).pairs)
-    tried = methods(network)
+    compared = methods(network)
     seeds = seed or [2026]
     rows = pd.DataFrame(
-        [row for s in seeds for name in SETS for row in run_set(name, pairs, s, tried)]
+        [row for s in seeds for name in SETS for row in run_set(name, pairs, s, compared)]
     )
     ours = rows[rows.method == "stemkit correlation"]
     both = ours[ours["set"] != "aperiodic, dose 2, jitter 3"]
     area = roc_auc_score(both.px < 1, both.confidence)
-    sure = 100 * (ours.confidence > 0.5).groupby(ours["set"], sort=False).mean()
-    listed = ", ".join(f"{name} {share:.0f} %" for name, share in sure.items())
+    confident = 100 * (ours.confidence > 0.5).groupby(ours["set"], sort=False).mean()
+    listed = ", ".join(f"{name} {share:.0f} %" for name, share in confident.items())
     _report.print_table(
         f"Confidence without overlap: {pairs} pairs a set, seed {seeds[0]}",
         apart(pairs, seeds[0]),
         notes=f"With overlap it is above 0.5 for: {listed}.",
     )
-    seconds = seconds_per_pair(tried, seeds[0])
+    seconds = seconds_per_pair(compared, seeds[0])
     _report.print_table(
         f"Drift: {pairs * len(seeds)} pairs of 256 x 256 px a set, seeds {seeds}",
         summarise(rows, seconds),
-        notes=f"ROC AUC of the confidence against an error below 1 px, the sets at dose 10 "
-        f"together: {area:.4f}\n"
+        notes=f"ROC AUC of the confidence for an error below 1 px, both sets at dose 10: "
+        f"{area:.4f}\n"
         f"Time: {seconds['stemkit correlation'] / seconds['pystackreg rigid']:.1f} times "
         f"pystackreg's (with its band-pass).\n"
-        f"The bound is of shot noise in the second frame alone, the scene known; the mean jitter "
-        f"of the rows adds about 0.06 px (jitter 1) and 0.18 px (jitter 3) that no method sees.",
+        f"The bound is for a known scene and shot noise in the second frame alone. The mean jitter "
+        f"of the rows, which no method can measure, adds about 0.06 px (jitter 1) and 0.18 px "
+        f"(jitter 3).",
     )
 
 

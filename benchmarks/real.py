@@ -1,8 +1,8 @@
-"""Drift and damage of real frames, with the defaults, beside what is believed of the drift.
+"""Drift and damage of real frames with the defaults, compared with the expected drift.
 
     python benchmarks/real.py
 
-The frames may not be shipped: they are looked for in ../shared/data beside the repository.
+The frames cannot be distributed; they are read from ../shared/data next to the repository.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from stemkit.io import read_stack
 from stemkit.registration import reconcile, register
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-# Drift (dy, dx) in px as data's README believes it, and how far off an estimate may be.
-BELIEVED = {
+# Drift (dy, dx) in px according to the README of the data, and its tolerance.
+EXPECTED = {
     "LLZO": {(0, 1): (18.2, 45.3), (1, 2): (50.0, 46.0), (0, 2): (69.5, 93.1)},
     "Pt on N-doped carbon": {(0, 1): (-11.3, -1.6), (1, 2): (-8.6, -6.7), (0, 2): (-19.2, -9.3)},
 }
@@ -38,7 +38,7 @@ FILES = {
 
 
 def drift_rows(name: str) -> list[dict]:
-    """One row for each pair of frames, as registered and once reconciled."""
+    """Return one row for each pair of frames, as registered and as reconciled."""
     frames = np.asarray(read_stack([DATA / file for file in FILES[name]]).frames)
     found, seconds = {}, {}
     for i, j in combinations(range(len(frames)), 2):
@@ -49,7 +49,7 @@ def drift_rows(name: str) -> list[dict]:
     around = found[0, 1].motion.then(found[1, 2].motion).drift - found[0, 2].motion.drift
     rows = []
     for (i, j), registration in found.items():
-        believed = np.array(BELIEVED[name][i, j])
+        expected = np.array(EXPECTED[name][i, j])
         reconciled = placed[i].inverse().then(placed[j]).drift
         dy, dx = registration.motion.drift
         rows.append(
@@ -59,9 +59,9 @@ def drift_rows(name: str) -> list[dict]:
                 "dy": dy,
                 "dx": dx,
                 "rotation, deg": np.rad2deg(registration.motion.rotation),
-                "off by, px": np.hypot(*(registration.motion.drift - believed)),
-                "reconciled off by, px": np.hypot(*(reconciled - believed)),
-                "may be off by, px": TOLERANCE[name],
+                "error, px": np.hypot(*(registration.motion.drift - expected)),
+                "error reconciled, px": np.hypot(*(reconciled - expected)),
+                "tolerance, px": TOLERANCE[name],
                 "closure of the three, px": np.hypot(*around),
                 "confidence": registration.confidence,
                 "s": seconds[i, j],
@@ -71,7 +71,7 @@ def drift_rows(name: str) -> list[dict]:
 
 
 def damage(figure: Path) -> pd.DataFrame:
-    """Time the default model on LLZO, and draw what faded from the first frame to the last."""
+    """Time the default model on LLZO, and plot the damage from the first frame to the last."""
     frames = np.asarray(read_stack([DATA / file for file in FILES["LLZO"]]).frames)
     model = DriftDecayModel(random_state=0, verbose=1)
     start = time.perf_counter()
@@ -81,7 +81,7 @@ def damage(figure: Path) -> pd.DataFrame:
     state = model.predict(pair)
     predicted = time.perf_counter()
     DriftDecayDisplay.from_predictions(pair, state).plot().figure_.savefig(figure, dpi=100)
-    print(f"damage from frame 1 to {len(frames)} is drawn in {figure}")
+    print(f"damage from frame 1 to {len(frames)} is plotted in {figure}")
     row = {
         "fit, s": fitted - start,
         "predict, s": predicted - fitted,
@@ -93,13 +93,13 @@ def damage(figure: Path) -> pd.DataFrame:
 
 
 def main(
-    figure: Annotated[Path, typer.Option(help="Where to draw the damage.")] = Path(
+    figure: Annotated[Path, typer.Option(help="File for a plot of the damage.")] = Path(
         "real_damage.png"
     ),
 ) -> None:
     """Run all and print the tables."""
     if not DATA.is_dir():
-        print("Needs real frames in ../shared/data beside the repository, which are not there.")
+        print("This benchmark needs real frames in ../shared/data next to the repository.")
         raise typer.Exit(1)
     table = pd.DataFrame([row for name in FILES for row in drift_rows(name)])
     _report.print_table(

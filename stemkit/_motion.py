@@ -46,8 +46,8 @@ class Motion:
     >>> bool(np.allclose(motion.then(motion.inverse()).drift, 0))
     True
 
-    Points (y, x), the way half gone, the frames binned by two, and scikit-image's transform, which
-    counts (x, y):
+    Points (y, x), half of the motion, the motion of frames binned by two, and scikit-image's
+    transform, which takes (x, y):
 
     >>> center = [[31.5, 31.5]]
     >>> motion.apply(center).round(6).tolist()
@@ -69,7 +69,8 @@ class Motion:
         object.__setattr__(self, "matrix", _frozen(self.matrix, (2, 2), "matrix"))
         if np.linalg.det(self.matrix) == 0:
             raise ValueError(
-                f"matrix must have an inverse, or frames would have no area; got {self.matrix!r}."
+                f"matrix must have an inverse, or the frame would lose its area; "
+                f"got {self.matrix!r}."
             )
 
     @classmethod
@@ -83,11 +84,11 @@ class Motion:
         stretch: float = 0.0,
         scale: float = 1.0,
     ) -> Motion:
-        """Build a motion from the numbers that microscopists quote.
+        """Make a motion from drift, rotation, shear, stretch and scale.
 
-        The linear part is ``R(rotation) @ [[1 + stretch, 0], [shear, scale]]``: a drift of
-        constant velocity during the scan moves each row further than the one above it by
-        ``stretch`` px along y and ``shear`` px along x, and leaves the fast axis as it is.
+        The linear part is ``R(rotation) @ [[1 + stretch, 0], [shear, scale]]``: drift with a
+        constant velocity during the scan moves each row further than the one above it, by
+        ``stretch`` px along y and ``shear`` px along x, and does not change the fast axis.
 
         Parameters
         ----------
@@ -118,17 +119,17 @@ class Motion:
     @property
     def rotation(self) -> float:
         """Rotation of the fast axis in radians, counter-clockwise as seen on the screen."""
-        # 0 - x, since -x of no rotation would be a zero with a sign.
+        # Not -x, which is -0.0 without rotation.
         return float(np.arctan2(0 - self.matrix[0, 1], self.matrix[1, 1]))
 
     @property
     def shear(self) -> float:
-        """Displacement along x per row, in px per px, once the rotation is taken out."""
+        """Displacement along x per row, in px per px, after removal of the rotation."""
         return float(self._lower()[1, 0])
 
     @property
     def stretch(self) -> float:
-        """Displacement along y per row, in px per px, once the rotation is taken out."""
+        """Displacement along y per row, in px per px, after removal of the rotation."""
         return float(self._lower()[0, 0] - 1)
 
     @property
@@ -141,21 +142,22 @@ class Motion:
         return np.array([[cos, sin], [-sin, cos]]) @ self.matrix
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Say where points of the first frame lie in the second.
+        """Map points of the first frame to the second.
 
         Parameters
         ----------
         points : array-like of shape (n, 2)
-            Places (y, x) in px.
+            Coordinates (y, x) in px.
 
         Returns
         -------
         ndarray of shape (n, 2)
+            Coordinates (y, x) in px.
         """
         return (np.asarray(points) - self.center) @ self.matrix.T + self.center + self.drift
 
     def inverse(self) -> Motion:
-        """Turn the motion round.
+        """Return the inverse motion.
 
         Returns
         -------
@@ -166,7 +168,7 @@ class Motion:
         return Motion(self.shape, -inverse @ self.drift, inverse)
 
     def then(self, later: Motion) -> Motion:
-        """Follow this motion by another.
+        """Compose this motion with a later one.
 
         Parameters
         ----------
@@ -183,7 +185,7 @@ class Motion:
         )
 
     def at(self, t: float) -> Motion:
-        """Go a share of the way: ``identity + t (motion - identity)``.
+        """Interpolate the motion in time: ``identity + t (motion - identity)``.
 
         Parameters
         ----------
@@ -197,15 +199,15 @@ class Motion:
         return Motion(self.shape, t * self.drift, np.eye(2) + t * (self.matrix - np.eye(2)))
 
     def rescaled(self, factor: float, shape: tuple[int, int]) -> Motion:
-        """Give the same motion for frames of another shape and pixel size.
+        """Return the same motion for frames of another shape and pixel size.
 
-        The frames are blocks of one another, as binning makes them: pixel edges coincide at (0, 0),
-        so a rim that binning dropped moves the centre.
+        The pixel edges at (0, 0) coincide, as they do after binning. Rows and columns that binning
+        drops move the centre, which is accounted for.
 
         Parameters
         ----------
         factor : float
-            How many times smaller the new pixels are.
+            Size of the old pixels in new pixels: 0.5 after binning by two.
         shape : tuple of int
             Shape (H, W) of the new frames.
 
@@ -215,20 +217,20 @@ class Motion:
         """
         old = (self.center + 0.5) * factor
         new = np.array(shape) / 2
-        # The drift of another centre differs by what the linear part does to the offset.
+        # The drift depends on the centre unless the linear part is the identity.
         drift = self.drift * factor + (self.matrix - np.eye(2)) @ (new - old)
         return Motion(shape, drift, self.matrix)
 
     def to_skimage(self) -> EuclideanTransform | AffineTransform:
-        """Give the transform of scikit-image, of (x, y), first frame to second.
+        """Return the transform of scikit-image, of (x, y) from the first frame to the second.
 
-        Its own ``rotation`` has the other sign: scikit-image counts the angle of a transform from
+        Its ``rotation`` has the opposite sign: scikit-image measures the angle of a transform from
         x towards y, which is clockwise on the screen.
 
         Returns
         -------
         EuclideanTransform or AffineTransform
-            The former where the motion is rigid.
+            The former if the motion is rigid.
         """
         from skimage.transform import AffineTransform, EuclideanTransform
 

@@ -31,6 +31,7 @@ OURS = {
     "damage.mean_over_specimen": "ours",
     "damage.normalize_pair": "ours",
     "damage.synthetic_batch": "ours",
+    "drift.AlignedStack": "an ndarray with a mask",
     "drift.LowConfidenceWarning": "ours",
     "drift.Motion": "algebra of transforms",
     "drift.coverage": "algebra of transforms",

@@ -1,4 +1,4 @@
-"""An aligned stack that knows where it holds data."""
+"""Aligned frames with a mask of where they hold data."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from numpy.typing import NDArray
 class AlignedStack(np.ndarray):
     """Frames aligned to the first: an ndarray with a ``mask``, True where a frame holds data.
 
-    Slices along the frames keep their part of the mask, and copies all of it; anything else,
-    arithmetic included, gives what it gives for an ndarray, without a mask.
+    Slices along the frames keep their part of the mask, and copies keep all of it. All other
+    operations, arithmetic included, return plain arrays.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_frames, H, W)
+        The frames.
+    mask : ndarray of shape (n_frames, H, W), bool, optional
+        True where a frame holds data.
 
     Attributes
     ----------
-    frames : ndarray of shape (n_frames, H, W)
-        What it is made of, and is itself.
-    mask : ndarray of shape (n_frames, H, W), bool
+    mask : ndarray of shape (n_frames, H, W), bool, or None
         True where a frame holds data.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from stemkit.drift import AlignedStack
+    >>> from stemkit.registration import AlignedStack
     >>> stack = AlignedStack(np.ones((3, 2, 2)), np.ones((3, 2, 2), dtype=bool))
     >>> stack[1:].mask.shape, stack.copy().mask is stack.mask, type(stack + 1)
     ((2, 2, 2), False, <class 'numpy.ndarray'>)
@@ -38,7 +43,7 @@ class AlignedStack(np.ndarray):
         return stack
 
     def __array_finalize__(self, other: Any) -> None:
-        # A view of any other shape would carry a mask that does not fit it.
+        # The mask would not fit views of other shapes.
         self.mask = None
 
     def __array_wrap__(

@@ -1,4 +1,4 @@
-"""Frames at the resolution that the work at hand needs."""
+"""Binning of frames, and interpolation back to their pixels."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from scipy import ndimage
 
 from .._validation import Float32Array
 
-# Finest spacing, in px, of the strongest lattice planes that binning may lead to: well within what
-# the network saw in training, and no coarser than need be, since binning blurs the decay too.
-_LEAST_SPACING = 12.0
-# Slower than so many periods in a frame is thickness and vacuum, not structure.
-_SLOWEST = 8
-# Side in px of a frame that shows all that a filter leaves which is a tenth of it wide.
-_SMOOTH_SIDE = 512
-# How far a lattice's spot stands above the median of its ring, and how faint beside the brightest.
+# Smallest spacing in px of the strongest lattice planes after binning: well within the range of the
+# network's training, but not coarser than necessary, since binning blurs the decay.
+_MIN_SPACING = 12.0
+# Fewer periods in a frame than this are thickness and vacuum, not structure.
+_MIN_PERIODS = 8
+# Side in px to which frames are binned before a wide Gaussian filter.
+_FILTER_SIDE = 512
+# Power of a lattice's spot relative to the median of its ring, and to the strongest spot.
 _SPOT, _FAINT = 30.0, 0.03
 
 
 def choose_binning(frame: Float32Array) -> int:
-    """Return how many px to bin so that the frame's structure is as fine as the network knows.
+    """Choose a binning that makes a frame's structure as fine as in the network's training.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W), float32
+        A frame of a lattice.
 
     Returns
     -------
     int
-        1 where no structure stands out of the noise.
+        The binning in px; 1 if no lattice is found.
     """
     side = min(frame.shape)
     if side < 32:
@@ -42,23 +43,23 @@ def choose_binning(frame: Float32Array) -> int:
     fx = np.fft.rfftfreq(frame.shape[1])
     ring = np.rint(np.hypot(fy, fx) * side).astype(int).ravel()
     n_rings = side // 2 + 1
-    # A lattice stands out of its ring as spots; noise, edges and amorphous matter fill rings.
+    # A lattice gives spots in a ring of frequencies; noise, edges and amorphous matter fill it.
     order = np.argsort(ring, kind="stable")
-    starts = np.searchsorted(ring[order], np.arange(_SLOWEST, n_rings + 1))
+    starts = np.searchsorted(ring[order], np.arange(_MIN_PERIODS, n_rings + 1))
     strongest = np.zeros(n_rings)
-    for index, (start, stop) in enumerate(pairwise(starts), start=_SLOWEST):
+    for index, (start, stop) in enumerate(pairwise(starts), start=_MIN_PERIODS):
         values = power.ravel()[order[start:stop]]
         peak = values.max()
         strongest[index] = peak if peak > _SPOT * np.median(values) else 0
     if not strongest.any():
         return 1
-    # The slowest of them is the lattice's own repeat; what is faster is the motif within.
-    slowest = int(np.flatnonzero(strongest > _FAINT * strongest.max())[0])
-    return int(np.clip(side / slowest // _LEAST_SPACING, 1, side // 32))
+    # The lowest frequency is that of the unit cell; higher ones are of the motif inside.
+    lowest = int(np.flatnonzero(strongest > _FAINT * strongest.max())[0])
+    return int(np.clip(side / lowest // _MIN_SPACING, 1, side // 32))
 
 
 def bin_frame(frame: Float32Array, binning: int) -> Float32Array:
-    """Average blocks of ``binning`` px; a rim that fills no block is left out."""
+    """Average blocks of ``binning`` px; rows and columns that fill no block are left out."""
     if binning == 1:
         return frame
     height, width = (n // binning for n in frame.shape)
@@ -66,34 +67,37 @@ def bin_frame(frame: Float32Array, binning: int) -> Float32Array:
     return blocks.reshape(height, binning, width, binning).mean(axis=(1, 3), dtype=np.float32)
 
 
-def smooth_frame(frame: Float32Array, sigma: float) -> Float32Array:
-    """Smooth a frame by a Gaussian as wide as a good part of it.
+def wide_gaussian_filter(frame: Float32Array, sigma: float) -> Float32Array:
+    """Filter a frame with a Gaussian of a tenth of its side or more, at reduced resolution.
 
-    What is so smooth needs no more px than a binned frame has, and the time of a wide filter grows
-    with the third power of the frame's side.
+    The result is so smooth that it is sampled well by binned pixels, and the time of a wide filter
+    grows with the third power of the frame's side.
     """
-    binning = -(-max(frame.shape) // _SMOOTH_SIDE)
-    smooth = ndimage.gaussian_filter(bin_frame(frame, binning), sigma / binning, mode="reflect")
-    return unbin_map(smooth, binning, (frame.shape[0], frame.shape[1]))
+    binning = -(-max(frame.shape) // _FILTER_SIDE)
+    binned = ndimage.gaussian_filter(bin_frame(frame, binning), sigma / binning, mode="reflect")
+    return unbin_map(binned, binning, (frame.shape[0], frame.shape[1]))
 
 
 def bin_overlap(overlap: NDArray[np.bool_], binning: int) -> Float32Array:
-    """Return 1 where a binned frame holds data in all of a block, and 0 elsewhere."""
+    """Return 1 for blocks of px that all hold data, and 0 for the others."""
     return (bin_frame(overlap.astype(np.float32), binning) == 1).astype(np.float32)
 
 
 def unbin_map(values: Float32Array, binning: int, shape: tuple[int, int]) -> Float32Array:
-    """Draw a binned map at full resolution, straight between the blocks' middles."""
+    """Interpolate a binned map linearly to full resolution.
+
+    Values belong to the centres of the blocks, and the map is constant beyond the outermost ones.
+    """
     if binning == 1:
         return values
-    middle = [
+    positions = [
         ((np.arange(n) + 0.5) / binning - 0.5).clip(0, m - 1)
         for n, m in zip(shape, values.shape, strict=True)
     ]
-    # Bilinear interpolation is separable: two passes of one axis, no grid of coordinates.
-    for axis, place in enumerate(middle):
-        below = np.floor(place).astype(int)
+    # Bilinear interpolation is separable: one axis after the other, without a grid of coordinates.
+    for axis, position in enumerate(positions):
+        below = np.floor(position).astype(int)
         above = np.minimum(below + 1, values.shape[axis] - 1)
-        share = (place - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        share = (position - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
         values = values.take(below, axis) * (1 - share) + values.take(above, axis) * share
     return values

@@ -1,9 +1,9 @@
-"""The whole range of drifts and rotations at once, by Fourier transforms.
+"""Search of the whole range of drifts and rotations by Fourier transforms.
 
-Frequencies are weighted as the maximum-likelihood estimate of a delay asks for: by how far their
-signal stands above the noise. Signal that a displacement doesn't explain (damage, scan noise) is
-taken for noise in proportion to the signal, which bounds the weight of a Bragg peak: a lattice
-says where a frame lies modulo a lattice vector, and must not drown what says it absolutely.
+Frequencies are weighted by their signal-to-noise ratio, as in the maximum-likelihood estimate of a
+delay. Changes that no displacement explains (damage, scan noise) are modelled as noise
+proportional to the signal, which limits the weight of Bragg peaks: a lattice determines the drift
+only modulo a lattice vector, and must not hide the structure that determines it uniquely.
 
 References
 ----------
@@ -22,58 +22,58 @@ from scipy import fft, ndimage
 
 from .._motion import Motion
 from .._validation import Float32Array
-from ._binning import smooth_frame
+from ._binning import wide_gaussian_filter
 from ._warping import warp
 
-# Share of a frame's side by which it is continued as its mirror image, fading out, so that its
-# border makes no jump in a Fourier transform.
+# Frames are padded by their mirror image, fading out, over this share of their side. Without a step
+# at the border, its trace in the Fourier transform is small.
 _RIM = 0.08
-# Next to its border a filtered frame shows how its mirror image meets it: a trace that stays with
-# the frame and not with the specimen. In px, and in shares of the frame's side at most.
+# Width of the border of a filtered frame that is affected by the padding and so moves with the
+# frame, not with the specimen: in px, and at most this share of the side.
 _BORDER = (4, 0.1)
-# Standard deviation of the high-pass, in shares of the shorter side: slower changes of
-# brightness than this are damage and thickness as often as they are structure.
-_LOW_CUT = 0.1
-# Beyond this frequency, in cycles per px, frames hold noise and next to no signal.
+# Standard deviation of the high-pass filter as a share of the shorter side. Slower changes of
+# intensity are damage and thickness as often as structure.
+_HIGH_PASS = 0.1
+# Above this frequency, in cycles per px, frames contain hardly any signal.
 _SIGNAL_END = 0.35
-# Noise that even the cleanest frames are granted, in shares of their variance.
-_LEAST_NOISE = 1e-3
-# Peaks closer than this, in px of the binned frames, are one.
+# Noise assumed at least, as a share of the frame's variance.
+_MIN_NOISE = 1e-3
+# Smallest distance of peaks, in px of the binned frames.
 SEPARATION = 3.0
 
 
 @dataclass(frozen=True)
 class Peak:
-    """A place on the correlation surface that may be the motion, and its height in deviations."""
+    """A peak of the correlation surface: motion, and height in root mean squares."""
 
     motion: Motion
     height: float
 
 
 def border(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return how many px along each border of a filtered frame say nothing of the specimen."""
+    """Return the width of the border of a filtered frame, in rows and columns, to leave out."""
     rows, columns = (min(_BORDER[0], max(1, int(_BORDER[1] * side))) for side in shape)
     return rows, columns
 
 
 def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
-    """Return a frame with each frequency weighted by what it tells about a displacement.
+    """Weight the frequencies of a frame by their information about a displacement.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W), float32
-        Any frame; its scale does not matter.
+        A frame in any unit.
     unexplained : float
-        Noise that comes with the signal, in shares of the signal's power.
+        Noise proportional to the signal, as a share of the signal's power.
 
     Returns
     -------
     ndarray of shape (H, W), float32
-        With a variance of 1, or all zeros for a frame without signal.
+        The weighted frame with a variance of 1, or zeros for a frame without signal.
     """
-    detail = frame - smooth_frame(frame, _LOW_CUT * min(frame.shape))
+    detail = frame - wide_gaussian_filter(frame, _HIGH_PASS * min(frame.shape))
     scale = float(np.sqrt(np.mean(detail**2, dtype=np.float64)))
-    # Rounding leaves a trace in a constant frame too.
+    # A constant frame is not exactly 0 after filtering, from rounding.
     if scale <= 1e-5 * float(np.abs(frame).max()):
         return np.zeros_like(frame)
     rim = [max(1, int(_RIM * side)) for side in frame.shape]
@@ -82,13 +82,14 @@ def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
     spectrum = fft.rfft2(padded, workers=-1)
     power = np.square(np.abs(spectrum))
     smooth = ndimage.gaussian_filter(power, 1.0, mode=("wrap", "reflect"))
-    # Far up the slow axis there is little but noise. Rows that were recorded out of place leave
-    # theirs at all these frequencies alike, but only where the fast axis has signal: the floor
-    # depends on the fast frequency. The median of an exponential distribution is ln 2 of its mean.
+    # High frequencies along the slow axis contain hardly anything but noise. The noise of misplaced
+    # rows is the same at all of these, but only where the fast axis has signal, so the floor
+    # depends on the fast frequency. The median of an exponential distribution is ln 2 times its
+    # mean.
     beyond = np.abs(fft.fftfreq(padded.shape[0])) > _SIGNAL_END
     floor = np.median(power[beyond], axis=0) / np.float32(np.log(2))
     floor = ndimage.gaussian_filter1d(floor, 2.0, mode="reflect")
-    floor += _LEAST_NOISE * np.float32(np.mean(power))
+    floor += _MIN_NOISE * np.float32(np.mean(power))
     signal = np.maximum(smooth - floor, 0)
     noise = floor + unexplained * smooth
     tiny = np.finfo(np.float32).tiny
@@ -107,7 +108,7 @@ def search(
     max_drift: float,
     n_peaks: int,
 ) -> list[Peak]:
-    """Find the best distinct peaks of the overlap-normalised correlation of two frames.
+    """Find the highest peaks of the overlap-normalised correlation of two frames.
 
     Parameters
     ----------
@@ -116,17 +117,17 @@ def search(
     rotations : ndarray of shape (n_rotations,)
         Rotations to try, in radians.
     max_drift : float
-        Largest drift along each axis, in shares of the frame's side.
+        Largest drift along each axis, as a share of the frame's side.
     n_peaks : int
-        How many peaks to return at most, the highest first.
+        Maximum number of peaks.
 
     Returns
     -------
     list of Peak
-        Heights are in root mean squares of the correlation surface.
+        The peaks, the highest first.
     """
     shape = (first.shape[0], first.shape[1])
-    # Twice the side, so that nothing wraps round onto the other end of the frame.
+    # Padding to twice the side avoids wrap-around.
     padded = tuple(fft.next_fast_len(2 * side, real=True) for side in shape)
     lags = [np.rint(fft.fftfreq(n, 1 / n)).astype(int) for n in padded]
     near = [
@@ -135,7 +136,7 @@ def search(
     near = [index[np.argsort(lag[index])] for index, lag in zip(near, lags, strict=True)]
     drifts = [lag[index] for lag, index in zip(lags, near, strict=True)]
     overlap = np.multiply.outer(*(1 - np.abs(d) / n for d, n in zip(drifts, shape, strict=True)))
-    # Noise in a sum over the overlap grows as the root of its area.
+    # The noise of a sum over the overlap grows with the root of its area.
     normalise = (1 / np.sqrt(overlap)).astype(np.float32)
 
     inner = _window(shape, border(shape))
@@ -177,12 +178,12 @@ def search(
 
 
 def _vertex(values: Float32Array, index: int) -> float:
-    """Return how far from ``index`` the parabola through it and its neighbours is highest."""
+    """Return the offset from ``index`` of the vertex of a parabola through three values."""
     if not 0 < index < len(values) - 1:
         return 0.0
-    before, here, after = (float(v) for v in values[index - 1 : index + 2])
-    bend = before - 2 * here + after
-    return 0.5 * (before - after) / bend if bend < 0 else 0.0
+    before, middle, after = (float(v) for v in values[index - 1 : index + 2])
+    curvature = before - 2 * middle + after
+    return 0.5 * (before - after) / curvature if curvature < 0 else 0.0
 
 
 def _window(shape: tuple[int, ...], rim: Sequence[int]) -> Float32Array:

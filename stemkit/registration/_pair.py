@@ -1,4 +1,4 @@
-"""The motion between two frames, how sure it is, and what else it might have been."""
+"""Registration of two frames: the motion, its probability, and the alternatives."""
 
 from __future__ import annotations
 
@@ -25,36 +25,37 @@ _FREE: dict[str, tuple[str, ...]] = {
     "scan": ("shear", "stretch"),
     "affine": ("rotation", "shear", "stretch", "scale"),
 }
-# "rigid" is fitted with a shear beside it, see register.
+# For "rigid" a shear is fitted as well, see `register`.
 _FITTED = _FREE | {"rigid": ("rotation", "shear")}
-# Below this a drift is as likely wrong as right.
+# Below this confidence a drift is more likely wrong than right.
 MIN_CONFIDENCE = 0.5
-# Longest side in px of the frames that the search and the first refinement look at.
-_COARSE_SIDE = 200
-_FINE_SIDE = 512
-# Of the last refinement. Hardly a lattice is recorded with fewer than five px a period, and binned
-# to fewer than three its planes show up in the wrong place.
-_MOST_BINNING = 2
-# Noise that comes with the signal, in shares of its power: much in the search, so that a lattice
-# can't drown what is unique; none in the refinement, where the lattice is welcome.
-_UNEXPLAINED_COARSE = 1.0
-_UNEXPLAINED_FINE = 0.0
-# Frames with fewer px than this along a side hold too little to tell a motion from chance.
-_LEAST_SIDE = 16
-# Standard deviation in px that the jitter of rows may have. Two frames' jitter tilts a line
+# Longest side in px of the binned frames in the search and in the first refinement.
+_SEARCH_SIDE = 200
+_REFINEMENT_SIDE = 512
+# Binning of the last refinement at most. Lattices are recorded with at least about five px a
+# period; binned to less than three, aliasing moves their planes.
+_MAX_BINNING = 2
+# Noise that is proportional to the signal's power: high in the search, to keep the lattice from
+# hiding unique structure; none in the last refinement, where the lattice is of use.
+_SEARCH_NOISE = 1.0
+_REFINEMENT_NOISE = 0.0
+# Smaller frames contain too little to distinguish a motion from chance, in px a side.
+_MIN_SIDE = 16
+# Largest expected standard deviation of row jitter in px. The jitter of two frames tilts a line
 # through H rows by sqrt(24 / H^3) times as much.
-_MOST_JITTER = 4.0
+_MAX_JITTER = 4.0
 _ROTATION_STEP = np.deg2rad(1.0)
 _N_PEAKS = 8
-# Candidates below this share of the best one's height are not worth refining.
-_LEAST_HEIGHT = 0.5
-# How fast the weight of a candidate falls with its height, and the logistic regressions of "is
-# right" on the lead over the runner-up and of "isn't chance" on the height: fitted to synthetic
-# pairs of seeds that no benchmark uses.
-_RIVALRY = 16.0
-_CALIBRATION = (3.0, 16.0)
-_CHANCE = (14.0, 2.0)
-# Frames of a few counts agree in up to 7 places by chance; those of a specimen in 20 and more.
+# Peaks below this share of the highest are not refined.
+_MIN_HEIGHT = 0.5
+# Slope of a candidate's log weight with its relative height.
+_WEIGHT_SLOPE = 16.0
+# Intercept and slope of two logistic regressions: of "is right" on the margin over the runner-up,
+# and of "is not chance" on the height of the peak. Fitted to synthetic pairs with seeds that no
+# benchmark uses.
+_MARGIN_LOGISTIC = (3.0, 16.0)
+_HEIGHT_LOGISTIC = (14.0, 2.0)
+# Frames of a few counts agree in up to 7 places by chance, those of a specimen in 20 and more.
 _FEW_PLACES = 9.0
 
 
@@ -69,10 +70,10 @@ class Registration:
     confidence : float
         Probability that ``motion`` is right, and not off by a lattice vector or by chance.
     candidates : tuple of (Motion, float)
-        Motions that the frames leave open, each with its weight, the likeliest first. The
-        weights add up to 1; the first motion is ``motion``.
+        Motions that are consistent with the frames, each with its weight, the likeliest first.
+        The weights add up to 1; the first motion is ``motion``.
     overlap : float
-        Share of the first frame that the second still shows, if ``motion`` is right.
+        Share of the first frame that the second one shows too, according to ``motion``.
     """
 
     motion: Motion
@@ -82,11 +83,19 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class _Rival:
-    """A motion that the frames may show.
+class _Candidate:
+    """A refined peak of the correlation surface.
 
-    Its peak on the correlation surface, that and its refined height as a share of the highest's,
-    and the share of the frame that it leaves in view.
+    Attributes
+    ----------
+    motion : Motion
+        The refined motion.
+    peak : float
+        Height on the correlation surface.
+    height : float
+        Sum of the heights before and after refinement, relative to the best candidate's.
+    overlap : float
+        Share of the frame that both frames show.
     """
 
     motion: Motion
@@ -110,16 +119,16 @@ def register(
 ) -> Registration:
     """Estimate how the specimen moved between two frames.
 
-    The whole range of drifts and rotations is searched on binned frames by cross-correlation,
-    with the lattice held down; the best peaks are then refined to a fraction of a pixel.
+    The whole range of drifts and rotations is searched by cross-correlation of binned frames with
+    the lattice suppressed. The best peaks are then refined to a fraction of a pixel.
 
     Parameters
     ----------
     first, second : array-like of shape (H, W)
-        The earlier and the later frame, on any intensity scale.
+        The earlier and the later frame, in any unit of intensity.
     motion : {"translation", "rigid", "scan", "affine"}, default="rigid"
-        What the specimen may do: only drift; drift and rotate; drift while the slow scan runs,
-        which shears and stretches the frame; or any linear map.
+        Drift alone; drift and rotation; drift with a constant velocity during the slow scan, which
+        shears and stretches the frame; or drift and any linear map.
     max_drift : float, default=0.5
         Largest drift along each axis, in shares of the frame's side.
     max_rotation : float, default=6.0
@@ -128,18 +137,20 @@ def register(
     Returns
     -------
     Registration
-        For frames that hold nothing to register, no motion and a confidence of 0.
+        Motion, confidence and candidates. Frames without structure give no motion and a
+        confidence of 0.
 
     Raises
     ------
+    InvalidParameterError
+        If ``motion``, ``max_drift`` or ``max_rotation`` is out of range.
     ValueError
-        Where the frames differ in shape or are not finite real numbers, or an option is out of
-        range.
+        If the frames differ in shape or are not finite real numbers.
 
     Examples
     --------
     >>> from stemkit.datasets import make_drift_pairs
-    >>> from stemkit.drift import register
+    >>> from stemkit.registration import register
     >>> data = make_drift_pairs(1, shape=(128, 128), random_state=0)
     >>> result = register(*data.pairs[0])
     >>> bool(abs(result.motion.drift - data.drift[0]).max() < 1)
@@ -154,67 +165,67 @@ def register(
     frames, _ = rescale_to_float32(check_pair(pair, name="(first, second)"))
     height, width = frames.shape[1:]
     shape = (height, width)
-    if min(shape) < _LEAST_SIDE:
+    if min(shape) < _MIN_SIDE:
         return _unknown(shape)
 
-    coarse, fine = (-(-max(shape) // side) for side in (_COARSE_SIDE, _FINE_SIDE))
-    weighted = [weigh_frequencies(bin_frame(f, coarse), _UNEXPLAINED_COARSE) for f in frames]
+    coarse, fine = (-(-max(shape) // side) for side in (_SEARCH_SIDE, _REFINEMENT_SIDE))
+    weighted = [weigh_frequencies(bin_frame(f, coarse), _SEARCH_NOISE) for f in frames]
     peaks = search(
         *weighted, rotations=_rotations(motion, max_rotation), max_drift=max_drift, n_peaks=_N_PEAKS
     )
     prepared = [prepare(f) for f in weighted]
-    farthest = np.deg2rad(max_rotation) + _ROTATION_STEP
-    rivals = _weigh_rivals(peaks, prepared, _FREE[motion], farthest)
-    if not rivals:
+    limit = np.deg2rad(max_rotation) + _ROTATION_STEP
+    ranked = _rank_candidates(peaks, prepared, _FREE[motion], limit)
+    if not ranked:
         return _unknown(shape)
-    heights = np.array([rival.height for rival in rivals])
-    weights = np.exp(_RIVALRY * (heights - 1))
+    heights = np.array([candidate.height for candidate in ranked])
+    weights = np.exp(_WEIGHT_SLOPE * (heights - 1))
     weights /= weights.sum()
 
-    found = rivals[0].motion
+    found = ranked[0].motion
     binnings = _finer(fine)
     for before, binning in pairwise((coarse, *binnings)):
         start = _rescaled(found, before, binning, shape)
         last = binning == binnings[-1]
-        unexplained = _UNEXPLAINED_FINE if last else _UNEXPLAINED_COARSE
-        polished = [prepare(weigh_frequencies(bin_frame(f, binning), unexplained)) for f in frames]
-        # Seen coarsely, a narrow frame can't tell a shear from a rotation.
-        best = refine(polished, start, (_FITTED if last else _FREE)[motion], full_steps=last)
+        noise = _REFINEMENT_NOISE if last else _SEARCH_NOISE
+        finer = [prepare(weigh_frequencies(bin_frame(f, binning), noise)) for f in frames]
+        # At low resolution shear and rotation of a narrow frame can't be separated.
+        best = refine(finer, start, (_FITTED if last else _FREE)[motion], full_steps=last)
         found = best.motion
     if motion == "rigid":
-        # The shear takes up the rows' jitter or the slow scan's drift and keeps them out of the
-        # rotation. Where jitter alone may have made it, the drift is surer without it.
+        # The shear absorbs row jitter and drift during the slow scan, which would bias the
+        # rotation. If jitter alone explains the shear, the drift is more precise without it.
         rotation = best.motion.rotation
         rigid = Motion.from_parameters(start.shape, drift=best.motion.drift, rotation=rotation)
-        by_jitter = abs(best.motion.shear) < _MOST_JITTER * np.sqrt(24 / height**3)
-        if by_jitter:
-            best = refine(polished, rigid, (), full_steps=True)
+        is_jitter = abs(best.motion.shear) < _MAX_JITTER * np.sqrt(24 / height**3)
+        if is_jitter:
+            best = refine(finer, rigid, (), full_steps=True)
         else:
             best = replace(best, motion=rigid)
     found = _rescaled(best.motion, binnings[-1], 1, shape)
-    others = [_rescaled(rival.motion, coarse, 1, shape) for rival in rivals[1:]]
+    others = [_rescaled(candidate.motion, coarse, 1, shape) for candidate in ranked[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
     confidence = _confidence(
-        rivals[0].peak,
+        ranked[0].peak,
         heights,
-        correlation_margins(prepared, [rival.motion for rival in rivals]),
-        np.array([rival.overlap for rival in rivals]),
-        count_places(prepared, rivals[0].motion),
+        correlation_margins(prepared, [candidate.motion for candidate in ranked]),
+        np.array([candidate.overlap for candidate in ranked]),
+        count_places(prepared, ranked[0].motion),
     )
     return Registration(found, confidence, tuple(candidates), best.overlap)
 
 
-def _weigh_rivals(
+def _rank_candidates(
     peaks: list[Peak], frames: list[Prepared], parameters: tuple[str, ...], max_rotation: float
-) -> list[_Rival]:
-    """Refine the peaks and return them, the highest first.
+) -> list[_Candidate]:
+    """Refine the peaks and return distinct candidates, the best first.
 
-    The height on the correlation surface and that after the refinement count alike: the surface
-    knows no local minima, the refinement no steps of drift and rotation.
+    The heights before and after refinement have equal weight: the correlation surface is not
+    affected by local minima, the refinement not by the steps of drift and rotation.
     """
-    peaks = [peak for peak in peaks if peak.height >= _LEAST_HEIGHT * peaks[0].height]
+    peaks = [peak for peak in peaks if peak.height >= _MIN_HEIGHT * peaks[0].height]
     fits = [(peak, refine(frames, peak.motion, parameters, max_steps=6)) for peak in peaks]
-    # A fit that wanders off to where nobody looked is none.
+    # Discard fits outside the search range.
     fits = [
         (peak, fit)
         for peak, fit in fits
@@ -222,17 +233,17 @@ def _weigh_rivals(
     ]
     if not fits:
         return []
-    found = np.array([peak.height for peak, _ in fits])
-    refined = np.array([fit.correlation * np.sqrt(fit.overlap) for _, fit in fits])
-    heights = refined / refined.max() + found / found.max()
-    rivals: list[_Rival] = []
+    before = np.array([peak.height for peak, _ in fits])
+    after = np.array([fit.correlation * np.sqrt(fit.overlap) for _, fit in fits])
+    heights = after / after.max() + before / before.max()
+    ranked: list[_Candidate] = []
     for index in np.argsort(-heights, kind="stable"):
         peak, fit = fits[index]
-        # Two peaks that were refined to one place are one.
-        if all(np.hypot(*(fit.motion.drift - r.motion.drift)) > SEPARATION for r in rivals):
+        # Skip peaks that were refined to the same motion.
+        if all(np.hypot(*(fit.motion.drift - c.motion.drift)) > SEPARATION for c in ranked):
             height = float(heights[index] / heights.max())
-            rivals.append(_Rival(fit.motion, peak.height, height, fit.overlap))
-    return rivals
+            ranked.append(_Candidate(fit.motion, peak.height, height, fit.overlap))
+    return ranked
 
 
 def _rotations(motion: MotionModel, max_rotation: float) -> NDArray[np.float64]:
@@ -244,14 +255,14 @@ def _rotations(motion: MotionModel, max_rotation: float) -> NDArray[np.float64]:
 
 
 def _rescaled(motion: Motion, factor: int, target: int, shape: tuple[int, int]) -> Motion:
-    """Return a motion of frames binned by ``factor`` for the same frames binned by ``target``."""
+    """Convert a motion of frames binned by ``factor`` to the same frames binned by ``target``."""
     return motion.rescaled(factor / target, (shape[0] // target, shape[1] // target))
 
 
 def _finer(binning: int) -> list[int]:
-    """List the binnings of the refinements, from the first to the last."""
+    """List the binnings of the successive refinements."""
     binnings = [binning]
-    while binnings[-1] > _MOST_BINNING:
+    while binnings[-1] > _MAX_BINNING:
         binnings.append(binnings[-1] // 2)
     return binnings
 
@@ -259,26 +270,29 @@ def _finer(binning: int) -> list[int]:
 def _confidence(
     height: float,
     heights: NDArray[np.float64],
-    ahead: NDArray[np.float64],
+    margins: NDArray[np.float64],
     overlaps: NDArray[np.float64],
     n_places: float,
 ) -> float:
-    """Return the probability that the best peak is the right one and no chance.
+    """Return the probability that the best candidate is right.
 
-    Logistic in how far it stands above its best rival, in how far above what frames of nothing but
-    noise give, and in the logarithm of how many places speak for it; times the probability that
-    the frames really agree better under it than under any rival, and not over more of them. A
-    rival counts by the part that it explains of what the best one explains.
+    It is the product of three logistic functions and one probability:
+
+    - of the margin between the best candidate's height and the runner-up's;
+    - of the height of its peak, which is low for frames of noise;
+    - of the logarithm of the number of places in which the frames agree;
+    - the probability that the frames correlate better under it than under every other candidate,
+      each weighted by its overlap relative to the best one's.
     """
-    runner_up = heights[1] if len(heights) > 1 else _LEAST_HEIGHT
-    unrivalled = 1 / (1 + np.exp(_CALIBRATION[0] - _CALIBRATION[1] * (1 - runner_up)))
-    significant = 1 / (1 + np.exp(_CHANCE[0] - _CHANCE[1] * height))
+    runner_up = heights[1] if len(heights) > 1 else _MIN_HEIGHT
+    distinct = 1 / (1 + np.exp(_MARGIN_LOGISTIC[0] - _MARGIN_LOGISTIC[1] * (1 - runner_up)))
+    significant = 1 / (1 + np.exp(_HEIGHT_LOGISTIC[0] - _HEIGHT_LOGISTIC[1] * height))
     many = 1 / (1 + (_FEW_PLACES / max(n_places, 1e-9)) ** 4)
-    explained = np.minimum(overlaps[1:] / overlaps[0], 1.0)
-    first = np.prod(1 - explained * ndtr(-ahead))
-    return float(unrivalled * significant * many * first)
+    relative_overlap = np.minimum(overlaps[1:] / overlaps[0], 1.0)
+    best = np.prod(1 - relative_overlap * ndtr(-margins))
+    return float(distinct * significant * many * best)
 
 
 def _unknown(shape: tuple[int, int]) -> Registration:
-    still = Motion(shape)
-    return Registration(still, 0.0, ((still, 1.0),), 1.0)
+    identity = Motion(shape)
+    return Registration(identity, 0.0, ((identity, 1.0),), 1.0)

@@ -1,4 +1,4 @@
-"""One motion per frame from registrations of many pairs of them."""
+"""One motion for each frame, from registrations of many pairs of frames."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from numpy.typing import NDArray
 from .._motion import Motion
 from ._pair import MIN_CONFIDENCE, Registration
 
-# Off by this many px and this share of the frame's side, a registration loses half its say.
+# Residual in px, plus a share of the frame's side, at which the weight of a registration is halved.
 _TOLERANCE_PX = 0.5
 _TOLERANCE_SHARE = 0.002
-# Even a registration without confidence counts for something where there is no other.
-_LEAST_SAY = 1e-3
-# Candidates of a pair that are weighed against those of others; the rest are too unlikely.
+# Registrations without confidence keep this weight, for frames that have no others.
+_MIN_WEIGHT = 1e-3
+# Number of candidates of a pair that are considered; the others are too unlikely.
 _N_CANDIDATES = 4
 _MAX_ROUNDS = 30
 
 
 class Trajectory(NamedTuple):
-    """Where each frame lies.
+    """Motion of each frame of a series.
 
     Attributes
     ----------
     motions : list of Motion
         From the first frame to each; the first is the identity.
     closure : ndarray of shape (n_frames,)
-        How far the registrations of each frame disagree with ``motions``, in px: root mean square
-        over those that were sure of themselves, wrong ones too. NaN for frames that no closed loop
-        of registrations checks.
+        Root mean square difference between ``motions`` and the registrations of each frame, in px,
+        over those of high confidence, wrong ones included. NaN for frames that are in no closed
+        loop of registrations.
     confidence : ndarray of shape (n_frames,)
         Probability of the likeliest chain of registrations from the first frame, times the share
-        of registrations that consent; 0 for frames that nothing ties to the first.
+        of registrations that agree; 0 for frames without a chain to the first.
     """
 
     motions: list[Motion]
@@ -44,21 +44,21 @@ class Trajectory(NamedTuple):
 
 
 Edge = tuple[int, int]
-# Of each pair the candidates, as 3 x 3 matrices about the centre, each with its probability.
-Options = dict[Edge, list[tuple[NDArray[np.float64], float]]]
+# Candidates of each pair, as 3 x 3 matrices about the centre, each with its probability.
+Candidates = dict[Edge, list[tuple[NDArray[np.float64], float]]]
 
 
 def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Trajectory:
     """Find the motions that agree best with the registrations of many pairs of frames.
 
-    Weighted least squares over all pairs, whose weights fall with the residual and whose
+    This is weighted least squares over all pairs. The weights fall with the residual, and the
     candidates are chosen so that loops close: a pair that is wrong, or off by a lattice vector,
-    is outvoted and does not pull.
+    has no influence.
 
     Parameters
     ----------
     registrations : mapping of (i, j) to Registration
-        Registration of frame i to frame j, for as many pairs as there are.
+        Registration of frame i to frame j, for any number of pairs.
     n_frames : int
         Number of frames.
 
@@ -70,11 +70,12 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
     Raises
     ------
     ValueError
-        If there is no registration, or one of a frame that doesn't exist or of differing shapes.
+        If there is no registration, one is of a frame that doesn't exist, or frames differ in
+        shape.
 
     Examples
     --------
-    >>> from stemkit.drift import Motion, Registration, reconcile
+    >>> from stemkit.registration import Motion, Registration, reconcile
     >>> def pair(drift, confidence):
     ...     motion = Motion((64, 64), drift)
     ...     return Registration(motion, confidence, ((motion, 1.0),), 1.0)
@@ -89,28 +90,30 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
     corners[:2] *= np.array(shape)[:, None]
     tolerance = _TOLERANCE_PX + _TOLERANCE_SHARE * max(shape)
     edges = list(registrations)
-    options = {edge: _options(registrations[edge]) for edge in edges}
+    candidates = {edge: _candidates(registrations[edge]) for edge in edges}
 
-    support = _support(options, n_frames, tolerance)
+    support = _support(candidates, n_frames, tolerance)
     chosen = {edge: int(np.argmax(votes)) for edge, votes in support.items()}
-    placed = _place_along_tree(options, support, n_frames)
+    placed = _place_along_tree(candidates, support, n_frames)
     residual = np.zeros(len(edges))
-    say = np.zeros(len(edges))
+    probability = np.zeros(len(edges))
     before: tuple[int, ...] | None = None
     for _ in range(_MAX_ROUNDS):
-        moved = np.zeros(len(edges))
+        weights = np.zeros(len(edges))
         for k, edge in enumerate(edges):
             i, j = edge
-            off = [_distance(m @ placed[i] - placed[j], corners) for m, _ in options[edge]]
-            trust = [
-                p / (1 + (r / tolerance) ** 2) for r, (_, p) in zip(off, options[edge], strict=True)
+            off = [_distance(m @ placed[i] - placed[j], corners) for m, _ in candidates[edge]]
+            plausibility = [
+                p / (1 + (r / tolerance) ** 2)
+                for r, (_, p) in zip(off, candidates[edge], strict=True)
             ]
-            best = int(np.argmax(trust))
+            best = int(np.argmax(plausibility))
             chosen[edge] = best
-            residual[k], say[k] = off[best], options[edge][best][1]
-            # The square of Cauchy's weight: what is far off has no say left (Geman and McClure).
-            moved[k] = max(say[k], _LEAST_SAY) / (1 + (residual[k] / tolerance) ** 2) ** 2
-        solved = _solve(options, chosen, edges, moved, n_frames)
+            residual[k], probability[k] = off[best], candidates[edge][best][1]
+            # The square of Cauchy's weight, which outliers do not influence (Geman and McClure).
+            cauchy = 1 + (residual[k] / tolerance) ** 2
+            weights[k] = max(probability[k], _MIN_WEIGHT) / cauchy**2
+        solved = _solve(candidates, chosen, edges, weights, n_frames)
         change = max(_distance(new - old, corners) for new, old in zip(solved, placed, strict=True))
         placed = solved
         state = tuple(chosen.values())
@@ -124,11 +127,10 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
         motions = [
             Motion.from_parameters(shape, drift=m.drift, rotation=m.rotation) for m in motions
         ]
-    sure = np.array([registrations[edge].confidence for edge in edges])
-    consent, closure = _witnesses(edges, residual, sure, tolerance, n_frames)
-    return Trajectory(
-        motions, closure, consent * _likeliest_chain(edges, say * agreement, n_frames)
-    )
+    confidence = np.array([registrations[edge].confidence for edge in edges])
+    consistency, closure = _loop_consistency(edges, residual, confidence, tolerance, n_frames)
+    chain = _likeliest_chain(edges, probability * agreement, n_frames)
+    return Trajectory(motions, closure, consistency * chain)
 
 
 def _check(registrations: Mapping[Edge, Registration], n_frames: int) -> tuple[int, int]:
@@ -145,22 +147,24 @@ def _check(registrations: Mapping[Edge, Registration], n_frames: int) -> tuple[i
     return shapes.pop()
 
 
-def _options(registration: Registration) -> list[tuple[NDArray[np.float64], float]]:
+def _candidates(registration: Registration) -> list[tuple[NDArray[np.float64], float]]:
     """Return the candidates as 3 x 3 matrices about the centre, each with its probability."""
-    options = []
+    candidates = []
     likeliest = max(registration.candidates[0][1], 1e-9)
     for motion, weight in registration.candidates[:_N_CANDIDATES]:
         matrix = np.eye(3)
         matrix[:2, :2], matrix[:2, 2] = motion.matrix, motion.drift
-        options.append((matrix, registration.confidence * weight / likeliest))
-    return options
+        candidates.append((matrix, registration.confidence * weight / likeliest))
+    return candidates
 
 
-def _support(options: Options, n_frames: int, tolerance: float) -> dict[Edge, NDArray[np.float64]]:
-    """Return how much speaks for each candidate of each pair: triangles with others that close."""
-    support = {edge: np.array([0.1 * p for _, p in found]) for edge, found in options.items()}
+def _support(
+    candidates: Candidates, n_frames: int, tolerance: float
+) -> dict[Edge, NDArray[np.float64]]:
+    """Return the support of each candidate of each pair, from triangles of pairs that close."""
+    support = {edge: np.array([0.1 * p for _, p in found]) for edge, found in candidates.items()}
     for a, b, c in combinations(range(n_frames), 3):
-        sides = [_oriented(options, pair) for pair in ((a, b), (b, c), (a, c))]
+        sides = [_oriented(candidates, pair) for pair in ((a, b), (b, c), (a, c))]
         if any(not side for side in sides):
             continue
         shapes = [len(side) for side in sides]
@@ -177,16 +181,17 @@ def _support(options: Options, n_frames: int, tolerance: float) -> dict[Edge, ND
     return support
 
 
-def _oriented(options: Options, pair: Edge) -> list[tuple[NDArray[np.float64], float]]:
-    if pair in options:
-        return options[pair]
-    return [(np.linalg.inv(m).astype(np.float64), p) for m, p in options.get(pair[::-1], [])]
+def _oriented(candidates: Candidates, pair: Edge) -> list[tuple[NDArray[np.float64], float]]:
+    """Return the candidates of a pair in either order, inverted if they are of the other order."""
+    if pair in candidates:
+        return candidates[pair]
+    return [(np.linalg.inv(m).astype(np.float64), p) for m, p in candidates.get(pair[::-1], [])]
 
 
 def _place_along_tree(
-    options: Options, support: dict[Edge, NDArray[np.float64]], n_frames: int
+    candidates: Candidates, support: dict[Edge, NDArray[np.float64]], n_frames: int
 ) -> list[NDArray[np.float64]]:
-    """Place the frames one by one, always by the best supported registration to a placed one."""
+    """Place the frames one by one, by the best supported registration to a placed frame."""
     placed: dict[int, NDArray[np.float64]] = {0: np.eye(3)}
     while True:
         reachable = [
@@ -195,10 +200,10 @@ def _place_along_tree(
             if (edge[0] in placed) != (edge[1] in placed)
         ]
         if not reachable:
-            # What nothing ties to the first frame stays where it is.
+            # Frames without a chain of registrations to the first are left unmoved.
             return [placed.get(i, np.eye(3)) for i in range(n_frames)]
         _, (i, j) = max(reachable)
-        matrix = options[i, j][int(support[i, j].argmax())][0]
+        matrix = candidates[i, j][int(support[i, j].argmax())][0]
         if i in placed:
             placed[j] = matrix @ placed[i]
         else:
@@ -206,21 +211,21 @@ def _place_along_tree(
 
 
 def _solve(
-    options: Options,
+    candidates: Candidates,
     chosen: dict[Edge, int],
     edges: list[Edge],
     weights: NDArray[np.float64],
     n_frames: int,
 ) -> list[NDArray[np.float64]]:
-    """Solve ``placed[j] = option[i, j] @ placed[i]`` for all pairs by weighted least squares.
+    """Solve ``placed[j] = candidate[i, j] @ placed[i]`` for all pairs by weighted least squares.
 
-    Each column of the placements obeys the same linear equations, so that one factorisation
-    serves the linear parts and the drifts.
+    The equations are the same for each column of the placements, so linear parts and drifts are
+    solved together.
     """
     left = np.zeros((2 * len(edges), 2 * n_frames))
     right = np.zeros((2 * len(edges), 3))
     for k, (i, j) in enumerate(edges):
-        matrix = options[i, j][chosen[i, j]][0]
+        matrix = candidates[i, j][chosen[i, j]][0]
         rows = slice(2 * k, 2 * k + 2)
         root = np.sqrt(weights[k])
         left[rows, 2 * j : 2 * j + 2] = root * np.eye(2)
@@ -229,14 +234,14 @@ def _solve(
     identity = np.eye(2, 3)
     right -= left[:, :2] @ identity
     rest = np.linalg.lstsq(left[:, 2:], right, rcond=1e-9)[0].reshape(n_frames - 1, 2, 3)
-    # What nothing ties to the first frame stays where it is, and has no equation of its own.
+    # Frames without a chain to the first have no equation and are left unmoved.
     rest[(np.abs(rest[:, :, :2]).max(axis=(1, 2)) < 1e-6)] = identity
     last = np.array([[0.0, 0.0, 1.0]])
     return [np.eye(3), *(np.vstack([part, last]) for part in rest)]
 
 
 def _distance(difference: NDArray[np.float64], corners: NDArray[np.float64]) -> float:
-    """Return how far two placements are apart, root mean square over the frame's corners."""
+    """Return the root mean square distance between two placements of the frame's corners."""
     return float(np.sqrt(np.mean(np.sum((difference @ corners)[:2] ** 2, axis=0))))
 
 
@@ -245,44 +250,45 @@ def _is_rigid(motion: Motion) -> bool:
 
 
 def _likeliest_chain(
-    edges: list[Edge], trust: NDArray[np.float64], n_frames: int
+    edges: list[Edge], probability: NDArray[np.float64], n_frames: int
 ) -> NDArray[np.float64]:
     """Return the probability of the likeliest chain of registrations from the first frame."""
     confidence = np.zeros(n_frames)
     confidence[0] = 1.0
     for _ in range(n_frames - 1):
-        for (i, j), p in zip(edges, trust, strict=True):
+        for (i, j), p in zip(edges, probability, strict=True):
             confidence[j] = max(confidence[j], p * confidence[i])
             confidence[i] = max(confidence[i], p * confidence[j])
     return confidence
 
 
-def _share(values: NDArray, sure: NDArray[np.float64]) -> float:
-    """Average over registrations; those not sure of themselves count if there are no others."""
-    weights = np.where(sure < MIN_CONFIDENCE, 0, sure)
-    return float(np.average(values, weights=weights if weights.any() else sure + _LEAST_SAY))
+def _weighted_mean(values: NDArray, confidence: NDArray[np.float64]) -> float:
+    """Average over registrations of high confidence, or over all if there are none."""
+    weights = np.where(confidence < MIN_CONFIDENCE, 0, confidence)
+    if not weights.any():
+        weights = confidence + _MIN_WEIGHT
+    return float(np.average(values, weights=weights))
 
 
-def _witnesses(
+def _loop_consistency(
     edges: list[Edge],
     residual: NDArray[np.float64],
-    sure: NDArray[np.float64],
+    confidence: NDArray[np.float64],
     tolerance: float,
     n_frames: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the share of the registrations that consent, and how far each frame's are off.
+    """Return the share of registrations that agree with the motions, and the closure.
 
-    The share is that of the frame's own registrations or of all, whichever is less: in a loop that
-    does not close, the wrong one may be any.
-
+    Both are of each frame. The share is that of the frame's own registrations or of all, whichever
+    is less: any registration in a loop that does not close may be the wrong one.
     """
-    consent, closure = np.ones(n_frames), np.full(n_frames, np.nan)
+    consistency, closure = np.ones(n_frames), np.full(n_frames, np.nan)
     for frame in range(n_frames):
-        mine = np.array([k for k, edge in enumerate(edges) if frame in edge], dtype=int)
-        if len(mine) > 1:
-            consent[frame] = _share(residual[mine] < tolerance, sure[mine])
+        own = np.array([k for k, edge in enumerate(edges) if frame in edge], dtype=int)
+        if len(own) > 1:
+            consistency[frame] = _weighted_mean(residual[own] < tolerance, confidence[own])
             if len(edges) >= n_frames:
-                closure[frame] = np.sqrt(_share(residual[mine] ** 2, sure[mine]))
-    consent = np.minimum(consent, _share(residual < tolerance, sure))
-    consent[0] = 1  # it lies where it lies
-    return consent, closure
+                closure[frame] = np.sqrt(_weighted_mean(residual[own] ** 2, confidence[own]))
+    consistency = np.minimum(consistency, _weighted_mean(residual < tolerance, confidence))
+    consistency[0] = 1  # all motions are relative to the first frame
+    return consistency, closure
