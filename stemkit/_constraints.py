@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -56,7 +56,8 @@ class Interval:
 
     def accepts(self, value: object) -> bool:
         """Return whether the value lies in the interval."""
-        number = Integral if self.kind is int else Real
+        # No fractions of Python's: they can't be combined with arrays.
+        number = (int, np.integer) if self.kind is int else (int, float, np.integer, np.floating)
         if isinstance(value, bool | np.bool_) or not isinstance(value, number):
             return False
         x = float(value)

@@ -1,5 +1,6 @@
 """Declared constraints: what they accept, and what a refusal says."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +28,11 @@ NAN, INF = float("nan"), float("inf")
     "constraint, good, bad",
     [
         (Interval(int, 1, None), [1, np.int8(3), 10**30], [0, 1.0, True, "1", None, np.bool_(1)]),
-        (Interval(float, 0, None), [0, 0.5, np.float32(2)], [-1e-9, NAN, INF, 1j, "0", True]),
+        (
+            Interval(float, 0, None),
+            [0, 0.5, np.float32(2)],
+            [Fraction(1, 2), -1e-9, NAN, INF, 1j, "0", True],
+        ),
         (Interval(float, 0, 1, closed="neither"), [0.5], [0, 1]),
         (Interval(float, 0, 1, closed="left"), [0], [1]),
         (Interval(float, 0, 1, closed="right"), [1], [0]),

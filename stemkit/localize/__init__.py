@@ -1,4 +1,4 @@
-"""Where the atoms of a frame are, to a fraction of a pixel, and how far that can be trusted."""
+"""Positions of atoms to a fraction of a pixel, with standard errors."""
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
 """Least-squares fit of overlapping Gaussians on a background, for all atoms of a frame at once.
 
-First, from afar: every atom is fitted in a window of its own, together with the neighbours that
-overlap it and a constant background, to what the other atoms leave of the frame. Only the atom's
-own step is then taken, of all atoms at the same time, and the frame that they leave is drawn anew,
-until little moves: a restricted additive Schwarz method. Windows with equally many neighbours are
-one batch of small dense matrices: nothing loops over atoms. Then, from near, all atoms are fitted
-together, which settles what neighbours hand on to each other.
+First, a coarse fit: every atom is fitted in a window of its own, together with overlapping
+neighbours and a constant background, to the frame minus all other atoms. Each window moves its own
+atom only, all at the same time, and the residual frame is computed again, until the atoms hardly
+move: a restricted additive Schwarz method. Windows with the same number of neighbours form one
+batch of small dense matrices, without a loop over atoms. Then, in a fine fit, all atoms are moved
+together, which removes the errors that neighbours pass on to each other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from .._scene import Scene, render_columns
-from ._joint import joint_step, smooth
+from ._joint import joint_step, smooth_background
 from ._peaks import white_noise
 from ._windows import Atoms, WindowBatch
 
@@ -25,57 +25,59 @@ Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 Solved = tuple[IntArray, Float64Array, Float64Array]
 
-# In units of the expected sigma: half the side of a window, how near a neighbour is that is fitted
-# together, and how far an atom may move from where it was seen.
+# In units of the expected sigma: half the side of a window, the largest distance of a neighbour
+# that is fitted together, and the largest shift of an atom from its start.
 _WINDOW = 3.0
 _NEIGHBOR = 3.5
 _MOVE = 1.0
 _MAX_NEIGHBORS = 8
-# An atom's sigma lies within these shares of the expected one, and is believed to scatter around it
-# by a share: where atoms crowd and noise is strong, their widths are not told by the frame alone.
+# Limits of an atom's sigma relative to the expected one, and its standard deviation around it: in
+# crowds with strong noise, the frame alone does not determine the widths.
 _SIGMA_RANGE = (0.5, 2.0)
 _SIGMA_SCATTER = 0.15
 _MAX_SWEEPS, _SMOOTH_SWEEPS = 24, 4
-# A sweep that makes the sum of squares larger by this factor is taken back.
-_WORSE = 1.05
+# A sweep that increases the sum of squares by more than this factor is undone.
+_MAX_INCREASE = 1.05
 _ERRORS = ("amplitude_err", "y_err", "x_err", "sigma_err", "background_err")
-# Sweeps stop once no atom moves by more, in px and in shares of its standard error.
-_ROUGH = 1e-2, 0.1
-# Joint steps stop once they lessen the sum of squares by less than this share: that is how much it
-# changes where each parameter moves by a tenth of its standard error.
-_MAX_STEPS, _SETTLED = 10, 1e-3
-# A step that makes it larger was too long.
-_SHARES = 1.0, 0.5, 0.2
-# The variance of no pixel counts as less than this share of the mean: the model is not that good.
+# Sweeps stop when no atom moves by more, in px and relative to its standard error.
+_COARSE_STEP = 1e-2, 0.1
+# Joint steps stop when they decrease the sum of squares by less than this share, the change if each
+# parameter moves by a tenth of its standard error.
+_MAX_STEPS, _MIN_DECREASE = 10, 1e-3
+# If a step increases the sum of squares, shorter ones are tried.
+_STEP_LENGTHS = 1.0, 0.5, 0.2
+# Smallest variance of a pixel relative to the mean: the noise model is not more precise.
 _MIN_VARIANCE = 0.03
-# In crowds a fit could take all, and nothing would be left to tell the noise by.
-_MOST_TAKEN = 0.5
-# Nor is noise less than this share of the range of values: single precision has no more.
+# Largest leverage of a pixel: in crowds the residual would not determine the noise otherwise.
+_MAX_LEVERAGE = 0.5
+# Smallest noise relative to the range of values, due to single precision.
 _MIN_NOISE = 1e-6
-# Windows solved at once, which bounds the working memory.
+# Number of windows solved at once, which limits the working memory.
 _CHUNK = 64
 
 
-def sketch_atoms(frame: Float64Array, seen: Atoms, sigma: float) -> tuple[Atoms, Float64Array]:
-    """Fit Gaussians from afar: to a tenth of their standard errors, and without weights.
+def fit_coarsely(
+    frame: Float64Array, candidates: Atoms, sigma: float
+) -> tuple[Atoms, Float64Array]:
+    """Fit Gaussians to a tenth of their standard errors, without weights.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W)
         The frame.
-    seen : Atoms
-        Where and how bright they are, roughly.
+    candidates : Atoms
+        Approximate positions and amplitudes.
     sigma : float
         Expected standard deviation of an atom, in px.
 
     Returns
     -------
     Atoms
-        In the order of ``seen``, with standard errors.
+        In the order of `candidates`, with standard errors.
     ndarray of shape (H, W)
-        The variance of each pixel that the fit leaves: it may grow linearly with the signal.
+        Variance of each pixel's residual, which may grow linearly with the signal.
     """
-    atoms = seen.take(np.arange(len(seen)))
+    atoms = candidates.take(np.arange(len(candidates)))
     variance = np.full(frame.shape, white_noise(frame) ** 2)
     if len(atoms) == 0:
         return atoms, variance
@@ -86,14 +88,14 @@ def sketch_atoms(frame: Float64Array, seen: Atoms, sigma: float) -> tuple[Atoms,
 
 
 def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
-    """Fit Gaussians from near, all together, weighted with the noise that they leave.
+    """Fit Gaussians all together, weighted by the noise of the residual.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W)
         The frame.
     atoms : Atoms
-        As `sketch_atoms` leaves them.
+        The result of `fit_coarsely`.
     sigma : float
         Expected standard deviation of an atom, in px.
 
@@ -105,33 +107,33 @@ def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
     if len(atoms) == 0:
         return atoms
     start, _, batches = _windows(atoms, sigma, frame.shape)
-    everyone = np.arange(len(atoms))
+    every = np.arange(len(atoms))
     residual, background = _residual(atoms, frame, sigma)
-    freedom = np.sqrt(1 - _taken(atoms, frame.shape))
+    freedom = np.sqrt(1 - _leverage(atoms, frame.shape))
     for _ in range(_MAX_STEPS):
         variance = _fit_variance(residual / freedom, frame - residual)
         cost = np.mean(residual**2 / variance)
         step = joint_step(atoms, residual, variance, sigma, _SIGMA_SCATTER * sigma)
-        for share in _SHARES:
-            moved = atoms.take(everyone)
-            _advance(moved, everyone, share * step, start, sigma)
-            left, new_background = _residual(moved, frame, sigma)
-            new_cost = np.mean(left**2 / variance)
+        for length in _STEP_LENGTHS:
+            moved = atoms.take(every)
+            _advance(moved, every, length * step, start, sigma)
+            new_residual, new_background = _residual(moved, frame, sigma)
+            new_cost = np.mean(new_residual**2 / variance)
             if new_cost < cost:
-                atoms, residual, background = moved, left, new_background
+                atoms, residual, background = moved, new_residual, new_background
                 break
-        if new_cost > (1 - _SETTLED) * cost:
+        if new_cost > (1 - _MIN_DECREASE) * cost:
             break
     variance = _fit_variance(residual / freedom, frame - residual)
     solved = _solve(batches, atoms, residual, variance, sigma, np.ones(len(atoms), dtype=bool))
-    _note(atoms, solved, background)
+    _write_errors(atoms, solved, background)
     return atoms
 
 
 def _windows(
     atoms: Atoms, sigma: float, shape: tuple[int, ...]
 ) -> tuple[Float64Array, IntArray, list[WindowBatch]]:
-    """Return where atoms start, who their neighbours are, and the windows around them."""
+    """Return the atoms' start positions, their neighbours, and the windows around them."""
     start = np.stack([atoms.y, atoms.x], axis=1)
     neighbors = _find_neighbors(start, _NEIGHBOR * sigma)
     radius = int(np.ceil(_WINDOW * sigma))
@@ -144,9 +146,9 @@ def _windows(
 
 
 def _residual(atoms: Atoms, frame: Float64Array, sigma: float) -> tuple[Float64Array, Float64Array]:
-    """Return what atoms and a smooth background leave of the frame, and that background."""
+    """Return the frame minus atoms and a smooth background, and that background."""
     residual = frame - atoms.draw(frame.shape)
-    background = smooth(residual, sigma)
+    background = smooth_background(residual, sigma)
     return residual - background, background
 
 
@@ -159,43 +161,45 @@ def _relax(
     neighbors: IntArray,
     sigma: float,
 ) -> None:
-    """Move all atoms, and set their backgrounds and errors, until none moves any more."""
+    """Move all atoms in place, with their backgrounds and errors, until none moves any more."""
     active = np.ones(len(atoms), dtype=bool)
     residual, background = _residual(atoms, frame, sigma)
-    share, cost = 1.0, np.mean(residual**2 / variance)
+    length, cost = 1.0, np.mean(residual**2 / variance)
     for sweep in range(_MAX_SWEEPS):
         before = atoms.take(active)
-        # All steps are taken from the same state, whatever the order of the atoms.
+        # All steps start from the same state, so that the order of the atoms has no effect.
         solved = _solve(batches, atoms, residual, variance, sigma, active)
-        _note(atoms, solved, background)
+        _write_errors(atoms, solved, background)
         members, step, _ = solved
-        _advance(atoms, members, share * step, start, sigma)
+        _advance(atoms, members, length * step, start, sigma)
         after = atoms.take(active)
         if sweep < _SMOOTH_SWEEPS:
-            left, new_background = _residual(atoms, frame, sigma)
+            new_residual, new_background = _residual(atoms, frame, sigma)
         else:
-            # Few still move, and the background no more.
-            gone = replace(after, amplitude=-after.amplitude)
-            left = residual + before.join(gone).draw(frame.shape)
+            # Few atoms still move, and the background hardly does.
+            negative = replace(after, amplitude=-after.amplitude)
+            new_residual = residual + before.join(negative).draw(frame.shape)
             new_background = background
-        new_cost = np.mean(left**2 / variance)
-        if new_cost > _WORSE * cost:
-            # Crowded atoms that all step at once may step too far: back, and shorter steps.
+        new_cost = np.mean(new_residual**2 / variance)
+        if new_cost > _MAX_INCREASE * cost:
+            # Crowded atoms that all step at once may step too far: undo, and use shorter steps.
             atoms.put(active, before)
-            share /= 2
+            length /= 2
             continue
-        residual, background, cost = left, new_background, new_cost
+        residual, background, cost = new_residual, new_background, new_cost
         change = np.zeros(len(atoms))
         change[active] = np.abs(
             [after.y - before.y, after.x - before.x, after.sigma - before.sigma]
         ).max(axis=0)
-        moved = change > share * (_ROUGH[0] + _ROUGH[1] * np.minimum(atoms.y_err, sigma))
+        moved = change > length * (
+            _COARSE_STEP[0] + _COARSE_STEP[1] * np.minimum(atoms.y_err, sigma)
+        )
         active = moved | (moved[neighbors] & (neighbors >= 0)).any(axis=1)
         if not active.any():
             break
         if sweep == _MAX_SWEEPS // 3:
-            # Two that pull at each other may swing for ever, unless they take shorter steps.
-            share /= 2
+            # Two neighbours may oscillate for ever unless they take shorter steps.
+            length /= 2
 
 
 def _solve(
@@ -206,7 +210,7 @@ def _solve(
     sigma: float,
     active: NDArray[np.bool_],
 ) -> Solved:
-    """Return which atoms are active, and the steps and errors of their windows."""
+    """Return the indices of the active atoms, and the steps and errors of their windows."""
     expected = (sigma, _SIGMA_SCATTER * sigma)
     solved = []
     for batch in batches:
@@ -219,8 +223,8 @@ def _solve(
     return np.concatenate(members), np.concatenate(steps), np.concatenate(errors)
 
 
-def _note(atoms: Atoms, solved: Solved, background: Float64Array) -> None:
-    """Set the atoms' backgrounds and standard errors."""
+def _write_errors(atoms: Atoms, solved: Solved, background: Float64Array) -> None:
+    """Write the backgrounds and standard errors into the atoms."""
     members, step, error = solved
     near = [
         np.rint(at[members]).astype(int).clip(0, length - 1)
@@ -237,7 +241,7 @@ def _find_neighbors(points: Float64Array, reach: float) -> IntArray:
     distance, index = KDTree(points).query(points, k=k, distance_upper_bound=reach)
     if k == 1:
         return np.empty((len(points), 0), dtype=np.intp)
-    # The atom itself is the nearest, unless another lies at the same place.
+    # The nearest one is the atom itself, unless another has the same position.
     own = index == np.arange(len(points))[:, np.newaxis]
     index[own | ~np.isfinite(distance)] = -1
     index = np.take_along_axis(index, np.argsort(index < 0, axis=1, kind="stable"), axis=1)
@@ -247,8 +251,8 @@ def _find_neighbors(points: Float64Array, reach: float) -> IntArray:
 def _advance(
     atoms: Atoms, members: IntArray, step: Float64Array, start: Float64Array, sigma: float
 ) -> None:
-    """Take a step, no further than the fit can be trusted."""
-    # Never below zero: an atom that is none fades away, and leaves its neighbours theirs.
+    """Move atoms by a step in place, within the limits of the linear approximation."""
+    # The amplitude stays positive: that of a spurious atom decreases towards zero.
     amplitude = atoms.amplitude[members]
     atoms.amplitude[members] = (amplitude + step[:, 0]).clip(amplitude / 3, 3 * amplitude)
     moved = np.stack([atoms.y[members], atoms.x[members]], axis=1)
@@ -256,28 +260,28 @@ def _advance(
     near = _MOVE * sigma
     atoms.y[members], atoms.x[members] = moved.clip(start[members] - near, start[members] + near).T
     low, high = (share * sigma for share in _SIGMA_RANGE)
-    turn = step[:, 3].clip(-0.2 * sigma, 0.2 * sigma)
-    atoms.sigma[members] = (atoms.sigma[members] + turn).clip(low, high)
+    widening = step[:, 3].clip(-0.2 * sigma, 0.2 * sigma)
+    atoms.sigma[members] = (atoms.sigma[members] + widening).clip(low, high)
 
 
-def _taken(atoms: Atoms, shape: tuple[int, ...]) -> Float64Array:
-    """Return the share of each pixel's noise that the fit takes for the atoms.
+def _leverage(atoms: Atoms, shape: tuple[int, ...]) -> Float64Array:
+    """Return the leverage of each pixel: the share of its noise that the atoms' fit absorbs.
 
-    For one atom the four parameters' leverage is g^2 (2 + u^2) / (pi sigma^2), with g the atom at a
-    height of 1 and u the squared distance in sigma. A Gaussian of the atom's width has its peak and
-    its sum, which is 4.
+    For one atom the leverage of the four parameters is g^2 (2 + u^2) / (pi sigma^2), with g the
+    atom at a height of 1 and u the squared distance in sigma. It is approximated by a Gaussian of
+    the atom's width with the same peak and the same sum, 4.
     """
-    share = 2 / (np.pi * atoms.sigma**2)
-    taken = render_columns(Scene(atoms.y, atoms.x, share, atoms.sigma), (shape[0], shape[1]))
-    return np.minimum(taken, _MOST_TAKEN, dtype=float)
+    peak = 2 / (np.pi * atoms.sigma**2)
+    leverage = render_columns(Scene(atoms.y, atoms.x, peak, atoms.sigma), (shape[0], shape[1]))
+    return np.minimum(leverage, _MAX_LEVERAGE, dtype=float)
 
 
 def _fit_variance(residual: Float64Array, signal: Float64Array) -> Float64Array:
-    """Return each pixel's variance, linear in the signal and not falling with it."""
+    """Return each pixel's variance, linear in the signal with a slope of at least 0."""
     square, above = (residual**2).ravel(), (signal - signal.min()).ravel()
     weight = np.ones_like(square)
     mean = square.mean() + (_MIN_NOISE * above.max()) ** 2
-    # The second time with the scatter of a square known: twice the variance, squared.
+    # The second time weighted: the variance of a squared residual is twice its variance squared.
     for _ in range(2):
         center = np.average(above, weights=weight)
         away = weight * (above - center)

@@ -1,7 +1,7 @@
-"""A step of Gauss and Newton for all atoms of a frame at once.
+"""A Gauss-Newton step for all atoms of a frame at once.
 
-Where atoms crowd, each leans on the next, and a fit of one window after the other hands an error on
-from neighbour to neighbour long after it looks settled. So their steps are solved for together.
+Overlapping atoms pass errors on from neighbour to neighbour if they are fitted window by window,
+long after each window seems converged. So their steps are solved together.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ._windows import Atoms
 
 Float64Array = NDArray[np.float64]
 
-# Over what the background is smooth, in units of the expected sigma.
+# Width over which the background is smoothed, in units of the expected sigma.
 _BACKGROUND = 8.0
-# A step need not be better than that: the next one makes up for it.
+# Precision of one step; the next one corrects for it.
 _TOLERANCE, _MAX_ITERATIONS = 1e-2, 50
 
 
-def smooth(image: Float64Array, sigma: float) -> Float64Array:
-    """Return what is background in an image without atoms."""
-    # Twice a box is nearly a Gaussian, and takes no longer where it is wide.
+def smooth_background(image: Float64Array, sigma: float) -> Float64Array:
+    """Return the background of an image without atoms."""
+    # Two box filters are nearly a Gaussian, and as fast for any width.
     side = 2 * int(_BACKGROUND * sigma) + 1
     return ndimage.uniform_filter(ndimage.uniform_filter(image, side), side)
 
@@ -36,16 +36,16 @@ def joint_step(
     sigma: float,
     scatter: float,
 ) -> Float64Array:
-    """Return the least-squares step of all atoms, on a background that follows.
+    """Return the least-squares step of all atoms, on a smooth background that is fitted, too.
 
     Parameters
     ----------
     atoms : Atoms
         All atoms of the frame.
     residual, variance : ndarray of shape (H, W)
-        What atoms and background leave of the frame, and the noise of it.
+        The frame minus atoms and background, and the variance of its noise.
     sigma, scatter : float
-        Expected sigma of an atom, and the scatter around it.
+        Expected sigma of an atom, and its standard deviation.
 
     Returns
     -------
@@ -58,20 +58,20 @@ def joint_step(
     root, prior, widths = 1 / np.sqrt(variance), 1 / scatter, slice(3 * n, 4 * n)
     curvature = transposed.power(2) @ (root.ravel() ** 2)
     curvature[widths] += prior**2
-    # Steps in units of their own errors, or the iteration would mind those of large units only.
-    # What no pixel tells anything of stays where it is.
+    # Steps are in units of their standard errors, for the iteration to converge. Parameters that no
+    # pixel depends on do not move.
     scale = np.divide(1, np.sqrt(curvature), out=np.zeros(4 * n), where=curvature > 0)
 
     def forward(step: Float64Array) -> Float64Array:
         step = scale * step
         drawn = (jacobian @ step).reshape(shape)
-        drawn = root * (drawn - smooth(drawn, sigma))
+        drawn = root * (drawn - smooth_background(drawn, sigma))
         return np.concatenate([drawn.ravel(), prior * step[widths]])
 
     def backward(misfit: Float64Array) -> Float64Array:
-        # Smoothing that reflects at the border is its own transpose.
+        # Smoothing with reflection at the border is its own transpose.
         image = root * misfit[: residual.size].reshape(shape)
-        gradient = transposed @ (image - smooth(image, sigma)).ravel()
+        gradient = transposed @ (image - smooth_background(image, sigma)).ravel()
         gradient[widths] += prior * misfit[residual.size :]
         return scale * gradient
 
@@ -82,22 +82,22 @@ def joint_step(
 
 
 def _derivatives(atoms: Atoms, shape: tuple[int, ...]) -> sparse.csr_array:
-    """Return what each parameter of each atom does to each pixel, of shape (4 n, H W).
+    """Return the derivatives of all pixels by all parameters, of shape (4 n, H W).
 
-    First all amplitudes, then all y, x and sigma.
+    The parameters are all amplitudes, then all y, x and sigma.
     """
     offset = np.arange(-(reach := int(np.ceil(CUT * atoms.sigma.max()))), reach + 1)
-    gaussians, distances, places, seen = [], [], [], []
+    gaussians, distances, places, inside = [], [], [], []
     for center, length in ((atoms.y, shape[0]), (atoms.x, shape[1])):
         place = np.rint(center).astype(int)[:, np.newaxis] + offset
         distance = (place - center[:, np.newaxis]) / atoms.sigma[:, np.newaxis]
         gaussians.append(np.exp(-0.5 * distance**2))
         distances.append(distance)
         places.append(place)
-        seen.append((place >= 0) & (place < length) & (np.abs(distance) < CUT))
-    # Of each atom the rows where it is seen, and of each of these the columns.
-    atom, row = np.nonzero(seen[0])
-    line, column = np.nonzero(seen[1][atom])
+        inside.append((place >= 0) & (place < length) & (np.abs(distance) < CUT))
+    # The rows that each atom covers within the frame, and the columns in each of these.
+    atom, row = np.nonzero(inside[0])
+    line, column = np.nonzero(inside[1][atom])
     atom, row = atom[line], row[line]
     dy, dx = distances[0][atom, row], distances[1][atom, column]
     gaussian = gaussians[0][atom, row] * gaussians[1][atom, column]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -15,36 +15,38 @@ from scipy.spatial import KDTree
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_stack
+from .._constraints import Constraints, Interval, check_parameters, check_value
+from .._validation import as_array, check_stack
 from ..metrics import atom_score
-from ._fit import fit_atoms, sketch_atoms
+from ..metrics._localization import TOLERANCE
+from ._fit import fit_atoms, fit_coarsely
 from ._peaks import atom_response, find_peaks, guess_sigma, response_noise, white_noise
 from ._windows import Atoms, Float64Array
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-# What stands out of the noise by so many standard deviations is an atom: white noise reaches it a
+# Standard deviations of the noise at which a maximum counts as an atom: white noise reaches it a
 # few times in a frame of 256 x 256 px.
 _SIGNIFICANCE = 4.0
-# Where what lies beside atoms varies by so many times what white noise makes, they lie on a film
-# with a texture of its own. Atoms that hide each other in noisy crowds leave up to 1.25 times that.
+# If the background varies by this many times the white noise, it is a film with a texture of its
+# own. Atoms that hide each other in noisy crowds leave up to 1.25 times the white noise.
 _TEXTURED = 1.5
-# What tells of it keeps clear of the border, and is looked at again in a part of a frame. In sigma.
+# In sigma: the border that is left out when texture is measured, and the side of the part of a
+# frame in which it is measured again.
 _MARGIN, _PART = 4.0, 36.0
-_ONE_SIGMA = 0.1587  # of a normal law, what lies lower by more than a standard deviation
-# An atom whose amplitude is less certain than this is none.
+_ONE_SIGMA = 0.1587  # quantile of a normal distribution at minus one standard deviation
+# Minimum amplitude in standard errors.
 _MIN_CERTAINTY = 2.0
-# Nor is one that is fainter than this share of the others' median: without noise, the least misfit
-# would be an atom.
+# Minimum amplitude relative to the atoms' median: without noise, every misfit would be an atom.
 _FAINTEST = 0.05
-# What is at least this share of the brightest is looked at first.
+# Maxima below this share of the brightest are left to a later round.
 _RELATIVE = 0.4
-# Fits of a frame, each with what the one before left unexplained.
+# Number of fits of a frame, each of which adds atoms found in the residual of the one before.
 _ROUNDS = 5
-# Nearer than this to an atom, in units of its sigma, what is left over is misfit and no new atom.
+# In sigma: nearer to an atom than this, a maximum of the residual is misfit and not a new atom.
 _NEW = 1.2
-# Frames that the size is learned from, taken evenly from the stack.
+# Number of frames from which the size is learned, evenly spaced in the stack.
 _MAX_FRAMES = 4
 _DEFAULT_SIGMA = 1.5
 
@@ -66,39 +68,38 @@ COLUMNS = [
 class AtomLocator(BaseEstimator):
     """Find bright atoms, and fit each with a Gaussian on a local background.
 
-    Maxima of a Laplacian of Gaussian are the candidates. Then all are fitted by least squares
-    weighted with the noise that the frame shows, overlapping neighbours together; what is left over
-    is searched for atoms that a brighter neighbour hid, and all are fitted again.
+    Candidates are the maxima of a Laplacian of Gaussian. They are fitted by least squares, weighted
+    by the noise of the frame, overlapping neighbours together; then the residual is searched for
+    atoms that were hidden by a brighter neighbour, and all are fitted again.
 
     Parameters
     ----------
     sigma : float, optional
         Expected standard deviation of an atom, in px. By default ``fit`` learns it.
     threshold : float, optional
-        Smallest amplitude of an atom, in the frames' unit. By default ``fit`` learns it: 4 times
-        the standard deviation that noise, or the texture of a supporting film, gives the amplitude
-        of an atom of this size, but no less than 5 % of the atoms' median amplitude.
+        Minimum amplitude of an atom, in the frames' unit. By default ``fit`` learns it: 4 times the
+        standard deviation of an atom's amplitude due to noise or to the texture of a supporting
+        film, but at least 5 % of the atoms' median amplitude.
     n_jobs : int, optional
-        Frames that are worked on at a time, as for joblib: None is 1, -1 all cores.
+        Number of frames processed at a time, as for joblib: None is 1, -1 all cores.
 
     Attributes
     ----------
     sigma_ : float
         Expected standard deviation of an atom, in px.
     threshold_ : float
-        Smallest amplitude of an atom.
+        Minimum amplitude of an atom.
     frame_shape_ : tuple of int
-        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+        Shape (H, W) of the frames given to ``fit``, or (W,) of one-line frames.
     n_features_in_ : int
-        W, where ``fit`` has seen a stack (n_lines, W) of one-line frames.
+        W, if ``fit`` was given a stack (n_lines, W) of one-line frames.
 
     Notes
     -----
-    Errors are those of the fit: the noise is taken for independent between pixels, with a variance
-    that grows linearly with the signal and is measured on what the fit leaves. An atom's sigma is
-    believed to lie near ``sigma_``, to 15 % of it, as far as the frame does not tell better. Atoms
-    that are not Gaussian, or nearer to each other than about 2.5 sigma, are fitted less well than
-    the errors say.
+    Errors are those of the fit: the noise is assumed to be independent between pixels, with a
+    variance that grows linearly with the signal and is measured on the residual. The prior of an
+    atom's sigma has the mean ``sigma_`` and a standard deviation of 15 % of it. The errors of atoms
+    that are not Gaussian, or nearer to each other than about 2.5 sigma, are too small.
 
     Examples
     --------
@@ -111,11 +112,17 @@ class AtomLocator(BaseEstimator):
     >>> atoms[["y", "x", "amplitude"]].round(1).to_numpy().tolist()
     [[10.3, 20.6, 201.1]]
 
-    Against the truth, where that is known:
+    Compare with known positions:
 
     >>> AtomLocator().fit([frame]).score([frame], [[10.3, 20.6]])
     1.0
     """
+
+    _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
+        "sigma": [Interval(float, 0.1, 200, unit="px"), None],
+        "threshold": [Interval(float, 0, None, closed="neither"), None],
+        "n_jobs": [Interval(int, 1, None), Interval(int, None, -1), None],
+    }
 
     def __init__(
         self,
@@ -134,12 +141,12 @@ class AtomLocator(BaseEstimator):
         return tags
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Learn from frames how large atoms are, and how bright one must be to be told from noise.
+        """Learn the size of atoms and the amplitude that distinguishes them from noise.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W)
-            Frames with bright atoms. 2-D is a stack of one-line frames.
+            Frames with bright atoms. A 2-D array is a stack of one-line frames.
         y : None, optional
             Not used.
 
@@ -151,12 +158,9 @@ class AtomLocator(BaseEstimator):
         Raises
         ------
         ValueError
-            Where ``X`` is not a stack of finite numbers, or a parameter is not positive.
+            If `X` is not a stack of finite numbers, or a parameter is out of its range.
         """
-        for name in ("sigma", "threshold"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < np.inf:
-                raise ValueError(f"{name} must be positive and finite, or None; got {value!r}.")
+        check_parameters(self)
         frames, _ = check_stack(X, self, reset=True)
         chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
         self._learn(frames[chosen])
@@ -166,27 +170,30 @@ class AtomLocator(BaseEstimator):
         guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
         self.sigma_ = float(self.sigma or guess)
         texture, textured = 0.0, False
-        # Crowded atoms look smaller than they are, until they are fitted. But a film's grains can
-        # draw the fits away, until they are known for what they are.
+        # Crowded atoms appear smaller than they are until they are fitted. But the grains of a film
+        # distort the fits until the threshold excludes them.
         for sweep in range(3):
             noise = _noise_amplitude(frames, self.sigma_)
-            least = _SIGNIFICANCE * max(noise, texture)
-            atoms = self._each(_sketch, frames, self.sigma_, least)
+            threshold = _SIGNIFICANCE * max(noise, texture)
+            atoms = self._each(_fit_brightest, frames, self.sigma_, threshold)
             sigma = np.concatenate([a.sigma for a in atoms])
             if len(sigma) == 0:
                 break
-            least = max(least, _FAINTEST * np.median(np.concatenate([a.amplitude for a in atoms])))
-            beside = _beside(frames, atoms, self.sigma_)
-            if sweep == 0 and beside > _TEXTURED * noise:
-                # A sketch misses atoms of a crowd, and misfits others; all are found in a part.
-                parts = [_crowded(*each, self.sigma_) for each in zip(frames, atoms, strict=True)]
-                located = self._each(_locate, parts, self.sigma_, least)
-                textured = _beside(parts, located, self.sigma_) > _TEXTURED * noise
+            amplitudes = np.concatenate([a.amplitude for a in atoms])
+            threshold = max(threshold, _FAINTEST * np.median(amplitudes))
+            background = _background_amplitude(frames, atoms, self.sigma_)
+            if sweep == 0 and background > _TEXTURED * noise:
+                # A coarse fit misses atoms of a crowd; so all atoms of a part are located.
+                parts = [
+                    _most_crowded(*each, self.sigma_) for each in zip(frames, atoms, strict=True)
+                ]
+                located = self._each(_locate, parts, self.sigma_, threshold)
+                textured = _background_amplitude(parts, located, self.sigma_) > _TEXTURED * noise
             if textured:
-                texture = beside
+                texture = background
             if self.sigma is None:
                 self.sigma_ = float(np.median(sigma).clip(0.75 * guess, 1.33 * guess))
-        self.threshold_ = float(self.threshold or least)
+        self.threshold_ = float(self.threshold or threshold)
 
     def predict(self, X: ArrayLike) -> pd.DataFrame:
         """Find the atoms of each frame.
@@ -199,15 +206,16 @@ class AtomLocator(BaseEstimator):
         Returns
         -------
         DataFrame
-            One row an atom, in the order of frames: ``frame``, counted from 0; ``y`` and ``x`` in
-            px; ``amplitude`` and ``background`` in the frames' unit; ``sigma`` in px; and the
-            standard errors ``y_err``, ``x_err``, ``amplitude_err``, ``sigma_err`` and
-            ``background_err``. It has no rows where no atom was found.
+            One row for each atom, in the order of frames: ``frame``, counted from 0; ``y`` and
+            ``x`` in px; ``amplitude`` and ``background`` in the frames' unit; ``sigma`` in px; and
+            the standard errors ``y_err``, ``x_err``, ``amplitude_err``, ``sigma_err`` and
+            ``background_err``, inf if a frame does not determine a value, such as ``y`` in a line.
+            It has no rows if no atom was found.
 
         Raises
         ------
         ValueError
-            Where ``X`` is not a stack of finite numbers.
+            If `X` is not a stack of finite numbers.
         """
         check_is_fitted(self)
         frames, _ = check_stack(X, self, reset=False)
@@ -255,15 +263,16 @@ class AtomLocator(BaseEstimator):
         Raises
         ------
         ValueError
-            Where ``X`` is not a stack of finite numbers, or ``y`` doesn't say which frame a place
-            is of.
+            If `X` is not a stack of finite numbers, or `y` lacks the frames of positions in
+            several frames.
         """
+        check_value(tolerance, "tolerance", [TOLERANCE])
         found = self.predict(X)
         if not (isinstance(y, pd.DataFrame) and "frame" in y.columns):
-            n_frames = np.shape(X)[0]
+            n_frames = len(as_array(X, "X"))
             if n_frames != 1:
                 raise ValueError(
-                    f"X holds {n_frames} frames, but y does not say which each position is of; "
+                    f"X holds {n_frames} frames, but y has no column 'frame' to assign positions; "
                     f"pass a DataFrame with columns frame, y and x."
                 )
             found = found.drop(columns="frame")
@@ -271,22 +280,24 @@ class AtomLocator(BaseEstimator):
 
 
 def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:
-    """Return the standard deviation that white noise gives the amplitude of an atom."""
+    """Return the standard deviation of an atom's amplitude due to white noise."""
     noise = np.median([white_noise(frame) for frame in frames.astype(float)])
     return float(noise) * response_noise(sigma)
 
 
-def _beside(frames: Iterable[NDArray[np.float32]], atoms: list[Atoms], sigma: float) -> float:
-    """Return the standard deviation that what lies beside atoms gives the amplitude of an atom.
+def _background_amplitude(
+    frames: Iterable[NDArray[np.float32]], atoms: list[Atoms], sigma: float
+) -> float:
+    """Return the standard deviation of an atom's amplitude due to the background and its noise.
 
-    A film's grains are bright and dark alike, so the dark ones tell how bright the others are that
-    count as atoms as yet. Noise is in it too.
+    Grains of a film are bright and dark alike. It is measured on the dark ones, since bright ones
+    may still count as atoms.
     """
     depths = []
     for frame, known in zip(frames, atoms, strict=True):
         pixels, _ = _center(frame)
         response = atom_response(pixels - known.draw(pixels.shape), sigma)
-        # Atoms beyond the border are not known.
+        # Without the border, where atoms outside the frame are missing.
         margins = [min(round(_MARGIN * sigma), length // 4) for length in response.shape]
         inner = response[
             tuple(slice(m, n - m) for m, n in zip(margins, response.shape, strict=True))
@@ -295,13 +306,13 @@ def _beside(frames: Iterable[NDArray[np.float32]], atoms: list[Atoms], sigma: fl
     return float(np.median(depths))
 
 
-def _crowded(frame: NDArray[np.float32], atoms: Atoms, sigma: float) -> NDArray[np.float32]:
-    """Return the part of a frame with most atoms, of some hundred in a crowd."""
+def _most_crowded(frame: NDArray[np.float32], atoms: Atoms, sigma: float) -> NDArray[np.float32]:
+    """Return the part of a frame with the most atoms, about a hundred in a crowd."""
     sides = [min(round(_PART * sigma), length) for length in frame.shape]
     places = np.rint([atoms.y, atoms.x]).astype(int)
-    there = np.zeros(frame.shape)
-    np.add.at(there, tuple(places.clip(0, np.array(frame.shape)[:, np.newaxis] - 1)), 1)
-    center = np.unravel_index(np.argmax(ndimage.uniform_filter(there, sides)), frame.shape)
+    count = np.zeros(frame.shape)
+    np.add.at(count, tuple(places.clip(0, np.array(frame.shape)[:, np.newaxis] - 1)), 1)
+    center = np.unravel_index(np.argmax(ndimage.uniform_filter(count, sides)), frame.shape)
     firsts = [
         min(max(c - side // 2, 0), length - side)
         for c, side, length in zip(center, sides, frame.shape, strict=True)
@@ -310,64 +321,63 @@ def _crowded(frame: NDArray[np.float32], atoms: Atoms, sigma: float) -> NDArray[
 
 
 def _center(frame: NDArray[np.float32]) -> tuple[Float64Array, float]:
-    """Return the frame with values near 0, so that squares of large offsets eat no digits."""
+    """Return the frame minus its median, to keep the precision of squares, and the median."""
     offset = float(np.median(frame))
     return frame.astype(float) - offset, offset
 
 
-def _sketch(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
-    """Fit the brightest atoms of a frame, roughly."""
+def _fit_brightest(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
+    """Fit the brightest atoms of a frame coarsely."""
     pixels, _ = _center(frame)
     response = atom_response(pixels, sigma)
     peaks = find_peaks(response, max(threshold, _RELATIVE * np.quantile(response, 0.999)))
     start = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
-    atoms, _ = sketch_atoms(pixels, start, sigma)
-    return atoms.take(_trusted(atoms, threshold) & _inside(atoms, pixels.shape))
+    atoms, _ = fit_coarsely(pixels, start, sigma)
+    return atoms.take(_significant(atoms, threshold) & _inside(atoms, pixels.shape))
 
 
 def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
     """Find and fit the atoms of one frame."""
     pixels, offset = _center(frame)
-    unexplained, noise = pixels, np.zeros(pixels.shape)
+    residual, noise = pixels, np.zeros(pixels.shape)
     atoms = Atoms.at(np.empty((0, 2)), np.empty(0), sigma)
     for _ in range(_ROUNDS):
-        response = atom_response(unexplained, sigma)
+        response = atom_response(residual, sigma)
         peaks = find_peaks(response, threshold)
         height = response[tuple(peaks.T)]
-        # Where the signal is bright there is more noise.
+        # Bright areas have more noise.
         new = height > _SIGNIFICANCE * noise[tuple(peaks.T)]
         if len(atoms):
             known = np.stack([atoms.y, atoms.x], axis=1)
             new &= KDTree(known).query(peaks)[0] > _NEW * sigma
-            # Of what is left only the brightest: around an atom that was missed, its neighbours'
-            # misfit looks like more.
+            # Only the brightest, since the misfit of neighbours around a missed atom has maxima.
             new &= height >= _RELATIVE * height[new].max(initial=0.0)
         if not new.any():
             break
-        seen = Atoms.at(peaks[new], height[new], sigma)
-        atoms, variance = sketch_atoms(pixels, atoms.join(seen), sigma)
-        atoms = atoms.take(_trusted(atoms, threshold))
-        unexplained = pixels - atoms.draw(pixels.shape)
+        candidates = Atoms.at(peaks[new], height[new], sigma)
+        atoms, variance = fit_coarsely(pixels, atoms.join(candidates), sigma)
+        atoms = atoms.take(_significant(atoms, threshold))
+        residual = pixels - atoms.draw(pixels.shape)
         noise = np.sqrt(ndimage.gaussian_filter(variance, sigma)) * response_noise(sigma)
     for _ in range(_ROUNDS):
         atoms = fit_atoms(pixels, atoms, sigma)
-        real = _trusted(atoms, threshold) & ~_doubled(atoms, sigma)
-        atoms = atoms.take(real)
-        if real.all():
+        kept = _significant(atoms, threshold) & ~_merged(atoms, sigma)
+        atoms = atoms.take(kept)
+        if kept.all():
             break
-    # Till here one just beyond the border was kept, as its light is in the frame.
+    # Atoms just outside the border were kept until here, since they contribute to the frame.
     atoms = atoms.take(_inside(atoms, pixels.shape))
     atoms.background += offset
     return atoms
 
 
-def _trusted(atoms: Atoms, threshold: float) -> NDArray[np.bool_]:
+def _significant(atoms: Atoms, threshold: float) -> NDArray[np.bool_]:
     certain = atoms.amplitude >= _MIN_CERTAINTY * atoms.amplitude_err
     return certain & (atoms.amplitude >= threshold)
 
 
-def _doubled(atoms: Atoms, sigma: float) -> NDArray[np.bool_]:
-    """Return which atoms have run into a brighter one, whose misfit they had been."""
+def _merged(atoms: Atoms, sigma: float) -> NDArray[np.bool_]:
+    """Return a mask of atoms that have moved onto a brighter one."""
     pairs = KDTree(np.stack([atoms.y, atoms.x], axis=1)).query_pairs(
         _NEW * sigma, output_type="ndarray"
     )

@@ -1,4 +1,4 @@
-"""Where atoms may be: maxima of a filtered frame; and how large and how noisy they are."""
+"""Candidates of atoms, the maxima of a filtered frame; their size and their noise."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from skimage.feature import peak_local_max
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# The filter's sigma in units of the atoms': a little sharper than what sees a lone atom best, since
-# neighbours at 2.7 sigma would otherwise run into one.
+# The filter's sigma in units of the atoms': slightly narrower than optimal for an isolated atom, or
+# neighbours at 2.7 sigma would merge.
 _FILTER = 0.9
 _PRECISION = 1e-6
-# Between these an atom's sigma is looked for, in px; nor is it more than an eighth of the frame.
+# Limits of an atom's sigma in px; it is also at most an eighth of the frame.
 _SIGMA_MIN, _SIGMA_MAX, _N_SIGMAS = 0.8, 10.0, 14
 
 
 def atom_response(frame: Float64Array, sigma: float) -> Float64Array:
-    """Return for each pixel the amplitude of an atom that would lie there alone.
+    """Return for each pixel the amplitude of an isolated atom at that place.
 
-    It is the negative Laplacian of Gaussian, so that the background and its slope do not count.
+    It is the negative Laplacian of Gaussian, which removes the background and its slope.
     """
     width = _FILTER * sigma
     at_center = 2 * sigma**2 / (sigma**2 + width**2) ** 2
@@ -33,12 +33,12 @@ def atom_response(frame: Float64Array, sigma: float) -> Float64Array:
 def find_peaks(response: Float64Array, threshold: float) -> IntArray:
     """Return the pixels (n, 2) of the maxima above a threshold, from top left to bottom right."""
     peaks = peak_local_max(response, min_distance=1, threshold_abs=threshold, exclude_border=False)
-    # By place and not by height, so that equal heights come in no order of chance.
+    # Sorted by place, since the order of equal heights would be arbitrary.
     return peaks[np.lexsort(peaks.T[::-1])]
 
 
 def response_noise(sigma: float) -> float:
-    """Return the standard deviation of the response where that of a frame's white noise is 1."""
+    """Return the standard deviation of the response to white noise of standard deviation 1."""
     radius = int(np.ceil(4 * _FILTER * sigma)) + 1
     impulse = np.zeros((2 * radius + 1, 2 * radius + 1))
     impulse[radius, radius] = 1.0
@@ -46,14 +46,14 @@ def response_noise(sigma: float) -> float:
 
 
 def white_noise(frame: Float64Array) -> float:
-    """Return the standard deviation of the finest detail, in which there is little of atoms."""
+    """Return the standard deviation of white noise, from the finest detail of a frame."""
     kernel = np.array([1.0, -2.0, 1.0])
     detail = ndimage.convolve1d(frame, kernel, axis=1)
     scale = np.sqrt(6.0)
     if len(frame) > 1:
         detail, scale = ndimage.convolve1d(detail, kernel, axis=0), 6.0
-    # 0.6745 standard deviations of a normal law is its median distance from 0. Single precision has
-    # some noise at least.
+    # The median absolute value of a normal variable is 0.6745 standard deviations. The smallest
+    # noise is that of single precision.
     least = _PRECISION * float(np.abs(frame).max())
     return max(float(np.median(np.abs(detail)) / 0.6745 / scale), least)
 
@@ -61,10 +61,10 @@ def white_noise(frame: Float64Array) -> float:
 def guess_sigma(
     frames: NDArray[np.float32], significance: float, n_jobs: int | None = None
 ) -> float | None:
-    """Return how large atoms are, by the scale at which most of what is no noise stands out.
+    """Return the atoms' sigma, the scale at which most significant maxima are strongest.
 
-    A Gaussian's scale-normalised Laplacian is largest where the filter is as wide as the Gaussian.
-    None where nothing stands out.
+    A Gaussian's scale-normalised Laplacian is largest if the filter is as wide as the Gaussian.
+    None if nothing is significant.
     """
     largest = max(min(_SIGMA_MAX, max(frames.shape[1:]) / 8), 1.01 * _SIGMA_MIN)
     sigmas = np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
@@ -75,8 +75,8 @@ def guess_sigma(
     scale, height = np.concatenate(scales), np.concatenate(heights)
     if len(scale) == 0:
         return None
-    # Where smaller ones stand within a large blob, and not much fainter, it is their cluster.
-    # Frames are laid far apart, as if they were one.
+    # A large blob that contains smaller, similarly strong ones is a cluster of atoms. The frames'
+    # positions are shifted far apart, so that one tree holds all.
     apart = 10 * (frames.shape[1] + _SIGMA_MAX)
     place = np.concatenate([at + np.array([index * apart, 0]) for index, at in enumerate(places)])
     within = KDTree(place).query_ball_point(place, np.sqrt(2) * scale)
@@ -84,7 +84,7 @@ def guess_sigma(
         not np.any((scale[others] < 0.7 * scale[i]) & (height[others] > 0.6 * height[i]))
         for i, others in enumerate(within)
     ]
-    # The clearest are atoms, rather than grains of the film that they lie on.
+    # The clearest are atoms, rather than grains of a supporting film.
     clearness = height * scale * alone
     return float(np.median(scale[clearness > 0.5 * np.quantile(clearness, 0.95)]))
 
@@ -92,20 +92,20 @@ def guess_sigma(
 def _find_blobs(
     frame: NDArray[np.float32], sigmas: Float64Array, significance: float
 ) -> tuple[Float64Array, Float64Array, IntArray]:
-    """Return scale, height and place of what stands out of a frame's noise."""
-    # Near 0, since the filter, cut off somewhere, does not quite forget a large offset.
+    """Return scale, height and place of the significant maxima of a frame."""
+    # Centred, since the truncated filter does not remove a large offset exactly.
     pixels = frame.astype(float)
     pixels -= np.median(pixels)
     noise = white_noise(pixels)
     cube = np.stack([-(s**2) * ndimage.gaussian_laplace(pixels, s) for s in sigmas])
     peaks = peak_local_max(cube, min_distance=1, exclude_border=False)
     scale, height = sigmas[peaks[:, 0]], cube[tuple(peaks.T)]
-    # White noise of 1 leaves a Laplacian scaled so with this standard deviation.
+    # The standard deviation of the scale-normalised Laplacian of white noise.
     level = noise / (scale * np.sqrt(2 * np.pi))
-    # What is largest at the end of the scale may be larger still: a step, or the film's own.
+    # A maximum at an end of the scale may continue beyond it: a step, or structure of the film.
     inner = (peaks[:, 0] > 0) & (peaks[:, 0] < len(sigmas) - 1)
     clear = inner & (height > significance * level)
     if clear.any():
-        # Without noise all is significant, and most of it faint.
+        # Without noise every maximum is significant, so faint ones are left out.
         clear &= height > 0.02 * height[clear].max()
     return scale[clear], height[clear], peaks[clear, 1:]

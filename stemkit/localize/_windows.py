@@ -1,4 +1,4 @@
-"""Windows around atoms, of one size and with equally many neighbours: the algebra of a fit."""
+"""Batches of windows around atoms: the linear algebra of a fit."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .._scene import Scene, render_columns
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# Levenberg's damping, relative to each parameter's curvature: it slows, but moves no solution.
+# Levenberg damping relative to each parameter's curvature: it shortens steps, but does not change
+# the solution.
 _DAMPING = 1e-4
-# Parameters of an atom come in this order, and the window's background after those of all atoms.
+# The parameters of a window's own atom, followed by those of its neighbours, and its background.
 _OWN = [0, 1, 2, 3, -1]
 
 
@@ -38,44 +39,44 @@ class Atoms:
 
     @classmethod
     def at(cls, places: NDArray, amplitude: Float64Array, sigma: float) -> Atoms:
-        """Return atoms (y, x) as they are seen, before any fit."""
+        """Return atoms at places (y, x), before any fit."""
         n = len(places)
         y, x = np.asarray(places, dtype=float).reshape(n, 2).T.copy()
         return cls(y, x, np.array(amplitude, dtype=float), np.full(n, sigma), *np.zeros((6, n)))
 
     def join(self, other: Atoms) -> Atoms:
-        """Return these atoms and then the others."""
+        """Return these atoms followed by others."""
         return Atoms(
             *(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self))
         )
 
     def take(self, chosen: NDArray) -> Atoms:
-        """Return the chosen ones, by index or mask."""
+        """Return the atoms of an index or mask."""
         return Atoms(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
     def put(self, chosen: NDArray, other: Atoms) -> None:
-        """Replace the chosen ones."""
+        """Replace the atoms of an index or mask."""
         for f in fields(self):
             getattr(self, f.name)[chosen] = getattr(other, f.name)
 
     def draw(self, shape: tuple[int, int]) -> Float64Array:
-        """Return the frame that these atoms alone make."""
+        """Return a frame of these atoms without background."""
         return render_columns(Scene(self.y, self.x, self.amplitude, self.sigma), shape).astype(
             float
         )
 
 
 class WindowBatch:
-    """Windows of one batch of atoms, in each of which an atom and its neighbours are fitted.
+    """A batch of windows, in each of which an atom and its neighbours are fitted.
 
     Parameters
     ----------
     start : ndarray of shape (n_atoms, 2)
-        Where the atoms were seen; windows lie around these places.
+        Positions around which the windows lie.
     members : ndarray of shape (n,)
-        Which atoms this batch is of.
+        Indices of the atoms of this batch.
     neighbors : ndarray of shape (n_atoms, k)
-        The neighbours of all atoms, -1 for none; the members have equally many.
+        Indices of all atoms' neighbours, -1 for none; all members have the same number.
     radius : int
         A window is 2 radius + 1 wide.
     shape : tuple of int
@@ -118,16 +119,16 @@ class WindowBatch:
         atoms : Atoms
             All atoms of the frame.
         residual, variance : ndarray of shape (H, W)
-            What the atoms leave of the frame, and the noise of it.
+            The frame minus atoms and background, and the variance of its noise.
         expected : tuple of float
-            Expected sigma of an atom, and the scatter around it.
+            Expected sigma of an atom, and its standard deviation.
         on : ndarray of shape (n,)
-            Which windows of this batch to look at.
+            Indices of the windows of this batch to solve.
 
         Returns
         -------
         step, error : ndarray of shape (n, 5)
-            Of amplitude, y, x and sigma; and the window's background, which is a level and no step.
+            Of amplitude, y, x and sigma; and the window's background, which is a level, not a step.
         """
         together, pixel = self._together[on], self._pixel[on]
         n, k = together.shape
@@ -157,9 +158,9 @@ class WindowBatch:
 
 
 def _solve(normal: Float64Array, gradient: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Solve normal equations for the own parameters of each window, and give their errors."""
-    # Scaled to a diagonal of 1, so that damping and rounding treat all parameters alike; one that
-    # no pixel tells anything of stays where it is.
+    """Solve the normal equations; return steps and errors of each window's own atom."""
+    # Scaled to a diagonal of 1, so that damping and rounding affect all parameters alike.
+    # Parameters that no pixel depends on do not move.
     scale = np.sqrt(normal.diagonal(axis1=1, axis2=2))
     unknown = scale == 0
     scale = np.where(unknown, np.inf, scale)

@@ -130,6 +130,8 @@ PATHS = {"path", "paths", "name", "source", "data_home", "checkpoint_dir", "weig
 # Parts of results that may not be finite, as their docstrings say: a pattern, and when.
 MAY_BE_INFINITE = {
     r"metrics\.(psnr|get_scorer) .*": "inf for frames without an error",
+    r"AtomLocator .*_err'\]": "inf for what a frame does not determine, as y in a line",
+    r"metrics\.(epi|get_scorer) .*": "inf if the true frame is constant",
     r"\w+\.reconcile result\[1\]": "NaN for frames that no closed loop reaches",
     r".* .*'closure'\]": "the same, in a table",
     r"metrics\.atom_score .*\['rms_error'\]": "NaN without a match",

@@ -375,3 +375,91 @@ def test_noise_that_does_not_grow_is_that_of_no_counting_camera():
 def test_groups_must_label_each_frame(groups):
     with pytest.raises(ValueError, match="groups has shape"):
         HRTEMNoise().fit(noisy(50), groups=groups)
+
+
+def spread_of(scores):
+    """Standard deviation of standardised errors, and 4.9 of its own standard errors."""
+    scores = np.asarray(scores)
+    return scores.std(axis=0), 4.9 / np.sqrt(2 * len(scores))
+
+
+@pytest.fixture(scope="module")
+def small_calibrations():
+    """Calibrations of 100 independent sets of frames."""
+    camera = HRTEMNoise(**HRTEM)
+    return [
+        quietly(HRTEMNoise(), vacuum(camera, seed, n_frames=8, side=16, levels=[60, 90, 120]))
+        for seed in range(100)
+    ]
+
+
+def test_standard_errors_are_the_spread_of_the_estimates(small_calibrations):
+    scores = [z_scores(noise, HRTEM) for noise in small_calibrations]
+    spread, tolerance = spread_of(scores)
+    np.testing.assert_allclose(spread, 1, atol=tolerance)
+
+
+def test_standard_errors_of_the_tables_are_the_spread_of_their_values(small_calibrations):
+    columns, points = [], []
+    for noise in small_calibrations:
+        sequences, table = noise.calibration_.sequences, noise.calibration_.points
+        truth = HRTEM["gain"] * np.repeat([60, 90, 120], 2) + HRTEM["offset"]
+        points.append((table["sigma"] - truth) / table["sigma_stderr"])
+        # As variances, since near 0 a standard deviation is not normal.
+        variance = sequences["column_sigma"] ** 2 - HRTEM["column_sigma"] ** 2
+        columns.append(variance / (2 * sequences["column_sigma"] * sequences["column_stderr"]))
+    spread, tolerance = spread_of(np.ravel(points))
+    assert spread == pytest.approx(1, abs=tolerance)
+    # Not linear, so compared by their quartiles, which are those of a normal variable.
+    assert np.quantile(np.abs(np.ravel(columns)), 0.5) == pytest.approx(0.67, abs=0.2)
+
+
+def test_standard_error_of_readout_noise_is_its_spread():
+    camera = PoissonGaussianNoise(**COUNTING)
+    fits = [
+        quietly(
+            PoissonGaussianNoise(),
+            vacuum(camera, seed, n_frames=8, side=16, levels=[5, 60, 240]),
+        )
+        for seed in range(60)
+    ]
+    spread, tolerance = spread_of([z_scores(noise, COUNTING) for noise in fits])
+    np.testing.assert_allclose(spread, 1, atol=tolerance)
+
+
+def test_p_values_of_a_true_model_are_uniform(small_calibrations):
+    models = [noise.calibration_.models.loc["HRTEMNoise"] for noise in small_calibrations]
+    assert stats.kstest([model["p_value"] for model in models], "uniform").pvalue > LEVEL
+    for model in models:
+        assert model["p_value"] == pytest.approx(stats.chi2.sf(model["chi2"], model["dof"]))
+    for noise in small_calibrations:
+        residual = noise.calibration_.points["residual"]
+        chi2 = noise.calibration_.models.loc["HRTEMNoise", "chi2"]
+        assert (residual**2).sum() == pytest.approx(chi2)
+
+
+def test_misfit_is_the_largest_relative_residual_of_the_standard_deviation(small_calibrations):
+    for noise in small_calibrations[:20]:
+        points, models = noise.calibration_.points, noise.calibration_.models
+        line = (
+            models["slope"].to_numpy() * points[["intensity"]].to_numpy()
+            + models["intercept"].to_numpy()
+        )
+        hrtem, counting = line[:, 0], np.sqrt(line[:, 1])
+        assert list(models.index) == ["HRTEMNoise", "PoissonGaussianNoise"]
+        for name, sigma in (("HRTEMNoise", hrtem), ("PoissonGaussianNoise", counting)):
+            expected = np.abs(points["sigma"] / sigma - 1).max()
+            assert models.loc[name, "misfit"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_column_noise_of_all_sequences_is_their_weighted_mean(small_calibrations):
+    for noise in small_calibrations[:20]:
+        calibration = noise.calibration_
+        combined = calibration.column_sigma_stderr
+        single = calibration.sequences["column_stderr"]
+        assert combined < single.min()
+        assert combined == noise.column_sigma_stderr_
+    combined = np.mean([noise.column_sigma_stderr_ for noise in small_calibrations])
+    single = [noise.calibration_.sequences["column_stderr"].mean() for noise in small_calibrations]
+    # Three sequences of nearly the same precision.
+    assert np.mean(single) / combined == pytest.approx(np.sqrt(3), rel=0.2)

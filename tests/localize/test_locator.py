@@ -307,11 +307,21 @@ def test_pickle_and_clone():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda f: AtomLocator(sigma=0).fit(f), "sigma must be positive"),
-        (lambda f: AtomLocator(threshold=-1).fit(f), "threshold must be positive"),
+        (
+            lambda f: AtomLocator(sigma=0).fit(f),
+            r"^sigma must be a finite number of px in \[0\.1, 200\] or None",
+        ),
+        (
+            lambda f: AtomLocator(threshold=-1).fit(f),
+            "^threshold must be a finite number above 0 or None",
+        ),
+        (lambda f: AtomLocator(sigma="wide").fit(f), "^sigma must be"),
+        (lambda f: AtomLocator(n_jobs=0).fit(f), "^n_jobs must be an int"),
+        (lambda f: AtomLocator(n_jobs=0.5).fit(f), "^n_jobs must be an int"),
+        (lambda f: AtomLocator().fit(f).score(f[:1], [[1, 1]], tolerance=0), "^tolerance must be"),
         (lambda f: AtomLocator().fit(np.full((2, 4, 4), np.nan)), "X contains NaN in frame 0"),
         (lambda f: AtomLocator().fit(f).predict(f[0]), "X\\[np.newaxis\\]"),
-        (lambda f: AtomLocator().fit(f).score(f, [[1, 1]]), "does not say which"),
+        (lambda f: AtomLocator().fit(f).score(f, [[1, 1]]), "y has no column 'frame'"),
     ],
 )
 def test_bad_input_is_named(call, message):
