@@ -101,7 +101,7 @@ class Options:
 
     def accepts(self, value: object) -> bool:
         """Return whether the value is one of the options."""
-        if isinstance(value, bool | np.bool_) or not isinstance(value, str | Integral):
+        if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | np.integer):
             return False
         return value in self.values
 
