@@ -7,14 +7,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 from .._constraints import HasMethods, Interval, check_arguments, check_value
 from .._random import RandomState
 from .._validation import Float32Array
 from ..exceptions import InvalidParameterError
+from ..noise._base import fitted_noise
 from ._crystal import make_crystal_images
 from ._projection import ZONE_AXIS
 from ._stream import Stream
@@ -101,7 +99,7 @@ class CrystalStream(Stream):
                 "materials and zone_axes must not be empty; set made_up=1 for random crystals only."
             )
         self.made_up = made_up
-        self.noise = _fitted(noise, self.shape)
+        self.noise = fitted_noise(noise)
 
     @check_arguments(generator=[np.random.Generator])
     def make_batch(self, generator: np.random.Generator) -> tuple[Float32Array, Float32Array]:
@@ -179,11 +177,3 @@ def _random_crystal(rng: np.random.Generator) -> Atoms:
     n = int(rng.integers(1, 5))
     positions = np.column_stack([rng.random((n, 2)), np.zeros(n)])
     return Atoms(rng.integers(6, 83, n), scaled_positions=positions, cell=cell, pbc=True)
-
-
-def _fitted(noise: Any, shape: tuple[int, int]) -> Any:
-    try:
-        check_is_fitted(noise)
-    except NotFittedError:
-        return clone(noise).fit(np.zeros((1, *shape)))
-    return noise

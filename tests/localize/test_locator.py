@@ -14,6 +14,8 @@ from sklearn.exceptions import NotFittedError
 
 from stemkit.localize import AtomLocator
 from stemkit.localize._fit import fit_atoms
+from stemkit.localize._locator import _significant
+from stemkit.localize._peaks import guess_sigma
 from stemkit.localize._windows import Atoms
 from stemkit.metrics import atom_score
 
@@ -353,3 +355,33 @@ def test_an_atom_on_the_last_half_pixel_is_fitted_again():
     frame = 5 + draw((32, 32), place)
     fitted = fit_atoms(frame, Atoms.at(place, np.array([80.0]), SIGMA), SIGMA)
     np.testing.assert_allclose([fitted.y[0], fitted.x[0]], place[0], atol=0.01)
+
+
+def test_background_is_that_at_the_atom():
+    x = np.arange(96)
+    # Smooth over the width of the background filter, but not constant.
+    background = 200 + 60 * np.sin(2 * np.pi * x / 192) * np.ones((96, 1))
+    places = np.array([[24.0, 20.0], [24.0, 48.0], [70.0, 76.0], [70.0, 30.0]])
+    found = (
+        AtomLocator(sigma=SIGMA, threshold=50)
+        .fit([background])
+        .predict([background + draw((96, 96), places)])
+    )
+    assert len(found) == 4
+    expected = 200 + 60 * np.sin(2 * np.pi * found["x"] / 192)
+    np.testing.assert_allclose(found["background"], expected, atol=4)
+
+
+def test_atoms_must_be_certain_and_bright():
+    atoms = Atoms.at(np.zeros((4, 2)), np.array([10.0, 10.0, 10.0, 4.0]), SIGMA)
+    atoms.amplitude_err[:] = [1.0, 4.9, 5.1, 0.1]
+    assert _significant(atoms, 5.0).tolist() == [True, True, False, False]
+
+
+def test_clusters_of_atoms_are_not_taken_for_large_atoms():
+    rng = np.random.default_rng(0)
+    ring = 5.0 * np.stack([np.sin(np.arange(6) * np.pi / 3), np.cos(np.arange(6) * np.pi / 3)], 1)
+    centers = np.indices((4, 4)).reshape(2, -1).T * 64 + 32
+    places = (centers[:, None] + np.concatenate([ring, [[0, 0]]])).reshape(-1, 2)
+    frame = draw((256, 256), places, sigma=1.1) + rng.normal(0, 2, (256, 256))
+    assert guess_sigma(frame[None].astype("float32"), 6.0) < 1.7

@@ -51,3 +51,13 @@ def test_bad_input_is_named(true, found, message):
         atom_f1(true, found)
     with pytest.raises(ValueError, match=r"^data_range must be a finite number in"):
         atom_f1(TRUE, FOUND, data_range=0)
+
+
+def test_dots_above_half_of_the_data_range_are_atoms():
+    dots = np.zeros((1, 12, 12))
+    dots[0, 3, 3] = 130
+    faint = dots.copy()
+    faint[0, 8, 8] = 125
+    assert atom_f1(dots, faint) == 1
+    assert atom_f1(dots / 255, faint / 255, data_range=1.0) == 1
+    assert atom_f1(dots, faint, data_range=240.0) == pytest.approx(2 / 3)

@@ -8,6 +8,7 @@ from stemkit.datasets import make_crystal_images
 from stemkit.denoise import GaussianDenoiser
 from stemkit.denoise._base import Denoiser
 from stemkit.metrics import BlindSpotScorer, blind_spot_scorer
+from stemkit.metrics._blind_spot_scorer import _masks, _refill
 from stemkit.noise.functional import column_noise
 
 
@@ -149,3 +150,15 @@ def test_small_frames_and_lines(shape):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("structure", ["pixel", "row", "column"])
+def test_replacements_vary_as_much_as_the_pixels(structure):
+    rng = np.random.default_rng(0)
+    noisy = rng.normal(size=(40, 64, 64))
+    mask = next(_masks((64, 64), structure, 1, rng))
+    hidden = np.broadcast_to(mask, noisy.shape)
+    filled, _ = _refill(noisy, hidden, structure, [(5, -4)] * len(noisy))
+    # About 10,000 pixels at least, whose variance is certain to 1.4 %.
+    inside = filled[:, 8:-8, 8:-8][hidden[:, 8:-8, 8:-8]]
+    assert inside.var() == pytest.approx(1, abs=0.07)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from stemkit import _arrays
-from stemkit.noise._base import FrameNoise
+from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
+from stemkit.noise._base import FrameNoise, fitted_noise
 
 
 class Grain(FrameNoise):
@@ -130,3 +131,29 @@ def test_copies_make_the_same_noise():
     model = Grain(sigma=2, random_state=4).fit(X)
     for again in (pickle.loads(pickle.dumps(model)), clone(model).fit(X)):
         np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
+def test_results_beyond_float32_are_an_error():
+    X = np.full((1, 4, 4), 3e38, "float32")
+
+    class Doubling(Grain):
+        def _degrade(self, frames, generator):
+            return frames + frames
+
+    model = Doubling().fit(X)
+    for call in (model.transform, model.degrade):
+        with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"^X gives values beyond"):
+            call(X)
+
+
+def test_fitted_noise_leaves_what_it_is_given():
+    noise = PoissonGaussianNoise(gain=2.0, pedestal=50.0)
+    ready = fitted_noise(noise)
+    assert (ready.gain_, hasattr(noise, "gain_")) == (2.0, False)
+    assert fitted_noise(ready) is ready
+    assert fitted_noise(HRTEMNoise(), np.ones((2, 3, 4))).frame_shape_ == (3, 4)
+    for bad in (None, "HRTEMNoise", HRTEMNoise):
+        with pytest.raises(ValueError, match=r"^noise must be one of"):
+            fitted_noise(bad)
+    with pytest.raises(ValueError, match=r"^gain must be"):
+        fitted_noise(HRTEMNoise(gain=-1))
