@@ -118,6 +118,11 @@ class CrystalStream(Stream):
         clean : ndarray of shape (batch_size, H, W), float32
             The same without.
 
+        Raises
+        ------
+        InvalidParameterError
+            If ``generator`` is not a numpy.random.Generator.
+
         Examples
         --------
         >>> import numpy as np

@@ -107,6 +107,11 @@ class NucleationStream(Stream):
             Frames as the camera gives them.
         target : torch.Tensor of shape (batch_size, H, W), float32
             Dot maps of the same atoms.
+
+        Raises
+        ------
+        InvalidParameterError
+            If ``generator`` is not a numpy.random.Generator.
         """
         import torch
 

@@ -52,6 +52,11 @@ class Stream(ABC):
         -------
         noisy, target
             As `make_batch` returns them.
+
+        Raises
+        ------
+        InvalidParameterError
+            If ``step`` is not a whole number from 0.
         """
         return self.make_batch(sample_generator(self.random_state, step))
 
