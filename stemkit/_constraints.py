@@ -60,7 +60,10 @@ class Interval:
         number = (int, np.integer) if self.kind is int else (int, float, np.integer, np.floating)
         if isinstance(value, bool | np.bool_) or not isinstance(value, number):
             return False
-        x = float(value)
+        try:
+            x = float(value)
+        except OverflowError:  # an int beyond the largest float
+            return False
         if not math.isfinite(x):
             return False
         low = -math.inf if self.low is None else self.low
@@ -254,7 +257,9 @@ def _is_device(value: object) -> bool:
 
 
 def _is_frame_shape(value: object) -> bool:
-    if not isinstance(value, list | tuple | np.ndarray) or len(value) != 2:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple) or len(value) != 2:
         return False
     return all(Interval(int, 1, None).accepts(side) for side in value)
 

@@ -23,6 +23,8 @@ IntArray = NDArray[np.intp]
 
 # Columns rendered at once: bounds the working memory without slowing the vectorised sums.
 _CHUNK = 2048
+# With row jitter also at most so many pixels of their patches.
+_MAX_PATCH_PIXELS = 2**26
 # Gaussians are cut at this many standard deviations, where they have fallen to 3e-4 of their peak.
 CUT = 4.0
 
@@ -144,8 +146,11 @@ def render_columns(
         groups = np.split(members, np.flatnonzero(np.diff(radius[members])) + 1)
     frame = np.zeros(shape)
     for group in groups:
-        for start in range(0, len(group), _CHUNK):
-            chunk = group[start : start + _CHUNK]
+        size = _CHUNK
+        if shift.any() and len(group):
+            size = max(1, min(_CHUNK, _MAX_PATCH_PIXELS // (2 * int(radius[group[0]]) + 1) ** 2))
+        for start in range(0, len(group), size):
+            chunk = group[start : start + size]
             columns = points[chunk], scene.amplitude[chunk], scene.sigma[chunk]
             if shift.any():
                 frame += _render_jittered(shape, *columns, radius[chunk[0]], shift)

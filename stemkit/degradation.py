@@ -235,7 +235,10 @@ def decay_map(
 ) -> Float32Array:
     """Return the share of the signal that is left at each pixel of a frame, (H, W)."""
     y, x = frame_coordinates(shape, motion=motion, row_shift=row_shift)
-    pattern = np.asarray(damage(y, x))
+    try:
+        pattern = np.asarray(damage(y, x))
+    except TypeError as error:
+        raise ValueError(f"damage can't be called with arrays of coordinates: {error}") from error
     if pattern.shape != shape or not np.isfinite(pattern).all():
         raise ValueError(
             f"damage must return finite numbers of the shape {shape} of its coordinates; got "
@@ -247,7 +250,7 @@ def decay_map(
 def _check_row_shift(row_shift: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     try:
         shift = np.asarray(row_shift, dtype=float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("row_shift must be numbers, one for each row.") from error
     if shift.shape != (n_rows,) or not np.isfinite(shift).all():
         raise ValueError(
@@ -303,14 +306,23 @@ def record(
     >>> round(float(frame.mean()), 1), round(float(frame.std()), 1)  # 1 and 1 / sqrt(25)
     (1.0, 0.2)
     """
-    values = np.asarray(signal)
-    if values.dtype.kind not in "buif":
-        raise ValueError(f"signal must be real numbers; got dtype {values.dtype}.")
+    try:
+        values = np.asarray(signal)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"signal can't be converted to an array: {error}") from error
+    if values.dtype.kind not in "buif" or values.ndim < 2:
+        raise ValueError(
+            f"signal must be real numbers of shape (..., H, W); got {values.dtype} of shape "
+            f"{values.shape}."
+        )
     with np.errstate(over="ignore"):
         expected = np.maximum(values + np.float32(background), 0)
         recorded = expected.astype(np.float32)
     if not np.isfinite(recorded).all():
-        raise ValueError("signal contains NaN, inf or values beyond float32; replace them.")
+        raise ValueError(
+            "signal contains NaN or inf, or is beyond float32 with the background; replace these "
+            "values."
+        )
     if dose is None:
         return recorded
     with np.errstate(over="ignore"):
@@ -318,7 +330,7 @@ def record(
     if not (counts <= _MAX_COUNTS).all():
         raise ValueError(
             f"dose {dose:g} gives up to {float(expected.max()):.3g} times as many counts per "
-            f"pixel, more than {_MAX_COUNTS:g}; lower the dose or the signal."
+            f"pixel, more than {_MAX_COUNTS:g}; lower dose, signal or background."
         )
     counts = check_generator(random_state).poisson(counts)
     with np.errstate(over="ignore"):

@@ -27,7 +27,11 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     "constraint, good, bad",
     [
-        (Interval(int, 1, None), [1, np.int8(3), 10**30], [0, 1.0, True, "1", None, np.bool_(1)]),
+        (
+            Interval(int, 1, None),
+            [1, np.int8(3), 10**30],
+            [10**400, 0, 1.0, True, "1", None, np.bool_(1)],
+        ),
         (
             Interval(float, 0, None),
             [0, 0.5, np.float32(2)],
@@ -50,7 +54,11 @@ NAN, INF = float("nan"), float("inf")
         ("verbose", [0, 1, True], [-1, "yes"]),
         ("array-like", [[1], np.ones(2), torch.ones(2), 3.0], ["a", None, {}]),
         ("device", ["auto", 0, torch.device("cpu")], [2.5, None, "", True]),
-        ("frame shape", [(8, 8), [1, 2]], [(8,), (8, 0), "ab", 8, (8, 8.0)]),
+        (
+            "frame shape",
+            [(8, 8), [1, 2], np.array([8, 8])],
+            [np.array(3.0), (8,), (8, 0), "ab", 8, (8, 8.0)],
+        ),
     ],
 )
 def test_a_constraint_accepts_its_values_alone(constraint, good, bad):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
@@ -238,6 +239,9 @@ def test_invalid_doses_are_named(dose):
 def test_values_that_are_not_finite_are_an_error(dose):
     ones = np.ones((2, 2), "float32")
     for signal in (ones * np.nan, ones * np.inf, ones.astype(float) * 1e60, ones * 1j):
+        with pytest.raises(ValueError, match=r"^signal"):
+            record(signal, dose=dose)
+    for signal in (1.0, np.ones(4), "x", torch.ones(2, 2, requires_grad=True)):
         with pytest.raises(ValueError, match=r"^signal"):
             record(signal, dose=dose)
     with pytest.raises(ValueError, match=r"^signal contains"):

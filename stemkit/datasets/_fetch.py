@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -345,7 +346,9 @@ def _fetch(
 ) -> Bunch:
     label_names = [labels] if isinstance(labels, str) else list(labels)
     try:
-        is_real = np.dtype(dtype).kind in "biuf"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of other spellings of dtypes
+            is_real = np.dtype(dtype).kind in "biuf"
     except TypeError:
         is_real = False
     if not is_real:

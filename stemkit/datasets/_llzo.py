@@ -47,7 +47,7 @@ _CRITICAL_DOSE = (1500.0, 60000.0)
     frame_dose=[Interval(float, 0, 1e12)],
     dose=[Interval(float, 0, None, closed="neither", unit="counts per pixel"), None],
     background=[Interval(float, -1e30, 1e30)],
-    row_jitter=[Interval(float, 0, 1e3, unit="px")],
+    row_jitter=[Interval(float, 0, 100, unit="px")],
     random_state=["random_state"],
 )
 def make_llzo_series(

@@ -27,7 +27,7 @@ _PATTERN = Options("gaussian", "perlin", "random")
 _RECORDING: dict[str, list[Any]] = {
     "dose": [Interval(float, 0, None, closed="neither", unit="counts per pixel"), None],
     "background": [Interval(float, -1e30, 1e30)],
-    "row_jitter": [Interval(float, 0, 1e6, unit="px")],
+    "row_jitter": [Interval(float, 0, 100, unit="px")],
     "random_state": ["random_state"],
 }
 
