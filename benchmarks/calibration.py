@@ -23,7 +23,7 @@ INTENSITIES = np.linspace(60, 120, 6)
 
 
 def record(n_frames: int, side: int, seed: int, *, camera: str) -> Iterator[np.ndarray]:
-    """Give the sequences of a camera: an ideal one, or one with what real ones have besides."""
+    """Generate the sequences of a camera: an ideal one, or one with fixed pattern and flicker."""
     noise = HRTEMNoise(**TRUTH).fit(np.zeros((1, 1, 1)))
     for index, intensity in enumerate(INTENSITIES):
         rng = np.random.default_rng([seed, index, camera == "real"])

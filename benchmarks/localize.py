@@ -91,10 +91,10 @@ def draw(
 
 
 def bound(peak: float, variance: Callable[[NDArray], NDArray], background: float) -> float:
-    """Cramér-Rao bound of y, in px, averaged over where in its pixel an atom may lie.
+    """Cramér-Rao bound of y, in px, averaged over an atom's position within its pixel.
 
-    By symmetry neither amplitude, size nor background tell of a position, so that not knowing them
-    costs nothing; the noise's own growth with the signal is not counted as telling of it.
+    By symmetry the position is independent of amplitude, size and background, so that the bound is
+    the same if these are unknown. The information in the growth of the noise is left out.
     """
     y, x = np.indices((41, 41)) - 20.0
     squares = []
@@ -106,7 +106,7 @@ def bound(peak: float, variance: Callable[[NDArray], NDArray], background: float
 
 
 def isolated(n: int = 20, spacing: float = 16.0) -> pd.DataFrame:
-    """Error of lone atoms beside the bound, by noise and dose."""
+    """Error of isolated atoms and the bound, by noise and dose."""
     rng = np.random.default_rng(0)
     cases = [("none", peak, 20.0) for peak in (100.0,)]
     cases += [("Poisson", dose, 0.2 * dose) for dose in (10.0, 30.0, 100.0, 1000.0)]
@@ -169,9 +169,9 @@ def clean_crowds(n_frames: int = 3, spacing: float = 2.67, side: int = 128) -> p
 
 
 def crowds(n_frames: int) -> pd.DataFrame:
-    """Scores on NUC frames, and atoms a second; methods that are told a size and a threshold too.
+    """Scores on NUC frames, and atoms per second; also with given sizes and thresholds.
 
-    They are told the true median size, and the best of eight thresholds for the first frame.
+    Given are the true median size, and the best of eight thresholds for the first frame.
     """
     data = make_nucleation(n_frames, random_state=0)
     size, peak = data.positions["sigma"].median(), data.positions["amplitude"].median()
@@ -187,7 +187,7 @@ def crowds(n_frames: int) -> pd.DataFrame:
         found = [method(data.noisy[0], size, t) for t in thresholds]
         return thresholds[np.argmax([atom_score(first, f, tolerance=2).f1 for f in found])]
 
-    def told(method: Method, threshold: float) -> pd.DataFrame:
+    def tuned(method: Method, threshold: float) -> pd.DataFrame:
         found = [method(frame, size, threshold) for frame in data.noisy]
         return pd.concat(
             pd.DataFrame({"frame": i, "y": p[:, 0], "x": p[:, 1]}) for i, p in enumerate(found)
@@ -198,8 +198,8 @@ def crowds(n_frames: int) -> pd.DataFrame:
     # Joblib keeps its workers: only the first call waits until they have imported everything.
     methods["AtomLocator, learning too, n_jobs=2, once more"] = lambda: learned(2)
     for name, method in METHODS.items():
-        told_too = best_threshold(method)
-        methods[f"{name}, told"] = lambda m=method, t=told_too: told(m, t)
+        threshold = best_threshold(method)
+        methods[f"{name}, tuned"] = lambda m=method, t=threshold: tuned(m, t)
     rows = []
     for name, call in methods.items():
         start, used = time.perf_counter(), time.process_time()

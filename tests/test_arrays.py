@@ -47,13 +47,13 @@ def test_float32_is_not_copied():
 @pytest.mark.parametrize(
     "bad", [np.ones((2, 2), complex), torch.ones(2, 2, dtype=torch.complex64), [["a"]]]
 )
-def test_what_is_not_real_is_refused(bad):
+def test_wrong_dtypes_are_named(bad):
     with pytest.raises(ValueError, match="clean must be real numbers"):
         _arrays.as_frames(bad, name="clean")
 
 
 @pytest.mark.parametrize("bad", [1.0, np.ones(3), torch.ones(3)])
-def test_what_is_no_frame_is_refused(bad):
+def test_wrong_shapes_are_named(bad):
     with pytest.raises(ValueError, match=r"frames must have shape \(\.\.\., H, W\)"):
         _arrays.as_frames(bad)
 
@@ -65,7 +65,7 @@ def test_generator_is_the_callers_or_a_fresh_one(frames, generator):
     assert not np.array_equal(first, second)
 
 
-def test_generator_of_another_library_is_refused():
+def test_generators_of_another_library_are_named():
     (array, rng), (tensor, torch_rng) = both()
     with pytest.raises(TypeError, match=r"numpy\.random\.Generator for arrays; got Generator"):
         _arrays.check_draws(array, torch_rng)
@@ -122,7 +122,7 @@ def test_counts_are_poisson(frames, generator, mean):
 
 @pytest.mark.parametrize("mean", [0.0, 3e6, 1e9])
 @pytest.mark.parametrize("frames, generator", both((100, 200)))
-def test_counts_of_none_and_of_very_many(frames, generator, mean):
+def test_counts_of_zero_and_of_very_large_means(frames, generator, mean):
     drawn = np.asarray(_arrays.poisson(frames * mean, generator), dtype=float).ravel()
     if mean == 0:
         np.testing.assert_array_equal(drawn, 0)
@@ -156,3 +156,34 @@ def test_arrays_are_made_alike_in_both_libraries():
         assert value.dtype == results[1][name].dtype
         np.testing.assert_array_equal(value, results[1][name])
     assert results[0]["lowered"].tolist() == [7, 3, 7, 7]
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (np.array([[1.0, np.nan]]), "^frames contains NaN"),
+        (np.array([[1.0, -np.inf]]), "^frames contains inf"),
+        (np.array([[1e300, 0.0]]), "^frames contains inf or values beyond float32"),
+        (torch.tensor([[1.0, torch.nan]]), "^frames contains NaN"),
+        (torch.ones(2, 2).to("meta"), "^frames is on the device meta"),
+        (torch.eye(2).to_sparse(), "^frames is a sparse or quantized tensor"),
+        (np.ones((0, 2, 2)), r"^frames has shape \(0, 2, 2\) and so no pixel"),
+        ([[1.0], [1.0, 2.0]], "^frames can't be read as one array"),
+        (np.ma.masked_equal([[1.0, 2.0]], 2.0), "^frames has masked pixels"),
+    ],
+)
+def test_frames_without_finite_values_are_named(bad, message):
+    with pytest.raises(ValueError, match=message):
+        _arrays.as_frames(bad)
+
+
+def test_any_layout_of_real_numbers_is_taken():
+    values = np.arange(6.0).reshape(2, 3)
+    read_only = values.astype("float32")
+    read_only.flags.writeable = False
+    for frames in (values.astype(">f4"), values[:, ::-1][:, ::-1], np.asfortranarray(values)):
+        np.testing.assert_array_equal(_arrays.as_frames(frames), values)
+    assert _arrays.as_frames(read_only) is read_only
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        assert _arrays.as_frames(torch.from_numpy(values).to(dtype)).dtype == torch.float32
+    assert _arrays.as_frames(torch.ones(2, 2, requires_grad=True)).requires_grad

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import n_dims
+from .._validation import as_array, n_dims
 from ._base import FrameNoise
 from ._calibration import NoiseCalibration, calibrate
 from ._variance_law import LawFit
@@ -129,7 +129,7 @@ def slope_of(fit: LawFit) -> tuple[float, float]:
 def _sequences(X: Any, groups: ArrayLike | None) -> Iterator[tuple[str, Any]] | None:
     """Return the sequences to calibrate on with their names; None if X is plain frames."""
     if groups is not None:
-        stack, labels = np.asarray(X), np.asarray(groups)
+        stack, labels = as_array(X, "X"), as_array(groups, "groups")
         if stack.ndim != 3 or labels.shape != stack.shape[:1]:
             raise ValueError(
                 f"groups has shape {labels.shape} and X {stack.shape}, but each frame of one stack "

@@ -190,7 +190,7 @@ def test_a_crowd_is_told_apart():
     score = atom_score(places, found[["y", "x"]], tolerance=2)
     assert score.f1 > 0.97
     assert score.rms_error < 0.3
-    # Blind to what is hidden, the maxima alone say much less.
+    # The maxima alone miss hidden atoms.
     assert locator.score([frame], places) == score.f1
 
 
@@ -210,8 +210,8 @@ def test_grains_of_a_film_are_no_atoms(grain):
     assert score.extra <= 2
     # What white noise of this strength would make the threshold is passed by most of the grains.
     if grain:
-        told = AtomLocator(sigma=locator.sigma_, threshold=4 * 0.2).fit([frame])
-        assert len(told.predict([frame])) > 60
+        given = AtomLocator(sigma=locator.sigma_, threshold=4 * 0.2).fit([frame])
+        assert len(given.predict([frame])) > 60
     else:
         assert locator.threshold_ < 5
 

@@ -98,7 +98,7 @@ def test_rings_correlate_as_loops_say(shape):
     assert again.equals(table)
 
 
-def test_lines_of_belief():
+def test_thresholds_of_resolution():
     true, pred = stacks(1, (64, 64))
     table = fourier_ring_correlation(true, pred)
     n = table.n_pixels / 2

@@ -1,4 +1,4 @@
-"""What a calibration can't tell is said."""
+"""Calibrations report what the frames do not determine."""
 
 import warnings
 
@@ -13,8 +13,8 @@ def vacuum(levels, n_frames=40, **truth):
     return [camera.fit_transform(np.full((n_frames, 48, 48), level)) for level in levels]
 
 
-def test_two_flat_intensities_do_not_tell_the_laws_apart():
-    # Through two points goes a line of either kind; a third one in between tells.
+def test_two_flat_intensities_do_not_distinguish_the_models():
+    # Both models fit any two points; a third one in between distinguishes them.
     two, three = (
         HRTEMNoise().fit(vacuum(levels)).calibration_ for levels in ([20, 240], [20, 90, 240])
     )

@@ -1,4 +1,4 @@
-"""Parameters come back, errors are as large as they say, and wrong models are told."""
+"""Calibrations recover parameters with valid standard errors, and detect wrong models."""
 
 import copy
 import pickle
@@ -43,7 +43,7 @@ def scores_of_many(estimator, truth, seeds, frames):
 
 
 def assert_standard_normal(scores):
-    """Unbiased, and spread as the standard errors say, at a level of one in a million."""
+    """Unbiased, and spread by the standard errors, at a level of one in a million."""
     n = len(scores)
     assert (np.abs(scores.mean(axis=0)) < 4.9 / np.sqrt(n)).all()
     share = (scores**2).mean(axis=0)
@@ -57,7 +57,7 @@ def quietly(estimator, X, **arguments):
         return estimator.fit(X, **arguments)
 
 
-def test_vacuum_frames_give_back_the_parameters_without_bias():
+def test_parameters_from_vacuum_frames_are_unbiased():
     fits = [HRTEMNoise().fit(vacuum(HRTEMNoise(**HRTEM), seed)) for seed in range(20)]
     assert_standard_normal(np.array([z_scores(noise, HRTEM) for noise in fits]))
     # Residuals of all points are what their errors make them.
@@ -67,7 +67,7 @@ def test_vacuum_frames_give_back_the_parameters_without_bias():
     assert LEVEL / 2 < stats.chi2.cdf(chi2, dof) < 1 - LEVEL / 2
 
 
-def test_counting_camera_gives_back_the_parameters_without_bias():
+def test_parameters_of_a_counting_camera_are_unbiased():
     def frames(seed):
         return vacuum(PoissonGaussianNoise(**COUNTING), seed, levels=[20, 60, 120, 240])
 
@@ -97,7 +97,7 @@ def test_rounding_is_taken_off():
     assert HRTEMNoise().fit(frames(0)).calibration_.holds
 
 
-def test_fixed_pattern_and_an_unsteady_beam_do_no_harm():
+def test_fixed_pattern_and_an_unsteady_beam_cancel():
     def frames(seed):
         rng = np.random.default_rng(seed)
         pattern = rng.normal(1, 0.02, (48, 48))
@@ -108,7 +108,7 @@ def test_fixed_pattern_and_an_unsteady_beam_do_no_harm():
     assert_standard_normal(scores_of_many(HRTEMNoise(), HRTEM, 16, frames))
 
 
-def test_small_columns_leave_their_pointwise_noise_behind():
+def test_pointwise_noise_of_short_columns_is_subtracted():
     # Of 12 px, whose means vary by sqrt(0.664**2 + 25 / 12) = 1.6 counts.
     frames = vacuum(HRTEMNoise(gain=0, offset=5, column_sigma=0.6641), n_frames=400, side=12)
     noise = quietly(HRTEMNoise(), frames)
@@ -119,7 +119,7 @@ def test_small_columns_leave_their_pointwise_noise_behind():
 
 
 def test_many_short_sequences_agree_on_the_column_sigma():
-    # Were those that happen to be low to count more, it would come out 5 % low.
+    # If sequences that are low by chance weighed more, the result would be 5 % low.
     def frames(seed):
         return vacuum(HRTEMNoise(gain=0, offset=1, column_sigma=2), seed, n_frames=4, side=16)
 
@@ -127,9 +127,9 @@ def test_many_short_sequences_agree_on_the_column_sigma():
     assert_standard_normal(np.array([z_scores(noise, {"column_sigma": 2}) for noise in fits]))
 
 
-def test_places_of_unlike_intensity_may_be_counted_together():
-    # Of so few pixels, each point spans up to 30 counts: the mean of their variances is not the
-    # variance at their mean.
+def test_points_may_span_a_range_of_intensities():
+    # With few pixels each point spans up to 30 counts: the mean of the variances differs from the
+    # variance at the mean.
     y, x = np.mgrid[:40, :40]
     clean = 130 + 110 * np.cos(2 * np.pi * x / 9) * np.cos(2 * np.pi * y / 8)
     truth = {"gain": 0.05, "offset": 1.0, "column_sigma": 0.5}
@@ -182,7 +182,7 @@ def test_pixels_without_noise_are_left_out():
     assert (noise.calibration_.points["intensity"] > 10).all()
 
 
-def test_true_models_are_rarely_called_wrong():
+def test_true_models_are_rarely_rejected():
     for model, truth in ((HRTEMNoise, HRTEM), (PoissonGaussianNoise, COUNTING)):
         # A level of 0.001 for each: of 15, three are wrong by chance in one of two million runs.
         wrong = [
@@ -225,14 +225,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what, law", WRONG.items(), ids=WRONG)
-def test_wrong_models_are_told_and_why(what, law):
+def test_wrong_models_are_detected_with_the_reason(what, law):
     with pytest.warns(UserWarning, match=f"HRTEMNoise does not hold .*{what}"):
         noise = HRTEMNoise().fit(from_law(law))
     assert not noise.calibration_.holds
     assert any(what in reason for reason in noise.calibration_.reasons)
 
 
-def test_each_camera_is_recognised_and_the_right_model_offered():
+def test_the_right_model_is_preferred():
     levels = [20, 60, 120, 240]
     hrtem = vacuum(HRTEMNoise(**HRTEM), levels=levels)
     counting = vacuum(PoissonGaussianNoise(**COUNTING), levels=levels)
@@ -260,7 +260,7 @@ def test_few_electrons_are_not_normal_but_hold():
     assert any("pointwise noise has another distribution" in reason for reason in reasons)
 
 
-def test_a_pedestal_is_asked_for():
+def test_a_missing_pedestal_is_warned_of():
     truth = {"gain": 4.0, "read_sigma": 8.0}
     frames = vacuum(PoissonGaussianNoise(**truth, pedestal=100.0), levels=[120, 240, 400])
     with pytest.warns(UserWarning, match=r"noise vanishes 8\d.* counts above the pedestal"):
@@ -360,7 +360,7 @@ def noisy(level, n_frames=8, shape=(16, 16)):
         (np.empty((0, 8, 16, 16)), "X holds no sequence"),
     ],
 )
-def test_sequences_that_tell_too_little_are_refused(X, what):
+def test_sequences_that_do_not_suffice_are_an_error(X, what):
     with pytest.raises(ValueError, match=what):
         quietly(HRTEMNoise(), X)
 

@@ -166,7 +166,7 @@ def test_logarithm_makes_the_deviation_1_at_every_signal(library):
     clean = np.array([[5.0], [50.0], [500.0]]).repeat(100_000, axis=1)
     noisy = pointwise_noise(convert(clean), generator=generator())
     stable = np.asarray(stabilize_log(noisy, GAIN, OFFSET), dtype=float)
-    # 1 + 5 / 4 gain**2, within what 100,000 values can tell.
+    # 1 + 5 / 4 gain**2, within the statistical error of 100,000 values.
     expected = 1 + 1.25 * GAIN**2
     tolerance = SIGMAS / np.sqrt(2 * clean.shape[1])
     np.testing.assert_allclose(stable.std(axis=1), expected, atol=tolerance)

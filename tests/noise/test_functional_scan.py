@@ -138,6 +138,8 @@ def test_wrong_shifts_are_named(run):
         shift_rows(frames, torch.zeros(2, 4))
     with pytest.raises(ValueError, match=r"^shift must hold a number for each row"):
         shift_rows(frames, np.zeros((2, 4), complex))
+    with pytest.raises(ValueError, match=r"^shift holds frames of different shapes"):
+        shift_rows(frames, [[0.0], [0.0, 1.0]])
 
 
 def test_large_stacks_are_shifted_like_single_rows():

@@ -11,7 +11,7 @@ SIGMAS = stats.norm.isf(LEVEL / 2)
 
 
 def counts_of(run, electrons, n=40_000, signal=3.0):
-    """Counts of pixels of one signal, told in electrons again."""
+    """Counts of pixels of one signal, converted back to electrons."""
     noisy = run(shot_noise, np.full((4, 10, n // 40), signal, dtype="float32"), electrons)
     return noisy.ravel() * (electrons / signal)
 

@@ -16,6 +16,7 @@ from ..._arrays import (
     on_device_of,
 )
 from ..._constraints import shorten
+from ..._validation import as_array
 from ._checks import DECAY, DISPLACEMENT, not_negative, on_frames
 from ._recursion import accumulate
 
@@ -203,7 +204,7 @@ def flyback(frames: Frames, amplitude: float, decay: float = 8.0) -> Frames:
 def _check_shift(frames: Frames, shift: Frames) -> Frames:
     """Return the shifts of all rows, in the library of the frames."""
     n_rows = tuple(frames.shape[:-1])
-    values: Any = shift if is_tensor(shift) else np.asarray(shift)
+    values: Any = shift if is_tensor(shift) else as_array(shift, "shift")
     if is_tensor(values):
         real = not (values.is_complex() or values.device.type == "meta")
     else:
