@@ -19,14 +19,14 @@ _CELL = [
     *(f"_cell_length_{side}" for side in "abc"),
     *(f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")),
 ]
-# Sites nearer than this, in angstrom, can't both be filled, whatever the bond.
-_TOO_NEAR = 0.5
+# Sites closer than this, in angstrom, can't both be filled, whatever the bond.
+_MIN_DISTANCE = 0.5
 
 
 def read_cif(path: str | PathLike[str]) -> Atoms:
     """Read the first crystal of a CIF file.
 
-    Sites that elements share, or that are partly empty, are kept as ``site_shares`` reads them.
+    Sites that elements share, or that are partly empty, are stored as ``site_shares`` reads them.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def read_cif(path: str | PathLike[str]) -> Atoms:
     Raises
     ------
     ValueError
-        Where the file can't be read, or describes a disorder in which sites depend on each other.
-        The message names the file, and the line or the field.
+        If the file can't be read, or describes a disorder in which sites depend on each other. The
+        message names the file, and the line or the field.
     """
     path = Path(path)
     blocks = _parse(path)
@@ -58,7 +58,7 @@ def read_cif(path: str | PathLike[str]) -> Atoms:
     _check_sites(path, dict(block))
     try:
         with warnings.catch_warnings():
-            # What ase guesses about settings or duplicates is checked below, by distances.
+            # Wrong settings and duplicate sites, of which ase warns, are found below by distances.
             warnings.simplefilter("ignore")
             atoms = block.get_atoms()
     except Exception as error:
@@ -79,7 +79,7 @@ def _parse(path: Path) -> list[CIFBlock]:
     numbered = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not numbered:
         raise ValueError(f"{path}, line 1: the file is empty; export the crystal again.")
-    # ase takes lines from the end of this list: how many are left tells where it stumbled.
+    # ase removes lines from the end of this list: the number that is left gives the line in error.
     lines = [line for _, line in reversed(numbered)]
     blocks = []
     while lines:
@@ -92,12 +92,12 @@ def _parse(path: Path) -> list[CIFBlock]:
                 blocks.append(parse_block(lines, line))
         except Exception as error:
             reasons = {
-                AssertionError: "a block that begins with data_ is due",
+                AssertionError: "a block that begins with data_ is expected",
                 IndexError: "the file ends in the middle of a value or a text",
             }
             number = numbered[len(numbered) - len(lines) - 1][0]
             raise ValueError(
-                f"{path}, line {number}: this is no CIF; {reasons.get(type(error), error)}."
+                f"{path}, line {number}: this is not a CIF; {reasons.get(type(error), error)}."
             ) from error
     return blocks
 
@@ -114,14 +114,14 @@ def _check_cell(path: Path, fields: Fields) -> None:
     for field in _CELL:
         value = fields.get(field)
         if value is None or not _is_number(value) or not value > 0:
-            problem = "missing" if value is None else f"{value!r} is no positive number"
+            problem = "missing" if value is None else f"{value!r} is not a positive number"
             _fail(path, field, problem, "give the cell in angstrom and degrees")
-    # Three angles may each be possible and yet close no cell: ase then finds a complex one.
+    # For three angles that can't meet at a corner ase returns a complex cell.
     angles = np.deg2rad([float(fields[field]) for field in _CELL[3:]])
     cosines = np.cos(angles)
     closes = 1 + 2 * cosines.prod() - (cosines**2).sum() > 1e-6
     if not closes or angles.max() >= np.pi:
-        _fail(path, _CELL[3], "the three angles close no cell", "correct them")
+        _fail(path, _CELL[3], "the three angles can't form a cell", "correct them")
 
 
 def _check_sites(path: Path, fields: Fields) -> None:
@@ -137,18 +137,18 @@ def _check_sites(path: Path, fields: Fields) -> None:
         if field not in fields:
             _fail(path, field, "missing", "every atom needs an element and three coordinates")
         if not isinstance(fields[field], list):
-            _fail(path, field, "it stands alone", "list the atoms in a loop_")
+            _fail(path, field, "it is a single value", "list the atoms in a loop_")
     labels = fields.get("_atom_site_label") or fields[element]
     for label, symbol in zip(labels, fields[element], strict=True):
         letters = "".join(c if c.isalpha() else " " for c in str(symbol)).split()
-        # Labels such as OW1 are oxygens: ase reads the first capital and what is small after it.
+        # Labels such as OW1 are oxygen: ase reads the first capital and the small letters after it.
         known = letters and any(letters[0][:n] in {*atomic_numbers, "D"} for n in (1, 2))
         if not known or letters[0].startswith("X"):
-            _fail(path, element, f"{symbol!r} of {label} is no element", "write its symbol")
+            _fail(path, element, f"{symbol!r} of {label} is not an element", "write its symbol")
     for field in coordinates:
         for label, value in zip(labels, fields[field], strict=True):
             if not _is_number(value):
-                _fail(path, field, f"{value!r} of {label} is no number", "give the coordinate")
+                _fail(path, field, f"{value!r} of {label} is not a number", "give the coordinate")
     _check_occupancy(path, fields, labels)
 
 
@@ -156,7 +156,7 @@ def _check_occupancy(path: Path, fields: Fields, labels: list[str]) -> None:
     field = "_atom_site_occupancy"
     for label, value in zip(labels, fields.get(field, []), strict=False):
         if not _is_number(value) or not 0 <= value <= 1:
-            _fail(path, field, f"{value!r} of {label} is no share from 0 to 1", "correct it")
+            _fail(path, field, f"{value!r} of {label} is not a number from 0 to 1", "correct it")
     field = "_atom_site_disorder_group"
     for label, value in zip(labels, fields.get(field, []), strict=False):
         if str(value) not in {".", "?"}:
@@ -172,7 +172,7 @@ def _check_occupancy(path: Path, fields: Fields, labels: list[str]) -> None:
 def _check_distances(path: Path, atoms: Atoms) -> None:
     from ase.neighborlist import neighbor_list
 
-    from ._structures import site_shares
+    from ._structures import site_shares, without_ase_deprecations
 
     _, shares = site_shares(atoms)
     if (total := shares.sum(axis=1)).max() > 1.01:
@@ -183,7 +183,8 @@ def _check_distances(path: Path, atoms: Atoms) -> None:
             f"the site at {where} is filled to {total.max():.2f}",
             "let the elements on a site sum to 1 or less",
         )
-    first, second, distance = neighbor_list("ijd", atoms, _TOO_NEAR)
+    with without_ase_deprecations():
+        first, second, distance = neighbor_list("ijd", atoms, _MIN_DISTANCE)
     if len(distance):
         symbols = f"{atoms.symbols[first[0]]} and {atoms.symbols[second[0]]}"
         _fail(

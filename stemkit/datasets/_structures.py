@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -153,20 +156,31 @@ def named_structure(name: str) -> Atoms:
     return _named_structure(name).copy()
 
 
+@contextmanager
+def without_ase_deprecations() -> Iterator[None]:
+    """Ignore the warning that NumPy 2.5 gives where ase sets the shape of an array."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Setting the shape on a NumPy array", category=DeprecationWarning
+        )
+        yield
+
+
 # Building a cell of high symmetry takes longer than rendering a frame of it.
 @cache
 def _named_structure(name: str) -> Atoms:
     from ase.spacegroup import crystal
 
     material = MATERIALS[name]
-    atoms = crystal(
-        [element for element, _, _ in material.sites],
-        [position for _, position, _ in material.sites],
-        occupancies=[share for _, _, share in material.sites],
-        onduplicates="keep",
-        spacegroup=material.spacegroup,
-        cellpar=material.cell,
-    )
+    with without_ase_deprecations():
+        atoms = crystal(
+            [element for element, _, _ in material.sites],
+            [position for _, position, _ in material.sites],
+            occupancies=[share for _, _, share in material.sites],
+            onduplicates="keep",
+            spacegroup=material.spacegroup,
+            cellpar=material.cell,
+        )
     atoms.pbc = (True, True, not material.is_sheet)
     return atoms
 

@@ -103,9 +103,9 @@ STRAY = GOOD.replace("loop_\n_atom", "what is this\nloop_\n_atom", 1)
     [
         ("", "line 1: the file is empty"),
         ("\n  \n", "line 1: the file is empty"),
-        ("PNG" + GOOD, "line 1: this is no CIF"),
-        ("\x89PNG\r\n", "line 1: this is no CIF; a block that begins with data_ is due"),
-        (GOOD.replace("data_test\n", ""), "line 2: this is no CIF; a block"),
+        ("PNG" + GOOD, "line 1: this is not a CIF"),
+        ("\x89PNG\r\n", "line 1: this is not a CIF; a block that begins with data_ is expected"),
+        (GOOD.replace("data_test\n", ""), "line 2: this is not a CIF; a block"),
         (LONG_ROW, f"line {line_of(LONG_ROW, 'Al1')}: .*[Ww]rong number"),
         (OPEN_QUOTE, f"line {line_of(OPEN_QUOTE, 'Al1')}: .*quotation"),
         (STRAY, f"line {line_of(STRAY, 'what')}: .*what is this"),
@@ -113,13 +113,16 @@ STRAY = GOOD.replace("loop_\n_atom", "what is this\nloop_\n_atom", 1)
         (GOOD.replace("nothing\n;\n", "nothing\n"), "the file ends in the middle"),
         ("data_empty\n_cell_length_a 4\n", "field _atom_site_fract_x is missing"),
         (GOOD.replace("_cell_length_b 4.0(2)\n", ""), "field _cell_length_b: missing"),
-        (GOOD.replace("4.0(2)", "?"), r"field _cell_length_b: '\?' is no positive number"),
-        (GOOD.replace("4.0(2)", "-4"), "field _cell_length_b: -4 is no positive number"),
+        (GOOD.replace("4.0(2)", "?"), r"field _cell_length_b: '\?' is not a positive number"),
+        (GOOD.replace("4.0(2)", "-4"), "field _cell_length_b: -4 is not a positive number"),
         (GOOD.replace("gamma 90", "gamma 200"), "field _cell_angle_alpha: the three angles"),
         (GOOD.replace("_atom_site_fract_y", "_atom_site_y"), "field _atom_site_fract_y: missing"),
-        (GOOD.replace("O 0.5", "Xx 0.5"), "field _atom_site_type_symbol: 'Xx' of O1 is no element"),
+        (
+            GOOD.replace("O 0.5", "Xx 0.5"),
+            "_type_symbol: 'Xx' of O1 is not an element",
+        ),
         (GOOD.replace("O 0.5", "? 0.5"), "field _atom_site_type_symbol"),
-        (GOOD.replace("0.5(1)", "."), r"field _atom_site_fract_y: '\.' of O1 is no number"),
+        (GOOD.replace("0.5(1)", "."), r"field _atom_site_fract_y: '\.' of O1 is not a number"),
         (GOOD.replace("0.5 0.9", "0.5 1.9"), "field _atom_site_occupancy: 1.9 of O1"),
         (GOOD.replace("0.5 0.9", "0.5 ?"), r"field _atom_site_occupancy: '\?' of O1"),
         (GOOD.replace("0 0.3", "0 0.6"), "field _atom_site_occupancy: .* is filled to 1.30"),
@@ -131,7 +134,7 @@ STRAY = GOOD.replace("loop_\n_atom", "what is this\nloop_\n_atom", 1)
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_the_file_and_the_place(cif, text, words):
+def test_errors_name_the_file_and_the_line_or_field(cif, text, words):
     path = cif(text)
     with pytest.raises(ValueError, match=words) as caught:
         make_crystal_images(path, shape=(64, 64), random_state=0)
@@ -147,15 +150,15 @@ def test_garbage_is_a_value_error(tmp_path_factory, garbage):
 
 
 @given(st.integers(0, len(GOOD)), st.integers(0, len(GOOD)))
-def test_a_file_with_a_hole_is_read_or_refused_with_its_name(tmp_path_factory, start, stop):
+def test_a_file_with_a_gap_is_read_or_an_error_that_names_it(tmp_path_factory, start, stop):
     path = tmp_path_factory.mktemp("cif") / "hole.cif"
     path.write_text(GOOD[:start] + GOOD[max(start, stop) :])
-    said = str(path)
+    message = str(path)
     try:
         read_cif(path)
     except ValueError as error:
-        said = str(error)
-    assert said.startswith(str(path))
+        message = str(error)
+    assert message.startswith(str(path))
 
 
 def test_no_atoms_in_view_names_the_file(cif):

@@ -1,8 +1,15 @@
+import warnings
+
 import numpy as np
 import pytest
 from ase.data import atomic_masses, atomic_numbers
 
-from stemkit.datasets._structures import MATERIALS, named_structure, site_shares
+from stemkit.datasets._structures import (
+    MATERIALS,
+    named_structure,
+    site_shares,
+    without_ase_deprecations,
+)
 
 # Densities from handbooks, in g per cubic centimetre; alloys are the mean of their ends (AlN 3.26
 # and GaN 6.15; ZnTe 5.63 and zinc blende MgTe 3.85).
@@ -88,3 +95,14 @@ def test_coordination_of_the_oxides():
 def test_a_structure_is_a_copy():
     named_structure("Si").positions += 1
     assert named_structure("Si").positions[0].tolist() == [0, 0, 0]
+
+
+def test_only_the_deprecation_that_ase_causes_is_ignored():
+    with without_ase_deprecations():
+        warnings.warn(
+            "Setting the shape on a NumPy array has been deprecated in NumPy 2.5.",
+            DeprecationWarning,
+            stacklevel=1,
+        )
+        with pytest.raises(DeprecationWarning):
+            warnings.warn("another", DeprecationWarning, stacklevel=1)
