@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from .._constraints import Interval, Options, Sequence, check_arguments
 from ..exceptions import InvalidParameterError
-from ._fetch_cache import StrPath, find_folder
+from ._fetch_cache import Cache, StrPath, find_folder
 from ._image_folders import OnMissing, find_parent, paired_names, read_images
 
 TEMImageNetLabel = Literal[
@@ -28,7 +28,19 @@ TEMImageNetLabel = Literal[
 
 SFINLabel = Literal["gt_enhance", "gt_detect"]
 
-_TEMIMAGENET = """TEMImageNet v1.3
+
+class _PublicSet(NamedTuple):
+    name: str
+    noisy: str  # name of the folder of noisy frames
+    by_hand: str  # where the set can be downloaded by hand
+    description: str
+
+
+_TEMIMAGENET = _PublicSet(
+    "temimagenet",
+    "image",
+    "https://github.com/xinhuolin/TEM-ImageNet-v1.3",
+    """TEMImageNet v1.3
 
 Simulated annular dark-field STEM frames of 256 x 256 px: projected crystals with scan noise,
 pointwise noise and background of random strength.
@@ -36,23 +48,34 @@ pointwise noise and background of random strength.
 R. Lin, R. Zhang, C. Wang, X.-Q. Yang and H. L. Xin, "TEMImageNet training library and AtomSegNet
 deep-learning models for high-precision atom segmentation, localization, denoising, and deblurring
 of atomic-resolution images", Scientific Reports 11, 5386 (2021).
-"""
-_SFIN = """SFIN dataset
+""",
+)
+_SFIN = _PublicSet(
+    "sfin",
+    "noisy",
+    "https://github.com/HeasonLee/SFIN",
+    """SFIN dataset
 
 Simulated STEM frames with noise calibrated on real ones, in high-angle annular dark field
 (haadf_data, haadf_data_test) and bright field (bf_data, bf_data_test).
 
 H. Li, Z. Wu, R. Shao, T. Zhang and Y. Fu, "Noise Calibration and Spatial-Frequency Interactive
 Network for STEM Image Enhancement", CVPR 2025.
-"""
-_NUC = """NUC
+""",
+)
+_NUC = _PublicSet(
+    "nuc",
+    "noisy",
+    "https://github.com/HeasonLee/SCGN",
+    """NUC
 
 Simulated HRTEM frames of disordered atoms, as during nucleation, with noise calibrated on a real
 camera. The target is a map of dots: peak 255, sigma 0.75 px, background 0.
 
 "Statistical Characteristic-Guided Denoising for Rapid High-Resolution Transmission Electron
 Microscopy Imaging", CVPR 2026.
-"""
+""",
+)
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     "source": ["path", None],
@@ -154,23 +177,8 @@ def fetch_temimagenet(
     >>> data.noisy.shape, data.target.shape  # doctest: +SKIP
     ((100, 256, 256), (100, 256, 256))
     """
-    return _fetch(
-        "temimagenet",
-        "image",
-        labels,
-        source,
-        by_hand="https://github.com/xinhuolin/TEM-ImageNet-v1.3",
-        description=_TEMIMAGENET,
-        subset=subset,
-        n_samples=n_samples,
-        dtype=dtype,
-        on_missing=on_missing,
-        url=url,
-        sha256=sha256,
-        data_home=data_home,
-        download_if_missing=download_if_missing,
-        verbose=verbose,
-    )
+    cache = Cache(url, sha256, data_home, download_if_missing, verbose)
+    return _load(_TEMIMAGENET, source, labels, subset, n_samples, dtype, on_missing, cache)
 
 
 @check_arguments(labels=_LABELS, **_CONSTRAINTS)
@@ -235,23 +243,8 @@ def fetch_sfin(
     ... # doctest: +SKIP
     >>> data.noisy.shape, data.labels["gt_detect"].shape  # doctest: +SKIP
     """
-    return _fetch(
-        "sfin",
-        "noisy",
-        labels,
-        source,
-        by_hand="https://github.com/HeasonLee/SFIN",
-        description=_SFIN,
-        subset=subset,
-        n_samples=n_samples,
-        dtype=dtype,
-        on_missing=on_missing,
-        url=url,
-        sha256=sha256,
-        data_home=data_home,
-        download_if_missing=download_if_missing,
-        verbose=verbose,
-    )
+    cache = Cache(url, sha256, data_home, download_if_missing, verbose)
+    return _load(_SFIN, source, labels, subset, n_samples, dtype, on_missing, cache)
 
 
 @check_arguments(**_CONSTRAINTS)
@@ -310,39 +303,19 @@ def fetch_nuc(
     >>> data.target.max()  # doctest: +SKIP
     255.0
     """
-    return _fetch(
-        "nuc",
-        "noisy",
-        "gt",
-        source,
-        by_hand="https://github.com/HeasonLee/SCGN",
-        description=_NUC,
-        subset=subset,
-        n_samples=n_samples,
-        dtype=dtype,
-        on_missing=on_missing,
-        url=url,
-        sha256=sha256,
-        data_home=data_home,
-        download_if_missing=download_if_missing,
-        verbose=verbose,
-    )
+    cache = Cache(url, sha256, data_home, download_if_missing, verbose)
+    return _load(_NUC, source, "gt", subset, n_samples, dtype, on_missing, cache)
 
 
-def _fetch(
-    name: str,
-    noisy: str,
-    labels: str | collections.abc.Sequence[str],
+def _load(
+    public: _PublicSet,
     source: StrPath | None,
-    *,
-    by_hand: str,
-    description: str,
+    labels: str | collections.abc.Sequence[str],
     subset: str | None,
     n_samples: int | None,
     dtype: DTypeLike,
     on_missing: OnMissing,
-    verbose: int,
-    **where: Any,
+    cache: Cache,
 ) -> Bunch:
     label_names = [labels] if isinstance(labels, str) else list(labels)
     try:
@@ -353,12 +326,12 @@ def _fetch(
         is_real = False
     if not is_real:
         raise InvalidParameterError(f"dtype must be a NumPy dtype of real numbers; got {dtype!r}.")
-    root = find_folder(name, source, by_hand=by_hand, verbose=verbose, **where)
-    folders = [noisy, *label_names]
+    root = find_folder(public.name, source, cache, by_hand=public.by_hand)
+    folders = [public.noisy, *label_names]
     parent = find_parent(root, folders, subset)
     filenames = paired_names(parent, folders, on_missing)[:n_samples]
     frames, *loaded = (
-        read_images(parent / folder, filenames, dtype, verbose=verbose) for folder in folders
+        read_images(parent / folder, filenames, dtype, verbose=cache.verbose) for folder in folders
     )
     return Bunch(
         noisy=frames,
@@ -366,5 +339,5 @@ def _fetch(
         labels=Bunch(**dict(zip(label_names, loaded, strict=True))),
         filenames=filenames,
         folder=str(parent),
-        DESCR=description,
+        DESCR=public.description,
     )

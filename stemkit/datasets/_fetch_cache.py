@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from .._output import whole_folder
 from ._archives import unpack
@@ -20,17 +21,17 @@ StrPath = str | os.PathLike[str]
 _N_RETRIES = 3
 
 
-def find_folder(
-    name: str,
-    source: StrPath | None,
-    *,
-    by_hand: str,
-    url: str | None,
-    sha256: str | None,
-    data_home: StrPath | None,
-    download_if_missing: bool,
-    verbose: int,
-) -> Path:
+class Cache(NamedTuple):
+    """Where to download an archive from and keep it, as the loaders take these arguments."""
+
+    url: str | None
+    sha256: str | None
+    data_home: StrPath | None
+    download_if_missing: bool
+    verbose: int
+
+
+def find_folder(name: str, source: StrPath | None, cache: Cache, *, by_hand: str) -> Path:
     """Return the folder that holds a set.
 
     Archives are unpacked once, to ``data_home/name``, into a folder named by their checksum that
@@ -42,11 +43,12 @@ def find_folder(
         Name of the set, and of its folder in the cache.
     source : path or None
         A folder, which is used as it is, or an archive.
+    cache : Cache
+        Where to download it from and keep it.
     by_hand : str
         Where the set can be downloaded by hand, for the errors.
-    url, sha256, data_home, download_if_missing, verbose
-        As :func:`stemkit.datasets.fetch_temimagenet` takes them.
     """
+    url, sha256, data_home, download_if_missing, verbose = cache
     if source is not None and url is not None:
         raise ValueError("source and url exclude each other; give one of them.")
     if sha256 is not None:
