@@ -2,7 +2,7 @@
 
     python benchmarks/data.py
 
-Frames are 256 x 256. Beside them stand what one would use without stemkit: ``noise.pnoise2`` in a
+Frames are 256 x 256. For comparison: ``noise.pnoise2`` in a
 loop, SciPy's ``PoissonDisk``, and scikit-image's ``random_noise`` and ``binary_blobs``.
 """
 
@@ -186,7 +186,7 @@ def on_gpu(n: int) -> dict[str, float]:
 
 
 def difficulty(n_frames: int) -> pd.DataFrame:
-    """What a Gaussian filter makes of each contrast, with standard errors, beside the paper's."""
+    """Score a Gaussian filter on each contrast, with standard errors, next to the paper."""
     rows = {"the paper's Gaussian filter": PAPER}
     for contrast, sigma in FILTERS.items():
         data = datasets.make_nucleation(n_frames, contrast=contrast, random_state=0)

@@ -40,7 +40,7 @@ def closed_form(scene, shape, row_shift=None):
     st.floats(0.1, 10),
     st.floats(0.5, 5),
 )
-def test_a_column_is_its_gaussian_wherever_it_lies(y, x, amplitude, sigma):
+def test_a_column_is_a_gaussian_at_any_position(y, x, amplitude, sigma):
     scene = one(y, x, amplitude, sigma)
     frame = render_columns(scene, SHAPE)
     assert frame.dtype == np.float32
@@ -77,7 +77,7 @@ def test_nothing_gives_a_dark_frame():
 
 
 @pytest.mark.parametrize("place", [(24, 28), (10.4, 40.1), (33.7, 12.2)])
-def test_a_column_moves_as_its_motion_says(place):
+def test_a_column_moves_by_the_motion(place):
     frame = render_columns(one(*place), SHAPE, motion=MOTION).astype(float)
     rows, columns = np.indices(SHAPE)
     center = [(frame * rows).sum() / frame.sum(), (frame * columns).sum() / frame.sum()]
@@ -126,7 +126,7 @@ def film(n=5):
 
 
 @pytest.mark.parametrize("motion", [None, MOTION])
-def test_film_is_its_waves_where_the_specimen_now_lies(motion):
+def test_the_film_is_the_sum_of_its_moved_waves(motion):
     scene = film()
     y, x = np.indices(SHAPE).astype(float)
     if motion is not None:
@@ -138,7 +138,7 @@ def test_film_is_its_waves_where_the_specimen_now_lies(motion):
 
 @pytest.mark.parametrize("motion", [None, MOTION])
 @pytest.mark.parametrize("jittered", [False, True])
-def test_coordinates_say_where_each_pixel_lay(motion, jittered):
+def test_coordinates_are_those_of_each_pixel_before_the_motion(motion, jittered):
     shift = np.random.default_rng(5).normal(0, 2, SHAPE[0]) if jittered else None
     y, x = frame_coordinates(SHAPE, motion=motion, row_shift=shift)
     assert y.shape == x.shape == SHAPE
@@ -151,7 +151,7 @@ def test_coordinates_say_where_each_pixel_lay(motion, jittered):
     np.testing.assert_allclose([rows, columns], expected, atol=1e-9)
 
 
-def test_scene_is_left_as_it_was():
+def test_rendering_does_not_change_the_scene():
     scene = many(20)
     before = [values.copy() for values in (scene.y, scene.x, scene.amplitude, scene.sigma)]
     render_columns(scene, SHAPE, motion=MOTION, row_shift=np.ones(SHAPE[0]))

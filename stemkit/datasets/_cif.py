@@ -1,4 +1,4 @@
-"""Crystallographic information files, read by ase, with errors that say where to look."""
+"""Read crystallographic information files with ase, with errors that name the line or field."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_a_projected_cell_holds_what_the_crystal_does(name, axis):
     numbers, shares = site_shares(structure)
     scattering = (shares @ numbers.astype(float) ** HAADF_EXPONENT).sum()
     assert projection.column_weights(HAADF_EXPONENT).sum() == pytest.approx(scattering)
-    # The shortest vector of the projection points to the right, and none is shorter.
+    # The shortest vector of the projection points to the right.
     assert projection.basis[0] == pytest.approx([0, np.linalg.norm(projection.basis[0])])
     multiples = np.indices((7, 7)).reshape(2, -1).T - 3
     lengths = np.linalg.norm(multiples @ projection.basis, axis=1)
@@ -118,7 +118,7 @@ def test_cells_cover_a_rectangle(values, low, size):
     assert set(map(tuple, needed)) <= set(map(tuple, cells))
 
 
-def test_what_is_no_axis_is_refused():
+def test_invalid_zone_axes_are_an_error():
     for bad in ((0, 0, 0), (1, 1), (1.5, 0, 0)):
         with pytest.raises(ValueError, match="zone_axis must be three whole numbers"):
             project(named_structure("Si"), bad)
