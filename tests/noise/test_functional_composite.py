@@ -29,6 +29,7 @@ def test_each_frame_has_its_strength():
         ("half", "^share must hold finite numbers"),
         (None, "^share must hold finite numbers"),
         (np.full((3, 1, 1), 0.5), r"^share has shape \(3, 1, 1\), which does not fit frames"),
+        (torch.tensor(0.5), "^share and frames must both be arrays"),
         (torch.full((2, 1, 1), 0.5), "^share and frames must both be arrays"),
     ],
 )

@@ -119,7 +119,7 @@ def check_strengths(values: Any, name: str, frames: Frames, most: float = _MOST_
             f"{name} has shape {numbers.shape}, which does not fit frames of shape {shape}; pass "
             f"one number, or an array of shape {(*shape[:-2], 1, 1)}."
         )
-    if numbers.ndim and is_tensor(values) != is_tensor(frames):
+    if (numbers.ndim or is_tensor(values)) and is_tensor(values) != is_tensor(frames):
         raise ValueError(
             f"{name} and frames must both be arrays or both be tensors; convert one of them."
         )

@@ -37,7 +37,7 @@ def reference_signal(frames: Frames, reference: Reference) -> Any:
         fits = (
             (isinstance(values, np.ndarray) or is_tensor(values))
             and _broadcasts(tuple(values.shape), leading)
-            and not (values.ndim and is_tensor(values) != is_tensor(frames))
+            and is_tensor(values) == is_tensor(frames)
             and is_signal(values)
         )
     if fits:
