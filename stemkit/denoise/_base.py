@@ -1,4 +1,4 @@
-"""What every denoiser shares: the contract of a transformer that predicts."""
+"""The base of all denoisers: a transformer whose predict and transform are the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Denoiser(TransformerMixin, FrameEstimator, ABC):
-    """Base of denoisers: a subclass says in ``_denoise`` what becomes of a stack.
+    """Base of denoisers: a subclass denoises a stack of frames in ``_denoise``.
 
     Scorers of scikit-learn call ``predict`` and pipelines ``transform``; for a denoiser they are
     the same.
@@ -34,7 +34,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
     >>> Darkest().fit_transform(np.array([[[1.0, -2.0]]]))
     array([[[ 0., -2.]]], dtype=float32)
 
-    What is known of the truth is what it is scored by, in dB:
+    Score the result against the true frames, in dB:
 
     >>> truth = np.array([[[0.0, -100.0]]])
     >>> round(Darkest().fit(truth).score(truth - 10, truth), 6)
@@ -42,14 +42,14 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check the parameters; there is nothing to learn.
+        """Check the parameters and the frames; nothing is learned.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
-            Noisy frames; 2-D is a stack of one-line frames.
+            Noisy frames; a 2-D array is read as a stack of one-line frames.
         y : object, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -58,7 +58,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         Raises
         ------
         ValueError
-            Where a parameter is not what it may be, or ``X`` no stack of finite numbers.
+            If a parameter is invalid, or ``X`` is not a stack of finite numbers.
         """
         self._check_parameters()
         check_stack(X, self, reset=True)
@@ -79,7 +79,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         Raises
         ------
         ValueError
-            Where ``X`` is not a stack of finite numbers.
+            If ``X`` is not a stack of finite numbers.
         NotFittedError
             Before ``fit``, unless ``weights`` are given.
         """
@@ -103,7 +103,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         Raises
         ------
         ValueError
-            Where ``X`` is not a stack of finite numbers.
+            If ``X`` is not a stack of finite numbers.
         NotFittedError
             As for :meth:`transform`.
         """
@@ -112,28 +112,28 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
     def score(
         self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Mean peak signal-to-noise ratio in dB.
+        """Compute the mean peak signal-to-noise ratio in dB.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames.
         y : array-like of the shape of X, optional
-            What should become of them. Lines may come with one label each, as scikit-learn's checks
-            give them: these are ignored, and lines are then compared with themselves.
+            Target frames. Labels of lines, as scikit-learn's checks pass them, are ignored, and
+            lines are then compared with themselves.
         sample_weight : array-like of shape (n_frames,), optional
-            How much each frame counts.
+            Weight of each frame.
 
         Returns
         -------
         float
-            The peak is the range of ``y``, and nothing is cut to whole numbers;
-            :func:`stemkit.metrics.psnr` gives the papers' number.
+            The peak is the range of ``y``, and values are not rounded;
+            :func:`stemkit.metrics.psnr` computes the papers' number.
 
         Raises
         ------
         ValueError
-            Where ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
+            If ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
         """
         check_is_fitted(self)
         frames, _ = check_stack(X, self, reset=False)
@@ -161,9 +161,7 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
 def check_target(y: ArrayLike | None, frames: Float32Array) -> Float32Array:
     """Return y as a stack of the shape of the frames (n, H, W)."""
     if y is None:
-        raise ValueError(
-            "y is missing: pass the frames that the denoiser should give for X, of the same shape."
-        )
+        raise ValueError("y is missing: pass the target frames of X, of the same shape.")
     array = np.asarray(y)
     if frames.shape[1] == 1 and array.ndim < 3:
         if array.shape != (len(frames), frames.shape[2]):

@@ -1,4 +1,4 @@
-"""A denoiser that learns from noisy frames alone, by guessing pixels that it is not shown."""
+"""A denoiser that is trained on noisy frames alone, to predict hidden pixels."""
 
 from __future__ import annotations
 
@@ -21,68 +21,70 @@ from ._network import NetworkDenoiser
 
 Structure = Literal["pixel", "row", "column"]
 
-# Of so many pixels along an axis one is hidden.
+# One pixel of this many is hidden along an axis.
 _PERIOD = 4
-# What is put in a hidden pixel's place comes from so near.
+# Largest distance in px of the neighbour that replaces a hidden pixel.
 _REACH = 2
 
 
 class BlindSpotDenoiser(NetworkDenoiser):
-    """Learn to denoise from noisy frames alone, with any network.
+    """Train any network to denoise on noisy frames alone.
 
-    Some pixels of each frame are replaced by neighbours of theirs, and the network is asked what
-    they were. Where noise is independent between pixels it can't tell the noise of a pixel that it
-    does not see: what it learns to give is the specimen [1]_.
+    Some pixels of each frame are replaced by neighbours, and the network predicts their values.
+    It can't predict the noise of a hidden pixel if noise is independent between pixels, so it
+    learns the specimen [1]_.
 
     Parameters
     ----------
-    network : {"unet", "scgn", "sfin", "pinned"} or callable, default="unet"
-        The network, or what makes one: a class or function of your own that returns a
-        ``torch.nn.Module`` from (n, 1, H, W) to the same shape, for any H and W.
+    network : {"unet", "sfin", "idf", "scgn", "pinned"} or callable, default="unet"
+        The network, or a class or function that makes one, see :class:`NetworkDenoiser`.
     network_parameters : dict, optional
-        What the network is made with, as ``{"n_channels": 16}``; its defaults otherwise.
+        Arguments that the network is made with, as ``{"n_channels": 16}``; its defaults otherwise.
+        A grid search varies them as one parameter:
+        ``{"network_parameters": [{"n_channels": 16}, {"n_channels": 32}]}``.
     structure : {"pixel", "row", "column"}, default="pixel"
-        What is hidden: single pixels; or whole rows or columns, where the pixels of one share
+        Which pixels are hidden: single ones; or whole rows or columns, if the pixels of one share
         noise [2]_: columns for the column noise of a camera, rows for the jitter, the gain or the
-        afterglow of scanned lines. The network then has nothing but the other lines to go by, and
+        afterglow of scanned lines. The network then predicts a line from other lines alone, and
         needs specimens that are wider than two px.
-    loss : {"l1", "l2"}, default="l2"
-        Mean square error makes the network give the mean of what a pixel may be; the absolute one,
-        the median, which is darker at low doses.
+    loss : {"l1", "l2"} or callable, default="l2"
+        With the mean square error the network predicts the mean of a pixel's possible values, with
+        the absolute error the median, which is lower at low doses. A function gets the outputs and
+        targets of the hidden pixels, see :class:`NetworkDenoiser`.
     max_epochs : int, default=100
         Passes over the training frames.
     steps_per_epoch : int, default=100
-        Batches of an epoch where X is a stream; otherwise each frame is in an epoch once.
+        Batches of an epoch if X is a stream; otherwise each frame occurs once in an epoch.
     batch_size : int, default=6
-        Frames of a step. It is halved, with a warning, where a GPU has too little memory.
+        Frames of a step. It is halved, with a warning, if a GPU has too little memory.
     tile_size : int, default=256
-        What the network sees at once, in px, see :class:`SCGNDenoiser`.
+        Side in px of training squares and of tiles, see :class:`NetworkDenoiser`.
     lr : float, default=1e-3
         Highest learning rate, of a linear rise and half a cosine down.
     flip : bool, default=True
-        Turn frames upside down and left side right at random while training.
+        Flip training frames vertically and horizontally at random.
     weights, checkpoint_dir, device, precision, random_state, verbose : optional
-        See :class:`SCGNDenoiser`. Weights have to be of the network that is given.
+        See :class:`NetworkDenoiser`. Weights must belong to the network that is given.
 
     Attributes
     ----------
     module_ : torch.nn.Module
         The network.
     history_, n_epochs_, input_scaling_, target_scaling_
-        As of :class:`SCGNDenoiser`. The loss does not go to 0: it holds the noise's variance.
+        See :class:`NetworkDenoiser`. The loss doesn't reach 0: it includes the noise's variance.
 
     See Also
     --------
-    SplitPairs : Learns from two exposures, or from one that the camera's law lets be split.
-    stemkit.metrics.blind_spot_scorer : Judges a denoiser without truth.
+    SplitPairs : Trains on two exposures, or on one that is split by a model of the noise.
+    stemkit.metrics.blind_spot_scorer : Scores a denoiser without true frames.
 
     Notes
     -----
-    Noise that neighbours share is learned as if it were specimen: with "pixel", column noise stays
-    in the frames. One pixel in 16 is hidden, or one line in four, each replaced from within 2 px.
+    Noise that neighbours share is learned like the specimen: with "pixel", column noise stays in
+    the frames. One pixel in 16 is hidden, or one line in four, each replaced from within 2 px.
 
-    The network learns these frames: a denoiser for other specimens or doses is fitted anew. It
-    takes no clean frame and so no simulator; to train with one see :class:`SCGNDenoiser`.
+    The network is specific to its training frames: fit a new one for other specimens or doses.
+    To train with a simulator of noise see :class:`NetworkDenoiser`.
 
     References
     ----------
@@ -102,11 +104,11 @@ class BlindSpotDenoiser(NetworkDenoiser):
     >>> model.fit(frames).transform(frames).shape
     (4, 32, 32)
 
-    Frames of another session are learned on top, and the weights kept:
+    Fine-tune on frames of another session, and save the weights:
 
     >>> from tempfile import TemporaryDirectory
     >>> other = make_nucleation(2, shape=(32, 32), random_state=1).noisy
-    >>> model.partial_fit(other).score(other) < 0  # without truth: minus an error
+    >>> model.partial_fit(other).score(other) < 0  # without true frames: minus an error
     True
     >>> with TemporaryDirectory() as folder:
     ...     model.save_weights(f"{folder}/mine.safetensors")
@@ -160,15 +162,15 @@ class BlindSpotDenoiser(NetworkDenoiser):
         self.structure = structure
 
     def fit(self, X: Any, y: object = None) -> Self:
-        """Learn from noisy frames.
+        """Train on noisy frames.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
-            Noisy frames; 2-D is a stack of one-line frames. Of a stream's pairs only the noisy
-            frames are used.
+            Noisy frames; a 2-D array is read as a stack of one-line frames. Of the pairs of a
+            stream only the noisy frames are used.
         y : object, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -177,19 +179,19 @@ class BlindSpotDenoiser(NetworkDenoiser):
         Raises
         ------
         ValueError
-            Where X or a parameter is not what it should be.
+            If a parameter is invalid, or X is not a stack of finite numbers.
         """
         return super().fit(X)
 
     def partial_fit(self, X: Any, y: object = None) -> Self:
-        """Learn for one epoch more, from where the network is: to fine-tune on other frames.
+        """Train for one more epoch from the present weights, to fine-tune on other frames.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W), or a stream
             As for :meth:`fit`.
         y : object, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -200,21 +202,21 @@ class BlindSpotDenoiser(NetworkDenoiser):
     def score(
         self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Mean peak signal-to-noise ratio in dB, or without truth the blind-spot score.
+        """Compute the mean peak signal-to-noise ratio in dB, or without y the blind-spot score.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames.
         y : array-like of the shape of X, optional
-            The truth, if it is known.
+            True frames, if they are known.
         sample_weight : array-like of shape (n_frames,), optional
-            How much each frame counts.
+            Weight of each frame.
 
         Returns
         -------
         float
-            Greater is better. Without y it is what :class:`stemkit.metrics.BlindSpotScorer` gives
+            Greater is better. Without y it is the score of :class:`stemkit.metrics.BlindSpotScorer`
             for this ``structure``, on another scale.
         """
         if y is not None:
@@ -237,7 +239,7 @@ class BlindSpotDenoiser(NetworkDenoiser):
 
 
 class _HidingSource:
-    """Batches of another source with pixels replaced, the frames as they were, and which pixels."""
+    """Batches of another source: frames with replaced pixels, the frames, and the mask."""
 
     def __init__(self, source: Source, structure: Structure, random_state: int) -> None:
         self.source = source
@@ -255,13 +257,13 @@ class _HidingSource:
 def hide(
     frames: Tensor, structure: Structure, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Replace some pixels of frames (n, h, w) by neighbours, and say which.
+    """Replace some pixels of frames (n, h, w) by neighbours, and return frames and mask.
 
-    A neighbour has noise as strong as the pixel's, so that the network can't tell which are
-    replaced: a smooth value would be found out, and only there be denoised.
+    A neighbour has noise as strong as the pixel's. The network would recognise a smooth value, and
+    would learn to denoise such pixels alone.
     """
     n, height, width = frames.shape
-    # Along a hidden row or column all pixels are hidden, and all are taken from another one.
+    # All pixels of a hidden row or column are replaced by those of one other.
     by_row, by_column = structure != "column", structure != "row"
     near = range(-_REACH, _REACH + 1)
     steps = np.array(
@@ -292,6 +294,6 @@ def hide(
 
 
 def _one_in_four(n: int, length: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose every fourth of so many places, from a random one on, n times."""
+    """Choose every fourth index below `length`, from a random one on, n times."""
     period = min(_PERIOD, length)
     return (np.arange(length) - generator.integers(period, size=(n, 1))) % period == 0

@@ -1,4 +1,4 @@
-"""Denoisers without a network: what every network has to beat."""
+"""Denoisers without a network, as baselines for networks."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class LoGRenderDenoiser(Denoiser):
     Parameters
     ----------
     sigma : float, default=1.15
-        Standard deviation in px of the filter's Gaussian. A little less than that of the atoms
-        tells apart those that lie close together.
+        Standard deviation in px of the filter's Gaussian. A value slightly below that of the atoms
+        separates close neighbours.
     threshold : float, default=3.5
-        Least height of a peak, in standard deviations of what the filter leaves of white noise of
-        the strength that the frame's finest details show.
+        Minimum height of a peak, in standard deviations of filtered white noise of the level that
+        is estimated from the frame's finest detail.
     min_distance : int, default=2
-        Least distance of two peaks in px.
+        Minimum distance of two peaks in px.
     peak : float, default=255.0
         Brightness of the dots.
     dot_sigma : float, default=0.75
@@ -65,9 +65,9 @@ class LoGRenderDenoiser(Denoiser):
 
     Notes
     -----
-    The baseline that a network has to beat: the dots are those of the target that
-    :func:`stemkit.datasets.make_nucleation` gives, so that only finding atoms counts. Peaks are
-    refined to parts of a pixel by a parabola along each axis.
+    A baseline for networks: the dots are those of the target of
+    :func:`stemkit.datasets.make_nucleation`, so that the error depends on finding the atoms alone.
+    Peaks are refined to a fraction of a pixel by a parabola along each axis.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class LoGRenderDenoiser(Denoiser):
 
 
 def _noise_gain(sigma: float) -> float:
-    """Standard deviation of what the Laplacian of Gaussian makes of white noise of 1."""
+    """Return the standard deviation of white noise of 1 after the Laplacian of Gaussian."""
     radius = int(4 * sigma + 0.5)
     impulse = np.zeros((2 * radius + 1,) * 2)
     impulse[radius, radius] = 1
@@ -128,7 +128,7 @@ def _noise_gain(sigma: float) -> float:
 
 
 def _refine(response: np.ndarray, peaks: np.ndarray, axis: int) -> np.ndarray:
-    """Say how far from each pixel the top of the parabola through it and its neighbours is."""
+    """Return the offset of the top of the parabola through each pixel and its neighbours."""
     step = np.eye(2, dtype=int)[axis]
     last = np.array(response.shape) - 1
     before, at, after = (response[tuple(np.clip(peaks + n * step, 0, last).T)] for n in (-1, 0, 1))

@@ -1,4 +1,4 @@
-"""Frames of any microscope brought to what a network knows, and its dots brought back."""
+"""Frames brought to the scale of a network's training frames, and its dots brought back."""
 
 from __future__ import annotations
 
@@ -22,34 +22,32 @@ from ._scgn import SCGNDenoiser
 
 Atoms = Literal["bright", "dark"]
 _SIGMA = Interval(float, 0, None, closed="neither", unit="px")
-# Slow changes of brightness are those over more than so many standard deviations of an atom.
+# Width of the filter for slow changes of brightness, in standard deviations of an atom.
 _SLOW = 7.0
 
 
 class MatchedDenoiser(Denoiser):
-    """Let a network that draws dots for atoms do so in frames of another scale.
+    """Apply a network that draws dots for atoms to frames of another scale.
 
-    A network draws atoms of the size that it has learned, out of noise of the strength that it has
-    learned; from frames of another scale it makes atoms up. Here slow changes of brightness are
-    taken off first, frames are binned until atoms have the size that the network knows, and what
-    is left is scaled, frame by frame, until its noise is as strong as in the training. The dots
-    are brought back to where the atoms are.
+    A network draws atoms of the size, and in noise of the level, of its training frames; on frames
+    of another scale it invents atoms. Here slow changes of brightness are subtracted, frames are
+    binned until atoms have the size of the training, and each frame is scaled until its noise has
+    the level of the training. The dots are mapped back to the positions of the atoms.
 
     Parameters
     ----------
     denoiser : estimator, optional
-        One that has learned to draw dots, or has ``weights``. To keep a fitted one through `clone`
+        A denoiser trained to draw dots, or with ``weights``. To keep a fitted one through `clone`
         and grid searches wrap it in `sklearn.frozen.FrozenEstimator`. By default a
         :class:`SCGNDenoiser` with the weights that are shipped.
     atom_sigma : float, optional
         Standard deviation of an atom in the frames, in px. By default ``fit`` measures it with
-        :class:`stemkit.AtomLocator`, for which atoms must stand out of the noise; give it for
-        frames in which they don't.
+        :class:`stemkit.AtomLocator`, which needs atoms that stand out of the noise.
     known_sigma : float, default=1.5
-        That of the atoms that the network has learned, in px.
+        Standard deviation in px of the atoms in the network's training frames.
     background_sigma : float, optional
-        Standard deviation in px of the Gaussian whose answer is the slow change of brightness. By
-        default 7 times that of an atom.
+        Standard deviation in px of the Gaussian filter that determines slow changes of brightness.
+        By default 7 times that of an atom.
     atoms : {"bright", "dark"}, default="bright"
         Whether atoms are brighter than what surrounds them. The network draws bright dots for
         either.
@@ -61,16 +59,16 @@ class MatchedDenoiser(Denoiser):
     atom_sigma_ : float
         Standard deviation of an atom in the frames, in px.
     binning_ : int
-        How many px are binned along each axis.
+        Number of px that are binned along each axis.
     frame_shape_ : tuple of int
         Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
 
     Notes
     -----
-    What matching can't mend: noise that neighbouring pixels share, a film with grains of the size
-    of atoms, and atoms smaller than the network knows, since nothing is enlarged. For these
-    fine-tune a network on what :meth:`match` gives. And whatever is drawn is the network's opinion:
-    see :ref:`denoised-frames`.
+    Matching doesn't correct noise that neighbouring pixels share, a film with grains of the size of
+    atoms, or atoms smaller than those of the training, since frames are never enlarged. For these
+    fine-tune a network on the result of :meth:`match`. For how far to rely on the dots see
+    :ref:`denoised-frames`.
 
     Examples
     --------
@@ -86,7 +84,7 @@ class MatchedDenoiser(Denoiser):
     >>> model.transform(counts).shape
     (2, 128, 128)
 
-    The network itself sees binned frames on its own scale, on which it can be fine-tuned:
+    The network gets binned frames on its own scale, on which it can be fine-tuned:
 
     >>> model.match(counts).shape
     (2, 64, 64)
@@ -116,14 +114,14 @@ class MatchedDenoiser(Denoiser):
         self.atoms = atoms
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Measure how large atoms are, where it is not given.
+        """Measure the size of atoms, unless it is given.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
-            Noisy frames; 2-D is a stack of one-line frames.
+            Noisy frames; a 2-D array is read as a stack of one-line frames.
         y : object, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -132,8 +130,8 @@ class MatchedDenoiser(Denoiser):
         Raises
         ------
         ValueError
-            Where X is not a stack of finite numbers, a parameter is not what it may be, or the
-            denoiser does not know how noisy the frames were that it learned from.
+            If X is not a stack of finite numbers, a parameter is invalid, or the denoiser has no
+            record of the noise level of its training frames.
         """
         self._check_parameters()
         frames, _ = check_stack(X, self, reset=True)
@@ -144,7 +142,7 @@ class MatchedDenoiser(Denoiser):
         return self
 
     def match(self, X: ArrayLike) -> Float32Array:
-        """Give frames as the network sees them: to look at, or to fine-tune it on.
+        """Return the frames that the network gets, to inspect, or to fine-tune it on.
 
         Parameters
         ----------
@@ -160,7 +158,7 @@ class MatchedDenoiser(Denoiser):
         Raises
         ------
         ValueError
-            Where ``X`` is not a stack of finite numbers.
+            If ``X`` is not a stack of finite numbers.
         NotFittedError
             Before ``fit``.
         """
@@ -187,7 +185,7 @@ class MatchedDenoiser(Denoiser):
         beyond = [(0, -n % b) for n, b in zip(frame.shape, bins, strict=True)]
         binned = downscale_local_mean(np.pad(level, beyond, mode="symmetric"), bins)
         noise = noise_level(binned)
-        # What rounding leaves of a constant frame is no noise, and there is nothing else in it.
+        # Below this only rounding errors of a constant frame remain.
         noisy = noise > 1e-6 * np.abs(moderated).max()
         scale = self.denoiser_.input_noise_ / noise if noisy else 0.0
         return (self.denoiser_.input_scaling_[0] + scale * binned).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How noisy a frame is."""
+"""Estimate of the noise level of a frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 def noise_level(frame: NDArray) -> float:
     """Estimate the standard deviation of white noise, as Immerkær does.
 
-    His mask sees neither slopes nor lines along an axis, and of atoms next to nothing.
+    His mask is insensitive to slopes and to lines along an axis, and nearly so to atoms.
     """
     second = np.array([1, -2, 1]) / 6
     residual = ndimage.correlate(frame.astype(float), 6 * np.outer(second, second))
@@ -18,5 +18,5 @@ def noise_level(frame: NDArray) -> float:
 
 
 def mean_noise_level(frames: NDArray) -> float:
-    """Estimate that of frames (n, ..., H, W), as the mean of theirs."""
+    """Return the mean noise level of frames (n, ..., H, W)."""
     return float(np.mean([noise_level(frame) for frame in frames.reshape(-1, *frames.shape[-2:])]))

@@ -19,8 +19,8 @@ from ._supervised import SupervisedDenoiser
 class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     """Denoise with the statistical characteristic-guided network.
 
-    Made for frames so short that atoms can hardly be seen, as those of nucleation, and to give
-    dots where atoms are. It learns whatever it is shown: pairs of a noisy frame and its target.
+    It was designed for short exposures in which atoms are hardly visible, as those of nucleation,
+    and for targets with a dot for each atom; it can be trained on any pairs of frames and targets.
 
     Parameters
     ----------
@@ -29,45 +29,45 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     n_channels : int, default=64
         Channels of the network, even.
     deviation_weighting : bool, default=True
-        Weigh convolutions, pixel by pixel, by the local standard deviation.
+        Weight convolutions, pixel by pixel, by the local standard deviation.
     band_weighting : {"band", "channel"} or None, default="band"
-        Weigh bands of the spectrum by their mean and peak, by their mean alone, or not.
+        Weight bands of the spectrum by their mean and peak, by their mean alone, or not.
     position_embedding : bool, default=True
-        Tell the network where in the spectrum it is.
+        Give the network the position in the spectrum as an input.
     layout : {"stemkit", "paper", "released"}, default="stemkit"
-        Which variant where the paper's text, the authors' code and ours differ, see
+        Variant, for the points in which the paper's text, the authors' code and ours differ, see
         :class:`stemkit.networks.SCGN`.
-    loss : {"l1", "l2"}, default="l1"
-        Mean absolute or mean square error.
+    loss : {"l1", "l2"} or callable, default="l1"
+        Mean absolute or mean square error, or a function, see :class:`NetworkDenoiser`.
     max_epochs : int, default=100
         Passes over the training frames.
     steps_per_epoch : int, default=100
-        Batches of an epoch where X is a stream; otherwise each frame is in an epoch once.
+        Batches of an epoch if X is a stream; otherwise each frame occurs once in an epoch.
     batch_size : int, default=6
-        Frames of a step. It is halved, with a warning, where a GPU has too little memory.
+        Frames of a step. It is halved, with a warning, if a GPU has too little memory.
     tile_size : int, default=256
-        Side of what the network learns from, in px. Larger frames are cut into squares of this size
-        at random places; to be denoised, frames of more than twice this side are cut into
-        overlapping tiles of about this size.
+        Side in px of the squares that larger frames are cut into for training, at random places.
+        To be denoised, frames of more than twice this side are cut into overlapping tiles of about
+        this size.
     lr : float, default=2e-4
         Highest learning rate, of a linear rise and half a cosine down.
     flip : bool, default=True
-        Turn frames upside down and left side right at random while training. They are not turned
-        by 90 degrees: columns and rows of a camera have noise of their own.
+        Flip training frames vertically and horizontally at random. They are not rotated by
+        90 degrees, since columns and rows of a camera have different noise.
     n_views : {1, 4, 8}, default=1
-        Give the mean of what becomes of a frame turned over both ways, for 8 transposed too. It
-        takes 4 or 8 times as long and, where measured, gave 0.17 or 0.20 dB more.
-    noise : simulator of stemkit.noise, optional
-        Makes noisy frames of clean ones, afresh for every batch. A fitted one is used as it is;
-        to keep its calibration through `clone` and grid searches wrap it in
-        `sklearn.frozen.FrozenEstimator`.
+        Average the results for the frame flipped both ways, for 8 transposed too. It takes 4 or 8
+        times as long and gained 0.17 or 0.20 dB in our benchmark.
+    noise : simulator of stemkit.noise or callable, optional
+        Makes noisy frames from clean ones, afresh for every batch, see :class:`NetworkDenoiser`. A
+        fitted simulator is used as it is; to keep its calibration through `clone` and grid
+        searches wrap it in `sklearn.frozen.FrozenEstimator`.
     weights : "default", path or None, default=None
-        To transform without fit, and for fit to start from: weights that `save_weights` wrote, or
-        "default", those that are shipped, see the notes. They bring their own network; a parameter
-        of the network that says otherwise is an error. None is for a network of your own.
+        Weights for transform without fit, and for fit to start from: those of a file that
+        `save_weights` wrote, or "default", the shipped ones, see the notes. They determine the
+        network; another value of one of its parameters is an error. None trains a new network.
     checkpoint_dir : path, optional
-        Where fit keeps checkpoints, after each epoch and every 50 steps of a longer one, and goes
-        on from if it was stopped.
+        Folder in which fit keeps checkpoints, after each epoch and every 50 steps of a longer one,
+        and from which it continues if it was stopped.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         The first GPU if there is one, else the CPU.
     precision : {"auto", "32-true", "bf16-mixed"}, default="auto"
@@ -86,21 +86,22 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     n_epochs_ : int
         Number of its rows.
     input_scaling_, target_scaling_ : tuple of float
-        Offset and scale that standardise what comes in and what comes out.
+        Offset and scale that standardise inputs and targets.
     input_noise_ : float or None
-        Standard deviation of the noise of a first batch of training frames, by their finest detail;
-        None where weights don't tell.
+        Standard deviation of the noise in a first batch of training frames, from their finest
+        detail; None if the weights don't record it.
 
     See Also
     --------
     MatchedDenoiser : Brings frames of another scale to that of the weights, and dots back.
+    NetworkDenoiser : Trains any network; its page describes all parameters of training.
 
     Notes
     -----
-    The shipped weights give dots of nuclei: frames of HRTEM with a background near 100 counts and
-    atoms of a standard deviation from 1.3 to 1.8 px. Bring frames of your own to that scale first,
-    with :class:`MatchedDenoiser`.
-    The network has 4 blocks of 32 channels, and learned from fresh frames on a CPU.
+    The shipped weights draw a dot for each atom of nuclei, in HRTEM frames with a background near
+    100 counts and atoms of a standard deviation from 1.3 to 1.8 px. On frames with atoms of another
+    size they invent atoms: bring such frames to that scale first, with :class:`MatchedDenoiser`.
+    The network has 4 blocks of 32 channels, and was trained on simulated frames on a CPU.
 
     The paper trains with batches of 6, a constant rate of 2e-4 and without flips for 100 epochs of
     1,000 pairs.
@@ -118,7 +119,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     >>> SCGNDenoiser(weights="default").transform(data.noisy).shape
     (4, 32, 32)
 
-    And trained by oneself:
+    Train a new network:
 
     >>> model = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=2, random_state=0)
     >>> model.fit(data.noisy, data.target).transform(data.noisy).shape
@@ -127,7 +128,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
 
     _network = SCGN
     _default_weights = "scgn_nuc"
-    # For frames of 512 px tiles take a quarter more time, and change a tenth of a dB at most.
+    # Tiles of frames of 512 px take a quarter more time, and differ by 0.1 dB at most.
     _at_once = 2
     _network_takes = (
         "n_blocks",

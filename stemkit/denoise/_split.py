@@ -1,4 +1,4 @@
-"""Noise2Noise: what two exposures of one field agree on is the specimen."""
+"""Noise2Noise: training on two noisy exposures of each field."""
 
 from __future__ import annotations
 
@@ -23,43 +23,42 @@ from ._supervised import SupervisedDenoiser
 
 
 class SplitPairs(Denoiser):
-    """Teach a denoiser with two noisy exposures of each field, and no clean one.
+    """Train a denoiser on two noisy exposures of each field, without clean frames.
 
-    Asked for the one exposure when it sees the other, a network can only tell what the two have in
-    common: the specimen [1]_. Where there is only one exposure, and the camera's law of noise is
-    known, every batch splits it in two afresh.
+    A network that predicts one exposure from the other can only predict what the two have in
+    common, the specimen [1]_. A single exposure is split in two afresh for every batch, if the
+    noise of the camera is known.
 
     Parameters
     ----------
     denoiser : estimator, optional
-        What is taught: one that learns from pairs, as :class:`SCGNDenoiser`. With ``loss="l2"`` it
-        learns the mean, with "l1" the median, which is darker at low doses. By default a
+        Denoiser to train on pairs, as :class:`SCGNDenoiser`. With ``loss="l2"`` it learns the
+        mean, with "l1" the median, which is lower at low doses. By default a
         :class:`NetworkDenoiser` with ``loss="l2"``.
     noise : HRTEMNoise or PoissonGaussianNoise, optional
         The camera's noise, calibrated or with its parameters, to split single exposures; see
         :func:`stemkit.noise.split_exposure`. Wrap one that is calibrated in
-        `sklearn.frozen.FrozenEstimator`, or a grid search forgets what it has measured.
+        `sklearn.frozen.FrozenEstimator`, or a grid search discards the calibration.
     fraction : float, default=0.5
-        Share of the dose of a split exposure that the denoiser sees; the rest is what it is asked
-        for.
+        Share of the dose of a split exposure that is the input; the rest is the target.
 
     Attributes
     ----------
     denoiser_ : estimator
-        A copy of ``denoiser``, taught; its ``history_`` says how.
+        The trained copy of ``denoiser``, with its ``history_``.
     frame_shape_ : tuple of int
         Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
 
     See Also
     --------
-    BlindSpotDenoiser : Needs one exposure and no law of noise.
-    stemkit.metrics.split_scorer : Judges a denoiser by two exposures.
+    BlindSpotDenoiser : Needs one exposure and no model of the noise.
+    stemkit.metrics.split_scorer : Scores a denoiser by two exposures.
 
     Notes
     -----
-    What the exposures share, such as a detector's fixed pattern, is learned as if it were specimen.
-    Between them nothing may move or be damaged: align them first (see
-    :class:`stemkit.DriftDecayModel`), and crop what only one of them shows.
+    What the exposures share, such as a detector's fixed pattern, is learned like the specimen.
+    The specimen must neither move nor be damaged between them: align them first (see
+    :class:`stemkit.DriftDecayModel`), and crop to the field that both show.
 
     References
     ----------
@@ -85,7 +84,7 @@ class SplitPairs(Denoiser):
     >>> SplitPairs(denoiser=unet, noise=HRTEMNoise()).fit(first).transform(first).shape
     (4, 32, 32)
 
-    It is judged by the other exposure, too:
+    It is scored by the other exposure, too:
 
     >>> model = SplitPairs(denoiser=unet.set_params(steps_per_epoch=100)).fit(first, second)
     >>> model.score(first, second) < 0
@@ -104,12 +103,12 @@ class SplitPairs(Denoiser):
         self.fraction = fraction
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn from two exposures of each field, or from one of each and ``noise``.
+        """Train on two exposures of each field, or on one of each and ``noise``.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
-            Noisy frames; 2-D is a stack of one-line frames.
+            Noisy frames; a 2-D array is read as a stack of one-line frames.
         y : array-like of the shape of X, optional
             Another exposure of each field. Each is learned from the other. Without y the frames
             are split, in ``steps_per_epoch`` batches an epoch.
@@ -121,11 +120,11 @@ class SplitPairs(Denoiser):
         Raises
         ------
         ValueError
-            Where X, y or a parameter is not what it should be.
+            If a parameter is invalid, or X or y is not a stack of finite numbers.
         """
         self._check_parameters()
         denoiser = NetworkDenoiser(loss="l2") if self.denoiser is None else clone(self.denoiser)
-        # who hides pixels, or learns nothing, has no use for a second exposure
+        # Blind-spot and classical denoisers don't use a second exposure.
         if not isinstance(denoiser, SupervisedDenoiser) or isinstance(denoiser, BlindSpotDenoiser):
             raise ValueError(
                 f"denoiser must be one that learns from pairs, as NetworkDenoiser(loss='l2'); got "
@@ -140,7 +139,7 @@ class SplitPairs(Denoiser):
         else:
             raise ValueError(
                 "y is missing, and so is noise: pass another exposure of each field as y, or the "
-                "camera's law, as HRTEMNoise() calibrated, as noise."
+                "camera's noise, as a calibrated HRTEMNoise(), as noise."
             )
         self.denoiser_ = denoiser
         return self
@@ -148,17 +147,16 @@ class SplitPairs(Denoiser):
     def score(
         self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Score what is made of one exposure by the other, as `split_scorer` does.
+        """Score the result for one exposure by the other, as `split_scorer` does.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             Noisy frames.
         y : array-like of the shape of X, optional
-            Another exposure of each field. Without it frames are split, as far as ``noise`` is
-            known.
+            Another exposure of each field. Without it frames are split, which needs ``noise``.
         sample_weight : array-like of shape (n_frames,), optional
-            How much each frame counts.
+            Weight of each frame.
 
         Returns
         -------
@@ -168,7 +166,7 @@ class SplitPairs(Denoiser):
         Raises
         ------
         ValueError
-            Where ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
+            If ``X`` or ``y`` is not a stack of finite numbers, or their shapes differ.
         """
         frames, _ = check_stack(X, self, reset=False)
         second = None if y is None else check_target(y, frames)
@@ -180,7 +178,7 @@ class SplitPairs(Denoiser):
 
 
 class _SplitStream:
-    """Squares of frames, split in two afresh for every batch."""
+    """Stream of random crops of frames, split in two afresh for every batch."""
 
     def __init__(
         self, frames: Float32Array, noise: Any, fraction: float, denoiser: SupervisedDenoiser

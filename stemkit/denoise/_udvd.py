@@ -19,42 +19,41 @@ from ._supervised import SupervisedDenoiser
 
 
 class UDVDDenoiser(SupervisedDenoiser):
-    """Denoise a series of frames by itself, without truth: unsupervised deep video denoising.
+    """Denoise a series by unsupervised deep video denoising, without true frames.
 
-    **The order of frames matters**: they have to come as they were taken, one after the other,
-    since each is denoised with the two before and the two after it. What becomes of a frame
-    therefore depends on its neighbours.
+    **The order of frames matters**: pass them in the order in which they were taken, since each is
+    denoised together with the two before and the two after it.
 
     Parameters
     ----------
     n_channels : int, default=48
         Channels of the network.
-    loss : {"l1", "l2"}, default="l2"
-        "l2" leads to the mean of what a pixel could be, "l1" to the median, which counts of few
-        electrons have lower.
+    loss : {"l1", "l2"} or callable, default="l2"
+        With "l2" the network predicts the mean of a pixel's possible values, with "l1" the median,
+        which is lower at low doses.
     max_epochs, batch_size, tile_size, lr, flip : optional
-        How to train, see :class:`SCGNDenoiser`.
+        Training, see :class:`NetworkDenoiser`.
     weights, checkpoint_dir, device, precision, random_state, verbose : optional
-        See :class:`SCGNDenoiser`.
+        See :class:`NetworkDenoiser`.
 
     Attributes
     ----------
     module_ : torch.nn.Module
-        The network, a :class:`stemkit.networks.UDVD`, whose notes say how it differs from the
+        The network, a :class:`stemkit.networks.UDVD`; its notes list the differences from the
         authors'.
     history_, n_epochs_, input_scaling_, target_scaling_
-        As of :class:`SCGNDenoiser`. The loss is the distance to noisy frames: that of a perfect
-        denoiser is the noise.
+        See :class:`NetworkDenoiser`. The loss is the distance to noisy frames, so that of a
+        perfect denoiser is the noise.
 
     Notes
     -----
-    It learns the noisy frame from the pixels around each pixel and so can't learn noise that
-    differs from pixel to pixel. It does learn what neighbouring pixels share: a row's jitter, a
-    column's gain, a scintillator's blur. It counts on frames that show much the same; where atoms
-    jump between frames they come out blurred.
+    Each pixel is predicted from the pixels around it, so noise that is independent between pixels
+    can't be learned. Noise that neighbouring pixels share is learned: a row's jitter, a column's
+    gain, a scintillator's blur. Frames must be similar; atoms that jump between frames are blurred.
 
-    The first and the last frame stand in for those beyond them. Training is ours: flips, and a
-    rate that rises and falls; batches, crops and rate are as the authors' for electron microscopy.
+    The first and the last frame are repeated at the ends. The training is ours: flips, and a
+    learning rate that rises and falls; batches, crops and rate are the authors' for electron
+    microscopy.
 
     References
     ----------
@@ -112,14 +111,14 @@ class UDVDDenoiser(SupervisedDenoiser):
         self.n_channels = n_channels
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn a series from itself.
+        """Train on a series, without targets.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
-            Noisy frames in the order in which they were taken; 2-D is a stack of one-line frames.
+            Noisy frames in the order in which they were taken; a 2-D array is a stack of lines.
         y : object, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -128,19 +127,19 @@ class UDVDDenoiser(SupervisedDenoiser):
         Raises
         ------
         ValueError
-            Where X or a parameter is not what it should be.
+            If a parameter is invalid, or X is not a stack of finite numbers.
         """
         return super().fit(X)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn for one epoch more, from where the network is: to fine-tune on another series.
+        """Train for one more epoch from the present weights, to fine-tune on another series.
 
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W) or (n_lines, W)
             As for :meth:`fit`.
         y : object, optional
-            Not used.
+            Ignored.
 
         Returns
         -------
@@ -179,7 +178,7 @@ class UDVDDenoiser(SupervisedDenoiser):
         return make_source
 
     def _as_inputs(self, frames: Float32Array) -> Float32Array:
-        """View each frame between its neighbours in time, (n, 5, H, W)."""
+        """Return each frame with its two neighbours on either side, (n, 5, H, W)."""
         reach = N_FRAMES // 2
         longer = np.pad(frames, ((reach, reach), (0, 0), (0, 0)), mode="edge")
         windows = np.lib.stride_tricks.sliding_window_view(longer, N_FRAMES, axis=0)

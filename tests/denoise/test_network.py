@@ -296,7 +296,7 @@ def test_a_loss_of_ones_own_is_minimised(cls):
         ("l3", 'loss must be one of "l1" and "l2" or a callable'),
     ],
 )
-def test_losses_that_are_none_are_named(loss, message):
+def test_invalid_losses_are_named(loss, message):
     with pytest.raises(ValueError, match=message):
         denoiser(loss=loss).fit(*random_pairs(2, (12, 12)))
 
@@ -343,7 +343,7 @@ def test_a_function_that_ignores_its_generator_repeats_and_leaves_global_randomn
         (lambda frames, generator: frames * np.nan, "noise must return finite real numbers"),
     ],
 )
-def test_noise_that_is_none_is_named(noise, message):
+def test_invalid_noise_is_named(noise, message):
     with pytest.raises(ValueError, match=message):
         denoiser(noise=noise).fit(random_pairs(2, (12, 12))[1])
 
