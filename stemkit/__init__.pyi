@@ -19,6 +19,7 @@ from . import (
 from .denoise import (
     BlindSpotDenoiser as BlindSpotDenoiser,
     MatchedDenoiser as MatchedDenoiser,
+    NetworkDenoiser as NetworkDenoiser,
     PINNEDDenoiser as PINNEDDenoiser,
     SCGNDenoiser as SCGNDenoiser,
     SplitPairs as SplitPairs,
