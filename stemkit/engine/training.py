@@ -199,10 +199,10 @@ def fit_module(
             {
                 **(fingerprint or {}),
                 **settings,
+                "module": module,
+                "loss function": loss,
                 **_with_first_batch("training data", source),
                 **_with_first_batch("validation data", validation),
-                "loss function": loss,
-                "module": module,
             }
         )
         checkpoints = CheckpointFolder(checkpoint_dir, compared)
