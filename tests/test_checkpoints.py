@@ -16,6 +16,8 @@ from stemkit.utils import all_estimators
 
 from .small_estimators import small_instances
 
+pytestmark = pytest.mark.filterwarnings("ignore::stemkit.exceptions.LatticePriorWarning")
+
 CLASSES = [cls for _, cls in all_estimators() if "checkpoint_dir" in cls().get_params(deep=False)]
 DENOISERS = [cls for cls in CLASSES if cls is not DriftDecayModel]
 
@@ -40,7 +42,6 @@ CHANGED = {
     "n_blocks": 2,
     "n_channels": 6,
     "n_evidence": 2,
-    "n_iterations": 3,
     "n_views": 4,
     "network": "scgn",
     "network_parameters": {"n_channels": 6},

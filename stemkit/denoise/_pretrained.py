@@ -13,10 +13,56 @@ from typing import Any, Self
 import pandas as pd
 from torch import Tensor
 
+from .._constraints import Constraints, Interval
 from ..engine import load_card, load_weights, read_checkpoint
 from ..networks import rename_released
 
-_REQUIRED = {"network", "parameters", "input_scaling", "target_scaling"}
+# Beyond these limits float32 frames cannot be scaled.
+_LARGEST = 1e30
+
+
+class _ScalingOfCard:
+    """Constraint: an offset and a scale above 0, both finite and within the range of float32."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether the value is such a pair."""
+        if not isinstance(value, list) or len(value) != 2:
+            return False
+        offset, scale = Interval(float, -_LARGEST, _LARGEST), Interval(float, 1e-30, _LARGEST)
+        return offset.accepts(value[0]) and scale.accepts(value[1])
+
+    def __str__(self) -> str:
+        return "[offset, scale], finite numbers with scale above 0"
+
+
+class _ParametersOfCard:
+    """Constraint: an object of which no number is too large for a network."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether the value is such an object."""
+        return isinstance(value, dict) and all(map(_is_moderate, value.values()))
+
+    def __str__(self) -> str:
+        return f"an object whose numbers are finite and at most {_LARGEST_PARAMETER}"
+
+
+_LARGEST_PARAMETER = 10_000
+
+
+def _is_moderate(value: object) -> bool:
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return all(map(_is_moderate, items))
+    limits = Interval(float, -_LARGEST_PARAMETER, _LARGEST_PARAMETER)
+    return value is None or isinstance(value, bool | str) or limits.accepts(value)
+
+
+_CARD: dict[str, Constraints] = {
+    "network": [str],
+    "parameters": [_ParametersOfCard()],
+    "input_scaling": [_ScalingOfCard()],
+    "target_scaling": [_ScalingOfCard()],
+}
 
 
 def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
@@ -39,7 +85,23 @@ def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
     requested, defaults = denoiser._requested_network_parameters()
     _check_parameters(requested, card["parameters"], defaults, name)
     denoiser.network_parameters_ = card["parameters"]
-    module = denoiser._build_module(load_weights(name), str(name))
+    found = load_weights(name)
+    try:
+        module = denoiser._build_module(found, str(name))
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+    ) as error:
+        if str(name) in str(error):  # the weights do not fit
+            raise
+        # A constructor may raise anything for parameters that it cannot use.
+        raise ValueError(
+            f"The card of the weights {name} has parameters that make no network: {error}"
+        ) from error
     # The name of a network that a function makes is known only now.
     _check_name(denoiser, type(module).__name__, card, name)
     denoiser.module_ = module
@@ -60,13 +122,9 @@ def _find(
                 "of a file that save_weights wrote, or to None and call fit."
             )
         name = denoiser._default_weights
-    card = load_card(name)
-    missing = _REQUIRED - card.keys()
-    if missing:
-        raise ValueError(
-            f"The weights {name} are not a denoiser's, their card lacks {sorted(missing)}: use "
-            "'default', or weights that save_weights wrote."
-        )
+    card = load_card(name, _CARD)
+    if "input_noise" in card:
+        load_card(name, {"input_noise": [None, Interval(float, 0, _LARGEST)]})
     return name, card
 
 

@@ -6,7 +6,6 @@ import io
 import os
 import socket
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 import stemkit
 from stemkit._output import write_whole
 from stemkit.engine._fingerprint import Fingerprint
+from stemkit.engine._torch_file import load_torch_file
 
 FILE = "checkpoint.pt"
 LOCK = "checkpoint.lock"
@@ -145,13 +145,8 @@ def _show(value: str | None) -> str:
 
 def _read_whole(path: Path) -> dict[str, Any] | None:
     """Read a checkpoint without executing any pickle, or return None if it is damaged."""
-    file = io.BytesIO(path.read_bytes())
     try:
-        with zipfile.ZipFile(file) as archive:  # torch itself doesn't compare the checksums
-            if archive.testzip() is not None:
-                return None
-        file.seek(0)
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        found = load_torch_file(path.read_bytes())
     except Exception:  # a wrong byte can raise any error in the decoders
         return None
     is_ours = isinstance(found, dict) and {"version", "fingerprint", "step"} <= found.keys()

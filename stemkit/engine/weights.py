@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pickle
@@ -12,12 +11,14 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from stemkit._constraints import Constraints, check_value
 from stemkit._output import write_whole
+from stemkit.engine._torch_file import load_torch_file
+from stemkit.exceptions import InvalidParameterError
 
 Weights = dict[str, Tensor]
 
@@ -122,21 +123,26 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     torch.float32
     """
     file = _find(name, ".safetensors")
+    content = file.read_bytes()
     try:
-        return safetensors.torch.load(file.read_bytes())
-    except safetensors.SafetensorError as error:
+        return safetensors.torch.load(content)
+    except Exception as error:  # also KeyError for a type of numbers that torch doesn't have
         raise ValueError(
             f"{file} is damaged or not a safetensors file ({error}): fetch it again."
         ) from error
 
 
-def load_card(name: str | os.PathLike[str]) -> dict[str, Any]:
+def load_card(
+    name: str | os.PathLike[str], constraints: Mapping[str, Constraints] | None = None
+) -> dict[str, Any]:
     """Read how weights were made.
 
     Parameters
     ----------
     name : str or path
         As for `load_weights`.
+    constraints : mapping of str to collection of constraints, optional
+        Entries that the card must have, and what each may be.
 
     Returns
     -------
@@ -147,6 +153,8 @@ def load_card(name: str | os.PathLike[str]) -> dict[str, Any]:
     ------
     FileNotFoundError
         If there is no such card.
+    ValueError
+        If the card is damaged, or an entry is missing or violates its constraints.
 
     Examples
     --------
@@ -154,7 +162,23 @@ def load_card(name: str | os.PathLike[str]) -> dict[str, Any]:
     >>> load_card("drift_decay")["network"]
     'DegradationNet'
     """
-    return json.loads(_find(name, ".json").read_text(encoding="utf-8"))
+    file = _find(name, ".json")
+    try:
+        card = json.loads(file.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"The card {file} is damaged or not JSON ({error}): write it again with save_weights."
+        ) from error
+    if not isinstance(card, dict):
+        raise ValueError(f"The card {file} holds a {type(card).__name__} in place of an object.")
+    for key, allowed in (constraints or {}).items():
+        if key not in card:
+            raise ValueError(f"The card {file} lacks {key!r}: write it again with save_weights.")
+        try:
+            check_value(card[key], key, allowed)
+        except InvalidParameterError as error:
+            raise ValueError(f"The card {file} is damaged: {error}") from error
+    return card
 
 
 def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
@@ -172,7 +196,8 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     Raises
     ------
     ValueError
-        If names or shapes differ; it says which.
+        If names, shapes or kinds of numbers differ, or weights are not finite; the error lists
+        which.
 
     Examples
     --------
@@ -196,7 +221,21 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     if any(wrong.values()):
         said = "; ".join(f"it {what} {_some(keys)}" for what, keys in wrong.items() if keys)
         raise ValueError(f"{origin} is not for a {type(module).__name__} of this size: {said}.")
+    unusable = [key for key, value in module.state_dict().items() if not _fits(weights[key], value)]
+    if unusable:
+        raise ValueError(
+            f"{origin} is damaged or not for a {type(module).__name__}: {_some(unusable)} holds "
+            "NaN, inf, or numbers of another kind."
+        )
     module.load_state_dict(dict(weights))
+
+
+def _fits(found: Tensor, wanted: Tensor) -> bool:
+    """Return whether weights can be converted to a type of numbers and are then finite."""
+    kinds = found.is_floating_point(), found.is_complex()
+    if kinds != (wanted.is_floating_point(), wanted.is_complex()) or found.is_meta:
+        return False
+    return bool(found.to(wanted.dtype).isfinite().all())
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
@@ -236,9 +275,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}.")
-    file = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_torch_file(path.read_bytes())
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} holds more than weights, or is no checkpoint; its code is not executed. "
@@ -253,6 +291,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
         raise ValueError(f"{path} holds no weights by name.")
     if not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds more than tensors: save its state_dict alone.")
+    if not all(
+        value.layout == torch.strided and not value.is_quantized for value in content.values()
+    ):
+        raise ValueError(f"{path} holds sparse or quantized tensors: save dense ones.")
+    if not all(isinstance(key, str) for key in content):
+        raise ValueError(
+            f"{path} names its weights by numbers in place of texts: save a state_dict of a module."
+        )
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 

@@ -38,7 +38,7 @@ def test_weights_of_a_file(fitted, tmp_path):
     for one, ours in zip(tuned.module_.parameters(), fitted.module_.parameters(), strict=True):
         torch.testing.assert_close(one, ours, atol=1e-6, rtol=0)
     (tmp_path / "w.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"w\.safetensors are not a denoiser.* lacks"):
+    with pytest.raises(ValueError, match=r"card .*w\.json lacks 'network'"):
         clone(other).transform(X)
 
 

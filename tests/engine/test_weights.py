@@ -208,3 +208,65 @@ def test_checkpoint_that_is_not_there(tmp_path):
 
 def test_card_is_plain_json(file):
     assert json.loads(file.with_suffix(".json").read_text()) == CARD
+
+
+def test_mutated_checkpoint_is_an_error_or_reads_the_same(tmp_path):
+    path = tmp_path / "released.pth"
+    state = make_module().state_dict()
+    torch.save(state, path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    n_errors = 0
+    for place in rng.integers(len(whole), size=300):
+        content = bytearray(whole)
+        content[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(content)
+        try:
+            found = read_checkpoint(path)
+        except ValueError as error:
+            n_errors += "released.pth" in str(error)
+            continue
+        assert_equal_states(found, dict(state))
+    assert n_errors > 100
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({0: torch.ones(1)}, "by numbers in place of texts"),
+        ({"state_dict": {"a": torch.ones(1), 1: torch.ones(1)}}, "by numbers in place of texts"),
+        ({"a": [torch.ones(1)]}, "holds more than tensors"),
+        ({"a": torch.eye(2).to_sparse()}, "sparse or quantized"),
+    ],
+)
+def test_checkpoint_of_other_things_is_an_error(tmp_path, content, message):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.full((3, 2), torch.nan),
+        torch.full((3, 2), torch.inf),
+        torch.full((3, 2), 1e300, dtype=torch.float64),
+        torch.ones((3, 2), dtype=torch.int64),
+        torch.ones((3, 2), dtype=torch.complex64),
+    ],
+)
+def test_weights_that_no_module_can_use_are_an_error(value):
+    module = make_module()
+    before = module[0].weight.detach().clone()
+    with pytest.raises(ValueError, match=r"w\.safetensors is damaged .*0\.weight holds"):
+        put_weights(module, {**module.state_dict(), "0.weight": value}, "w.safetensors")
+    assert torch.equal(module[0].weight, before)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"3", b"\xff\xfe{}", b"null", b"[" * 100_000, b"1" * 10_000]
+)
+def test_damaged_card_is_an_error_that_names_the_file(file, content):
+    file.with_suffix(".json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"The card .*small\.json"):
+        load_card(file)
