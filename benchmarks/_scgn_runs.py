@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,13 +61,7 @@ def train(
         n_frames = max(1, budget.batch_size // times**2)
         make_batch = DATA[run.data].stream(n_frames, times * budget.side, device)
 
-        def in_time(generator: np.random.Generator) -> Any:
-            if time.monotonic() > deadline:
-                raise OutOfTimeError
-            next(batches)
-            return make_batch(generator)
-
-        return in_time
+        return _UntilDeadline(make_batch, deadline, batches)
 
     model = make_network(
         run.network,
@@ -107,6 +101,27 @@ def train(
         **speed(model.module_, budget, taken, run.steps, next(batches)),
     )
     return True
+
+
+class _UntilDeadline:
+    """A stream that counts its batches, and stops at a time of ``time.monotonic``.
+
+    Its batches don't depend on the deadline, so a checkpoint need not agree on it.
+    """
+
+    def __init__(
+        self, make_batch: Callable[..., Any], deadline: float, batches: Iterator[int]
+    ) -> None:
+        self._make_batch, self.deadline, self.batches = make_batch, deadline, batches
+
+    def __call__(self, generator: np.random.Generator) -> Any:
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError
+        next(self.batches)
+        return self._make_batch(generator)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"make_batch": self._make_batch}
 
 
 def speed(
