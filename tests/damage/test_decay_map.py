@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stemkit._scene import render_columns
 from stemkit.damage._aligned_pair import AlignedPair
 from stemkit.damage._decay_estimates import N_ESTIMATES
 from stemkit.damage._decay_map import decay_between
 from stemkit.damage._network import DamageNetwork
+from stemkit.datasets import make_scene
 from stemkit.networks import DegradationNet
 
 UNITS = {"local": N_ESTIMATES, "released": 0}
@@ -66,3 +68,33 @@ def test_what_the_second_frame_does_not_show_continues_what_it_does(units):
     pair = AlignedPair.from_frames(first, second, overlap)
     decay = decay_between(untrained(units, 0), pair, np.array([0.4, 1.0]))
     np.testing.assert_array_equal(decay[:, :, :9], np.repeat(decay[:, :, 9:10], 9, axis=2))
+
+
+def faded_lattice(shape=(96, 144)):
+    scene = make_scene(shape, content="perfect", spacing=(9, 14), random_state=1)
+    first = render_columns(scene, shape)
+    return first, (0.6 * first).astype("float32")
+
+
+def test_a_wrong_map_of_the_network_is_refined(monkeypatch):
+    monkeypatch.setattr(
+        "stemkit.damage._decay_map._decay_at_end",
+        lambda module: lambda x: torch.full_like(x[:, :1], 0.9),
+    )
+    pair = AlignedPair.from_frames(*faded_lattice())
+    decay = decay_between(untrained("local", 0), pair, np.ones(1))[0]
+    assert abs(np.median(decay) - 0.6) < 0.02
+
+
+def test_pixels_outside_the_overlap_have_no_influence_on_estimates(monkeypatch):
+    monkeypatch.setattr(
+        "stemkit.damage._decay_map._decay_at_end",
+        lambda module: lambda x: torch.full_like(x[:, :1], 0.6),
+    )
+    first, second = faded_lattice()
+    overlap = np.ones(first.shape, dtype=bool)
+    overlap[:, 100:] = False
+    second[:, 100:] = 5 * first[:, 100:]
+    pair = AlignedPair.from_frames(first, second, overlap)
+    decay = decay_between(untrained("local", 0), pair, np.ones(1))[0]
+    assert np.abs(decay[20:-20, 80:] - 0.6).max() < 0.05

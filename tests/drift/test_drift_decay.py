@@ -397,3 +397,33 @@ def test_bad_parameters(parameters, message, pair):
 def test_bad_input_is_named(model, call, message):
     with pytest.raises(ValueError, match=message):
         call(clone(model))
+
+
+def test_analysis_is_the_trajectory_with_its_decay_maps(model, pair):
+    stack = pair.clean[0]
+    analysis = model.analyze(stack, times=[0, 2.5])
+    path, decay = analysis
+    assert analysis.trajectory is path
+    pd.testing.assert_frame_equal(path, model.trajectory(stack, times=[0, 2.5]))
+    np.testing.assert_array_equal(decay, model.decay_maps(stack))
+    np.testing.assert_array_equal(decay, model.decay_maps(stack, trajectory=path))
+    assert path["mean_damage"].tolist()[0] == 0
+
+
+def test_register_gives_the_motion_of_predict(model, pair):
+    found, state = model.register(pair.pairs[0]), model.predict(pair.pairs[0])
+    np.testing.assert_array_equal(found.motion.drift, state.motion.drift)
+    assert found.confidence == state.confidence
+
+
+def test_decay_outside_the_overlap_is_that_of_the_nearest_pixel_inside(model, pair, monkeypatch):
+    monkeypatch.setattr(
+        "stemkit.drift._drift_decay.register",
+        lambda first, second, *, motion: Registration(MOVED, 0.9, ((MOVED, 1.0),), 0.75),
+    )
+    state = model.predict(pair.pairs[0])
+    assert not state.overlap[:, :40].any()
+    np.testing.assert_array_equal(state.decay[:, :40], np.repeat(state.decay[:, 40:41], 40, axis=1))
+
+
+MOVED = Motion((160, 160), drift=(0, -40))

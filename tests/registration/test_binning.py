@@ -1,7 +1,12 @@
 import numpy as np
+import pytest
 from scipy import ndimage
 
 from stemkit.registration._binning import (
+    bin_frame,
+    bin_overlap,
+    choose_binning,
+    unbin_map,
     wide_gaussian_filter,
 )
 
@@ -11,3 +16,22 @@ def test_a_wide_gaussian_of_a_large_frame_needs_no_more_than_a_binned_one():
     frame += np.linspace(0, 5, 733, dtype=np.float32)
     expected = ndimage.gaussian_filter(frame, 60, mode="reflect")
     np.testing.assert_allclose(wide_gaussian_filter(frame, 60), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("binning", [1, 2, 3])
+def test_binned_maps_are_interpolated_between_the_centres_of_the_blocks(binning):
+    y, x = np.indices((37, 44), dtype="float32")
+    ramp = 0.5 * y - 0.25 * x
+    restored = unbin_map(bin_frame(ramp, binning), binning, ramp.shape)
+    inside = (slice(binning, -2 * binning), slice(binning, -2 * binning))
+    np.testing.assert_allclose(restored[inside], ramp[inside], atol=1e-5)
+
+
+def test_a_block_overlaps_only_if_all_of_its_pixels_do():
+    overlap = np.ones((4, 4), dtype=bool)
+    overlap[0, 0] = False
+    np.testing.assert_array_equal(bin_overlap(overlap, 2), [[0, 1], [1, 1]])
+
+
+def test_frames_without_a_lattice_are_not_binned():
+    assert choose_binning(np.ones((64, 64), "float32")) == 1

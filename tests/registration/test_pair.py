@@ -8,6 +8,7 @@ from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
 from stemkit.registration._pair import _confidence
+from stemkit.registration._refinement import refine
 
 SHAPE = (160, 144)
 
@@ -302,3 +303,22 @@ def test_borders_of_noiseless_frames_are_no_structure(spacing):
         result = register(*shifted)
         if result.confidence > 0.3:
             np.testing.assert_allclose(result.motion.drift, (-21.2, -29), atol=0.05)
+
+
+@pytest.mark.parametrize("shear, is_jitter", [(0.0, True), (0.03, False)])
+def test_a_shear_is_left_out_only_if_jitter_explains_it(shear, is_jitter, monkeypatch):
+    fitted = []
+
+    def recorded(frames, start, parameters, **options):
+        fitted.append(parameters)
+        return refine(frames, start, parameters, **options)
+
+    monkeypatch.setattr("stemkit.registration._pair.refine", recorded)
+    scene = make_scene(SHAPE, random_state=12)
+    motion = Motion.from_parameters(SHAPE, drift=(4, -7), shear=shear)
+    frames = [
+        record(degrade(scene, SHAPE, motion=m)[0], dose=100, random_state=1) for m in (None, motion)
+    ]
+    found = register(*frames, motion="rigid").motion
+    assert fitted[-1] == (() if is_jitter else ("rotation", "shear"))
+    np.testing.assert_allclose(found.drift, motion.drift, atol=0.15)

@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage import transform
 
 from stemkit._scene import Scene, render_columns
-from stemkit.registration import Motion, coverage, warp
+from stemkit.registration import Motion, align_stack, coverage, warp
 
 
 def finite(low, high):
@@ -135,3 +135,22 @@ def test_a_margin_leaves_out_the_borders_of_both_frames(motion, margin):
     clear = np.abs(beyond) > 1e-5
     found = coverage(motion, margin=margin).ravel()
     np.testing.assert_array_equal(found[clear], ((beyond < 0) & own)[clear])
+
+
+def test_align_stack_puts_frames_back_and_masks_what_they_lack():
+    frame = smooth_frame((30, 40))
+    motions = [Motion(frame.shape), Motion(frame.shape, (3, -5))]
+    frames = np.stack([warp(frame, motion) for motion in motions])
+    aligned = align_stack(frames, motions)
+    assert aligned.mask[0].all()
+    np.testing.assert_array_equal(aligned.mask[1], coverage(motions[1].inverse()))
+    np.testing.assert_allclose(aligned[1][aligned.mask[1]], frame[aligned.mask[1]], atol=0.02)
+    with pytest.raises(ValueError, match="2 frames and motions 1 motions"):
+        align_stack(frames, motions[:1])
+
+
+def test_frames_of_another_shape_are_named():
+    with pytest.raises(ValueError, match=r"frame has shape \(3, 4\)"):
+        warp(np.ones((3, 4), "float32"), Motion((4, 4)))
+    with pytest.raises(ValueError, match="frame has 3 dimensions"):
+        warp(np.ones((1, 3, 4), "float32"), Motion((3, 4)))
