@@ -140,6 +140,9 @@ def not_finite(value: Any, where: str = "result", depth: int = 0) -> Iterator[st
     if depth > 6:
         return
     if isinstance(value, torch.Tensor):
+        if value.device.type == "meta":
+            yield f"{where}, without values"
+            return
         value = value.detach().cpu()
         if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
             yield where

@@ -1,0 +1,368 @@
+"""Change one operator, constant, comparison or argument at a time, and see whether a test fails.
+
+    .venv/bin/python tools/mutants.py --count 200 --seed 0
+    .venv/bin/python tools/mutants.py --files stemkit/io --count 40
+    .venv/bin/python tools/mutants.py --only "stemkit/_motion.py:116:13"
+
+Mutants are drawn evenly from all that the files have. Each is run in a copy of the repository,
+against the tests that mirror its file and then those of its package, up to the first failure. A
+mutant is killed if a test fails, or if the tests take many times as long as they should. Messages
+of errors and warnings, annotations and text are not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = ("registration", "damage", "drift", "noise", "localize", "io", "io.py", "engine")
+# Imported once, before a process is forked for each mutant: they take seconds.
+_HEAVY = (
+    *("numpy", "pandas", "scipy.ndimage", "scipy.optimize", "scipy.stats", "scipy.signal", "torch"),
+    *("sklearn.utils.estimator_checks", "skimage.registration", "skimage.restoration", "joblib"),
+    *("tifffile", "imageio.v3", "lightning_fabric", "safetensors.torch"),
+    "matplotlib.pyplot",
+)
+_COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+_SILENT = ("warn", "write", "debug", "info", "warning")
+_MEMORY = 8 << 30
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file.
+
+    Parameters
+    ----------
+    file : str
+        Path from the repository's root.
+    line, column : int
+        Where the change starts; lines from 1, columns from 0.
+    before, after : str
+        The expression, and what takes its place.
+    source : str
+        The whole file with the change.
+    """
+
+    file: str
+    line: int
+    column: int
+    before: str
+    after: str
+    source: str
+
+    @property
+    def place(self) -> str:
+        """Where it is, as ``--only`` takes it."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def __str__(self) -> str:
+        return f"{self.place}  {_short(self.before)}  ->  {_short(self.after)}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def mutants_of(source: str, file: str = "") -> list[Mutant]:
+    """Return every mutant of a source file, in the order of its lines."""
+    tree = ast.parse(source)
+    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    text = source.encode()
+    found = []
+    for node in _expressions(tree):
+        start = starts[node.lineno - 1] + node.col_offset
+        stop = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
+        before = text[start:stop].decode()
+        for changed in _changes(node):
+            after = f"({ast.unparse(changed)})"
+            if isinstance(node, ast.Constant) and not after.startswith("(-"):
+                after = after[1:-1]
+            mutated = text[:start] + after.encode() + text[stop:]
+            found.append(
+                Mutant(file, node.lineno, node.col_offset, before, after, mutated.decode())
+            )
+    return sorted(found, key=lambda mutant: (mutant.line, mutant.column))
+
+
+def _expressions(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the expressions below a node that may be changed."""
+    if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
+        return
+    if isinstance(node, ast.Call) and _called(node) in _SILENT:
+        return
+    if isinstance(node, ast.expr):
+        yield node
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list", "type_params"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from _expressions(child)
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def _changes(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what may take the place of an expression."""
+    if isinstance(node, ast.Compare):
+        for i, operator in enumerate(node.ops):
+            for other in _COMPARISONS.get(type(operator), ()):
+                ops = [*node.ops[:i], other(), *node.ops[i + 1 :]]
+                yield ast.Compare(node.left, ops, node.comparators)
+    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        is_text = any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right))
+        is_text |= any(
+            isinstance(side, ast.Constant) and isinstance(side.value, str)
+            for side in (node.left, node.right)
+        )
+        if not is_text:
+            yield ast.BinOp(node.left, _OPERATORS[type(node.op)](), node.right)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not | ast.Invert):
+        yield node.operand
+    elif isinstance(node, ast.BoolOp):
+        opposite = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield ast.BoolOp(opposite, node.values)
+    elif isinstance(node, ast.IfExp):
+        yield ast.IfExp(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+    elif isinstance(node, ast.Constant):
+        if isinstance(node.value, bool):
+            yield ast.Constant(not node.value)
+        elif isinstance(node.value, int):
+            yield ast.Constant(node.value + 1)
+        elif isinstance(node.value, float):
+            yield ast.Constant(node.value * 2 or 1.0)
+    elif isinstance(node, ast.Call):
+        for i, keyword in enumerate(node.keywords):
+            if keyword.arg not in (None, "stacklevel", "verbose", "desc", "disable"):
+                yield ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :])
+        if len(node.args) > 1 and not any(isinstance(arg, ast.Starred) for arg in node.args[:2]):
+            first, second, *others = node.args
+            yield ast.Call(node.func, [second, first, *others], node.keywords)
+
+
+def mirroring_tests(file: str, root: Path) -> list[list[str]]:
+    """Return the test files of a source file, in the order in which to run them.
+
+    First those of the same name, with the examples in the file's own docstrings; then the others
+    of its package.
+    """
+    path = Path(file)
+    package, stem = path.parent.relative_to("stemkit").parts, path.stem.strip("_")
+    folder = root / "tests" / Path(*package[:1])
+    prefix = "_".join([*package[1:], stem])
+    near = sorted(folder.glob(f"test_{prefix}.py")) + sorted(folder.glob(f"test_{prefix}_*.py"))
+    if package:
+        far = sorted(folder.glob("test_*.py")) if (root / "tests" / package[0]).is_dir() else []
+        far += sorted((root / "tests").glob(f"test_{package[0]}*.py"))
+    else:
+        far = sorted((root / "tests" / stem).glob("test_*.py"))
+    if package[:1] in (("registration",), ("damage",)):
+        far += [root / "tests" / "drift" / "test_drift_decay.py"]
+    # The smallest first: what kills a mutant is then found sooner.
+    far = sorted({*far} - {*near}, key=lambda test: test.stat().st_size)
+    stages = [[*(str(test.relative_to(root)) for test in near), file]]
+    return [*stages, *([str(test.relative_to(root))] for test in far if test.exists())]
+
+
+def run_tests(root: Path, tests: Sequence[str], seconds: float) -> tuple[str, float]:
+    """Run tests in a process of their own; return "passed", "failed" or "timeout", and the time."""
+    start = time.perf_counter()
+    process = os.fork()
+    if process == 0:
+        _be_pytest(root, tests)
+    while True:
+        finished, status = os.waitpid(process, os.WNOHANG)
+        spent = time.perf_counter() - start
+        if finished:
+            # 5: there are no tests, such as examples, in these files
+            code = os.waitstatus_to_exitcode(status)
+            return ("passed" if code in (0, 5) else "failed"), spent
+        if spent > seconds:
+            os.killpg(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return "timeout", spent
+        time.sleep(0.02)
+
+
+def _be_pytest(root: Path, tests: Sequence[str]) -> None:
+    """Become the process that runs the tests; never returns."""
+    os.setpgid(0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    sink = os.open(
+        os.devnull if not os.environ.get("MUTANTS_LOG") else os.environ["MUTANTS_LOG"],
+        os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+    )
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ["PYTHONPATH"] = str(root)
+    code = 1
+    try:
+        import pytest
+
+        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def copy_repository(to: Path) -> None:
+    """Copy all files that git knows, and a neighbouring folder of data if there is one."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file() and not name.startswith(("docs/", "benchmarks/results")):
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    shared = ROOT.parent / "shared"
+    if shared.is_dir():
+        (to.parent / "shared").symlink_to(shared)
+
+
+def judge(mutant: Mutant, root: Path, usual: dict[str, float]) -> tuple[str, str]:
+    """Run the tests of a mutant; return "killed", "timeout" or "survived", and by what."""
+    path = root / mutant.file
+    original = path.read_text(encoding="utf-8")
+    path.write_text(mutant.source, encoding="utf-8")
+    try:
+        for tests in mirroring_tests(mutant.file, root):
+            key = " ".join(tests)
+            if key not in usual:
+                path.write_text(original, encoding="utf-8")
+                verdict, usual[key] = run_tests(root, tests, 600)
+                if verdict != "passed":
+                    raise SystemExit(f"{key}: {verdict} without any mutant")
+                path.write_text(mutant.source, encoding="utf-8")
+            verdict, _ = run_tests(root, tests, 20 + 5 * usual[key])
+            if verdict != "passed":
+                return ("killed" if verdict == "failed" else verdict), key
+    finally:
+        path.write_text(original, encoding="utf-8")
+    return "survived", ""
+
+
+def collect(patterns: Sequence[str]) -> list[Mutant]:
+    """Return all mutants of the files below some paths."""
+    found = []
+    for pattern in patterns:
+        path = ROOT / pattern
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path] * path.is_file():
+            name = str(file.relative_to(ROOT))
+            found += mutants_of(file.read_text(encoding="utf-8"), name)
+    return found
+
+
+def main() -> int:
+    """Sample mutants, judge each, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", nargs="*", default=[f"stemkit/{name}" for name in FILES])
+    parser.add_argument("--only", nargs="*", help="places, such as stemkit/io.py:40:8")
+    parser.add_argument("--minutes", type=float, default=1e9, help="when to stop")
+    options = parser.parse_args()
+    if options.only:
+        files = sorted({place.split(":")[0] for place in options.only})
+        sample = [mutant for mutant in collect(files) if mutant.place in options.only]
+    else:
+        every = collect(options.files)
+        chosen = random.Random(options.seed).sample(every, min(options.count, len(every)))
+        sample = sorted(chosen, key=lambda mutant: mutant.place)
+        print(f"{len(every)} mutants, of which {len(sample)} are run", flush=True)
+    os.environ.update(SCIPY_ARRAY_API="1", MPLBACKEND="Agg", OMP_NUM_THREADS="1")
+    for name in _HEAVY:
+        importlib.import_module(name)
+    table: dict[str, Counter[str]] = {}
+    usual: dict[str, float] = {}
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "repository")
+        root.mkdir()
+        copy_repository(root)
+        for mutant in sample:
+            if time.perf_counter() - start > 60 * options.minutes:
+                print("out of time")
+                break
+            verdict, by = judge(mutant, root, usual)
+            package = mutant.file.split("/")[1]
+            table.setdefault(package, Counter())[verdict] += 1
+            print(
+                f"{verdict:9} {mutant}  {by.split('/')[-1] if verdict != 'survived' else ''}",
+                flush=True,
+            )
+    print_table(table)
+    print(f"{time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def print_table(table: dict[str, Counter[str]]) -> None:
+    """Print what became of the mutants, a line a package."""
+    print(f"{'':16} {'mutants':>8} {'killed':>8} {'timeout':>8} {'survived':>8}")
+    total: Counter[str] = Counter()
+    for name, counts in [*sorted(table.items()), ("all", total)]:
+        total += counts if name != "all" else Counter()
+        figures = (counts.total(), counts["killed"], counts["timeout"], counts["survived"])
+        print(f"{name:16} " + " ".join(f"{figure:8}" for figure in figures))
+    dead = total["killed"] + total["timeout"]
+    print(f"{100 * dead / max(total.total(), 1):.1f} % dead")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
