@@ -5,7 +5,7 @@
     .venv/bin/python tools/mutants.py --only "stemkit/_motion.py:116:13"
 
 Mutants are drawn evenly from all that the files have. Each is run in a copy of the repository,
-against the tests that mirror its file and then those of its package, up to the first failure. A
+against those tests of its package that run its line, the fastest first, up to the first failure. A
 mutant is killed if a test fails, or if the tests take many times as long as they should. Messages
 of errors and warnings, annotations and text are not changed.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import json
 import os
 import random
 import resource
@@ -26,9 +27,10 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("registration", "damage", "drift", "noise", "localize", "io", "io.py", "engine")
@@ -64,6 +66,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 }
 _SILENT = ("warn", "write", "debug", "info", "warning")
 _MEMORY = 8 << 30
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header")
 
 
 @dataclass(frozen=True)
@@ -186,36 +189,98 @@ def _changes(node: ast.expr) -> Iterator[ast.expr]:
             yield ast.Call(node.func, [second, first, *others], node.keywords)
 
 
-def mirroring_tests(file: str, root: Path) -> list[list[str]]:
-    """Return the test files of a source file, in the order in which to run them.
-
-    First those of the same name, with the examples in the file's own docstrings; then the others
-    of its package.
-    """
+def mirroring_tests(file: str, root: Path) -> list[str]:
+    """Return the test files of a source file: those that mirror it, and those of its package."""
     path = Path(file)
-    package, stem = path.parent.relative_to("stemkit").parts, path.stem.strip("_")
-    folder = root / "tests" / Path(*package[:1])
-    prefix = "_".join([*package[1:], stem])
-    near = sorted(folder.glob(f"test_{prefix}.py")) + sorted(folder.glob(f"test_{prefix}_*.py"))
-    if package:
-        far = sorted(folder.glob("test_*.py")) if (root / "tests" / package[0]).is_dir() else []
-        far += sorted((root / "tests").glob(f"test_{package[0]}*.py"))
-    else:
-        far = sorted((root / "tests" / stem).glob("test_*.py"))
-    if package[:1] in (("registration",), ("damage",)):
-        far += [root / "tests" / "drift" / "test_drift_decay.py"]
-    # The smallest first: what kills a mutant is then found sooner.
-    far = sorted({*far} - {*near}, key=lambda test: test.stat().st_size)
-    stages = [[*(str(test.relative_to(root)) for test in near), file]]
-    return [*stages, *([str(test.relative_to(root))] for test in far if test.exists())]
+    package = path.parent.relative_to("stemkit").parts
+    name = package[0] if package else path.stem.strip("_")
+    tests = [*root.glob(f"tests/{name}/test_*.py"), *root.glob(f"tests/test_{name}*.py")]
+    if name in ("registration", "damage"):
+        tests += [*root.glob("tests/drift/test_*.py")]
+    examples = [*root.glob(f"stemkit/{name}/**/*.py"), *root.glob(f"stemkit/{name}.py")]
+    return [str(test.relative_to(root)) for test in sorted({*tests}) + sorted(examples)]
 
 
-def run_tests(root: Path, tests: Sequence[str], seconds: float) -> tuple[str, float]:
-    """Run tests in a process of their own; return "passed", "failed" or "timeout", and the time."""
+@dataclass
+class Covering:
+    """Which tests run which lines of a package, and how long each test takes.
+
+    Parameters
+    ----------
+    lines : dict of (str, int) to set of str
+        By file and line, ids of the tests.
+    seconds : dict of str to float
+        By id.
+    """
+
+    lines: dict[tuple[str, int], set[str]]
+    seconds: dict[str, float]
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """Return the tests that run a mutant's line, the fastest first.
+
+        Those are all tests of the file where the line is run on import.
+        """
+        tests = self.lines.get((mutant.file, mutant.line), set())
+        if not tests or "" in tests:
+            every = [ids for (file, _), ids in self.lines.items() if file == mutant.file]
+            tests = set().union(*every) if every else set()
+        return sorted(tests - {""}, key=lambda test: self.seconds.get(test, 0.0))
+
+
+class _Recorder:
+    """A plugin of pytest that notes which test runs which lines."""
+
+    def __init__(self, coverage: Any) -> None:
+        self.coverage = coverage
+        self.seconds: dict[str, float] = {}
+
+    def pytest_runtest_protocol(self, item: Any) -> None:
+        self.coverage.switch_context(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+
+
+def find_covering(root: Path, tests: Sequence[str]) -> Covering:
+    """Run tests without any mutant, and note which of them run which lines."""
+    data, times = root.parent / "coverage", root.parent / "seconds.json"
+    data.unlink(missing_ok=True)
+
+    def record() -> int:
+        import coverage
+        import pytest
+
+        tracer = coverage.Coverage(data_file=str(data), include=[f"{root}/stemkit/*"])
+        recorder = _Recorder(tracer)
+        tracer.start()
+        code = int(pytest.main([*_OPTIONS, *tests], plugins=[recorder]))
+        tracer.stop()
+        tracer.save()
+        times.write_text(json.dumps(recorder.seconds))
+        return code
+
+    verdict, _ = run_apart(root, record, 1800)
+    if verdict != "passed":
+        raise SystemExit(f"{' '.join(tests)}: {verdict} without any mutant")
+    import coverage
+
+    found = coverage.CoverageData(str(data))
+    found.read()
+    lines = {
+        (str(Path(file).relative_to(root)), line): set(contexts)
+        for file in found.measured_files()
+        for line, contexts in found.contexts_by_lineno(file).items()
+    }
+    return Covering(lines, json.loads(times.read_text()))
+
+
+def run_apart(root: Path, task: Callable[[], int], seconds: float) -> tuple[str, float]:
+    """Do a task in a process of its own; return "passed", "failed" or "timeout", and the time."""
     start = time.perf_counter()
     process = os.fork()
     if process == 0:
-        _be_pytest(root, tests)
+        _do(root, task)
     while True:
         finished, status = os.waitpid(process, os.WNOHANG)
         spent = time.perf_counter() - start
@@ -230,14 +295,12 @@ def run_tests(root: Path, tests: Sequence[str], seconds: float) -> tuple[str, fl
         time.sleep(0.02)
 
 
-def _be_pytest(root: Path, tests: Sequence[str]) -> None:
-    """Become the process that runs the tests; never returns."""
+def _do(root: Path, task: Callable[[], int]) -> None:
+    """Do a task in this process and end it; what it prints goes to MUTANTS_LOG, if that is set."""
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    sink = os.open(
-        os.devnull if not os.environ.get("MUTANTS_LOG") else os.environ["MUTANTS_LOG"],
-        os.O_WRONLY | os.O_CREAT | os.O_APPEND,
-    )
+    log = os.environ.get("MUTANTS_LOG") or os.devnull
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
     os.chdir(root)
@@ -245,9 +308,7 @@ def _be_pytest(root: Path, tests: Sequence[str]) -> None:
     os.environ["PYTHONPATH"] = str(root)
     code = 1
     try:
-        import pytest
-
-        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]))
+        code = task()
     except BaseException:
         traceback.print_exc()
     finally:
@@ -274,26 +335,26 @@ def copy_repository(to: Path) -> None:
         (to.parent / "shared").symlink_to(shared)
 
 
-def judge(mutant: Mutant, root: Path, usual: dict[str, float]) -> tuple[str, str]:
-    """Run the tests of a mutant; return "killed", "timeout" or "survived", and by what."""
+def judge(mutant: Mutant, root: Path, covering: Covering) -> str:
+    """Run the tests of a mutant; return "killed", "timeout", "survived" or "not run"."""
+    tests = covering.tests(mutant)
+    if not tests:
+        return "not run"
+    usual = sum(covering.seconds.get(test, 0.0) for test in tests)
     path = root / mutant.file
     original = path.read_text(encoding="utf-8")
     path.write_text(mutant.source, encoding="utf-8")
+
+    def run() -> int:
+        import pytest
+
+        return int(pytest.main(["-x", *_OPTIONS, *tests]))
+
     try:
-        for tests in mirroring_tests(mutant.file, root):
-            key = " ".join(tests)
-            if key not in usual:
-                path.write_text(original, encoding="utf-8")
-                verdict, usual[key] = run_tests(root, tests, 600)
-                if verdict != "passed":
-                    raise SystemExit(f"{key}: {verdict} without any mutant")
-                path.write_text(mutant.source, encoding="utf-8")
-            verdict, _ = run_tests(root, tests, 20 + 5 * usual[key])
-            if verdict != "passed":
-                return ("killed" if verdict == "failed" else verdict), key
+        verdict, _ = run_apart(root, run, 60 + 5 * usual)
     finally:
         path.write_text(original, encoding="utf-8")
-    return "survived", ""
+    return {"passed": "survived", "failed": "killed"}.get(verdict, verdict)
 
 
 def collect(patterns: Sequence[str]) -> list[Mutant]:
@@ -330,23 +391,22 @@ def main() -> int:
     for name in _HEAVY:
         importlib.import_module(name)
     table: dict[str, Counter[str]] = {}
-    usual: dict[str, float] = {}
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "repository")
         root.mkdir()
         copy_repository(root)
+        covering: dict[str, Covering] = {}
         for mutant in sample:
             if time.perf_counter() - start > 60 * options.minutes:
                 print("out of time")
                 break
-            verdict, by = judge(mutant, root, usual)
             package = mutant.file.split("/")[1]
+            if package not in covering:
+                covering[package] = find_covering(root, mirroring_tests(mutant.file, root))
+            verdict = judge(mutant, root, covering[package])
             table.setdefault(package, Counter())[verdict] += 1
-            print(
-                f"{verdict:9} {mutant}  {by.split('/')[-1] if verdict != 'survived' else ''}",
-                flush=True,
-            )
+            print(f"{verdict:9} {mutant}", flush=True)
     print_table(table)
     print(f"{time.perf_counter() - start:.0f} s")
     return 0
@@ -358,7 +418,8 @@ def print_table(table: dict[str, Counter[str]]) -> None:
     total: Counter[str] = Counter()
     for name, counts in [*sorted(table.items()), ("all", total)]:
         total += counts if name != "all" else Counter()
-        figures = (counts.total(), counts["killed"], counts["timeout"], counts["survived"])
+        alive = counts["survived"] + counts["not run"]
+        figures = (counts.total(), counts["killed"], counts["timeout"], alive)
         print(f"{name:16} " + " ".join(f"{figure:8}" for figure in figures))
     dead = total["killed"] + total["timeout"]
     print(f"{100 * dead / max(total.total(), 1):.1f} % dead")
