@@ -182,7 +182,7 @@ def _changes(node: ast.expr) -> Iterator[ast.expr]:
             yield ast.Constant(node.value * 2 or 1.0)
     elif isinstance(node, ast.Call):
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg not in (None, "stacklevel", "verbose", "desc", "disable"):
+            if keyword.arg not in (None, "stacklevel", "verbose", "desc", "disable", "unit"):
                 yield ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :])
         if len(node.args) > 1 and not any(isinstance(arg, ast.Starred) for arg in node.args[:2]):
             first, second, *others = node.args

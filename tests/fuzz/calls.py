@@ -185,7 +185,8 @@ def public_functions() -> dict[str, Callable[..., Any]]:
     """Find every public function, by the shortest of its names."""
     found: dict[Any, str] = {}
     for module in walk_packages(stemkit.__path__, "stemkit."):
-        if any(part.startswith("_") for part in module.name.split(".")):
+        # The command line answers with exit codes.
+        if any(part.startswith("_") or part == "cli" for part in module.name.split(".")):
             continue
         offered = import_module(module.name)
         for name in getattr(offered, "__all__", ()):

@@ -75,7 +75,7 @@ def run(call: Callable[[], Any], names: Collection[str], seconds: float) -> Outc
             result = call()
         except _OutOfTimeError:
             return Outcome(TIMEOUT, f"no answer in {seconds:g} s")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _judge_error(error, names)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -92,7 +92,7 @@ def _is_ours(warning: warnings.WarningMessage) -> bool:
     return made_here or issubclass(warning.category, UserWarning)
 
 
-def _judge_error(error: Exception, names: Collection[str]) -> Outcome:
+def _judge_error(error: BaseException, names: Collection[str]) -> Outcome:
     trace = "".join(traceback.format_exception(error))
     message = " ".join(str(error).split())
     file, line = _raised_at(error.__traceback__)
