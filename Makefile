@@ -61,8 +61,8 @@ site: docs .venv/.installed-site  ## build the documentation and test it in a br
 	tests/site/install_chromium.sh
 	$(BIN)/python -m pytest tests/site
 
-benchmark: .venv/.installed-benchmarks  ## run every benchmark and print its table
-	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+benchmark: .venv/.installed-benchmarks  ## run the benchmarks, in full or with QUICK=1 in ten minutes; lists first what they take
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 clean:  ## remove everything that make created, the virtual environments too
 	rm -rf .venv .venv-lowest build dist *.egg-info docs/_build docs/api/generated docs/auto_examples \

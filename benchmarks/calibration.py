@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated
 
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -101,4 +102,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, seeds=2, side=256)

@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -227,4 +228,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, frames=4, repeats=1, filtered=10)

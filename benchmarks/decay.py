@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import _bounds
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ from stemkit.degradation import Kind, degrade
 from stemkit.engine import StreamSource, fit_module
 
 KINDS: tuple[Kind, ...] = ("gaussian", "perlin", "random")
+SPECIMENS = ["perfect", "aperiodic"]
+DAMAGE: list[str] = list(KINDS)
 SHAPE = (256, 256)
 PATCH = 32
 # Read off the figure of the AtomDiffuser paper; clean frames.
@@ -165,12 +168,14 @@ def main(
     cnn_steps: int = 600,
     weights: str = "default",
     peers: Annotated[bool, typer.Option(help="Whether to run the other methods.")] = True,
+    specimen: Annotated[list[str], typer.Option(help="perfect, aperiodic.")] = SPECIMENS,
+    damage: Annotated[list[str], typer.Option(help="gaussian, perlin, random.")] = DAMAGE,
 ) -> None:
     """Run all and print the tables."""
     model = DriftDecayModel(weights=weights, max_epochs=0, binning=1)
     cnn = train_patch_cnn(cnn_steps if peers else 1, seed)
     rows = []
-    for content in ("perfect", "aperiodic"):
+    for content in specimen:
         for noise, dose, background in (("clean", None, 0.0), ("dose 10", 10.0, 0.1)):
             methods: dict[str, Estimator] = {
                 "stemkit, series": lambda frames: of_model(model, frames),
@@ -181,7 +186,7 @@ def main(
                     frames, background=b
                 ),
             }
-            for kind in KINDS:
+            for kind in damage:
                 for index in range(scenes):
                     rng = np.random.default_rng([seed, index])
                     scene = make_scene(SHAPE, content=content, random_state=rng)
@@ -217,4 +222,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, scenes=1, cnn_steps=50, specimen=["perfect"], damage=["perlin"])

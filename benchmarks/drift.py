@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
+import _options
 import _peers
 import _report
 import numpy as np
@@ -205,4 +206,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, pairs=6)

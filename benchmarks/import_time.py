@@ -12,6 +12,7 @@ import subprocess
 import sys
 from typing import Annotated
 
+import _options
 import _report
 import pandas as pd
 import typer
@@ -63,4 +64,4 @@ def main(rounds: Annotated[int, typer.Option(help="Fresh interpreters for each m
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, rounds=2)

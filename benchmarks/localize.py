@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -274,6 +275,7 @@ def real() -> pd.DataFrame:
 
 def main(
     n_frames: Annotated[int, typer.Option(help="NUC frames to score and time.")] = 8,
+    marked: Annotated[bool, typer.Option(help="Score real frames against people's marks.")] = True,
 ) -> None:
     """Run all and print the tables."""
     _report.print_table(
@@ -283,6 +285,8 @@ def main(
         "Clean crowds of sigma 1.5 px, at 2.67 sigma and further", clean_crowds().round(5)
     )
     _report.print_table(f"Crowds: {n_frames} NUC frames of 256 x 256 px", crowds(n_frames).round(3))
+    if not marked:
+        return
     if not DATA.is_dir():
         print("\nReal frames in ../shared/data beside the repository are not there: left out.")
         return
@@ -294,4 +298,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, n_frames=1, marked=False)

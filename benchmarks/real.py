@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -109,4 +110,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main)

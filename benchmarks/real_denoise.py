@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Annotated
 
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -356,4 +357,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, steps=0, epochs=5)

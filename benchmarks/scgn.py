@@ -1,17 +1,18 @@
 """SCGN beside those it is compared with: the tables 1, 2 and 3 of its paper, on our frames.
 
-    python benchmarks/scgn.py --budget cpu
+    python benchmarks/scgn.py --train --budget cpu      # days
 
 All networks of a column see the same fresh frames, as many steps, on the same schedule. For equal
 time give one that learns faster more steps (--steps): the table has the time that each took. Every
 training is kept in a folder of its own, so that a run that was stopped goes on where it was, and a
 table can be made piece by piece:
 
-    python benchmarks/scgn.py --only SCGN --only SFIN --data NUC --seeds 0
-    python benchmarks/scgn.py --table
-    python benchmarks/scgn.py --table --sequence 10
+    python benchmarks/scgn.py --train --only SCGN --only SFIN --data NUC --seeds 0 --steps 200
+    python benchmarks/scgn.py
+    python benchmarks/scgn.py --sequence 10
 
-The last one trains UDVD on a film, and prints it beside others.
+Without --train the table of what is kept is printed. --sequence trains UDVD on a film of simulated
+frames (6 minutes of a core for each seed), and prints it beside others.
 
 The row that a paper's table calls HINT cites IDF, iterative dynamic filtering; IDF is what is here.
 """
@@ -24,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import _options
 import _report
 import pandas as pd
 import torch
@@ -85,7 +87,8 @@ def main(
     device: str = "auto",
     threads: Annotated[int, typer.Option(help="Of the CPU; 0 leaves that to PyTorch.")] = 0,
     sequence: Annotated[int, typer.Option(help="Epochs of UDVD on a film; 0 for none.")] = 0,
-    table: Annotated[bool, typer.Option("--table", help="Train no pairs, print only.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Print what there is (default).")] = False,
+    train_missing: _options.Train = False,
 ) -> None:
     """Train what is not trained yet, seed by seed, and print what there is."""
     if threads:
@@ -100,7 +103,7 @@ def main(
     n_steps = (steps or sizes.steps) // EPOCH * EPOCH
     runs = [Run(name, kind, n_steps, seed) for seed in seeds for kind in data for name in only]
     for run in runs:
-        if not (table or run.file(folder).exists()):
+        if train_missing and not (table or run.file(folder).exists()):
             print(f"{run.network}, {run.data}, seed {run.seed}", flush=True)
             if not train(run, sizes, folder, frames, device, deadline):
                 print("Time is up: call the same again to go on.")
@@ -122,4 +125,9 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    # A folder of its own: what is trained so briefly must not get into the tables.
+    quick = RESULTS.with_name("scgn_quick")
+    _options.run(
+        main, only=["SCGN"], data=["NUC"], seeds=[0], steps=50, frames=2, results=quick,
+        train_missing=True,
+    )  # fmt: skip

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import _options
 import _report
 import numpy as np
 import pandas as pd
@@ -199,4 +200,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _options.run(main, side=[128], train=["2x64"], repeats=1)

@@ -1,5 +1,7 @@
 """How Sphinx builds the documentation."""
 
+import importlib
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -32,8 +34,19 @@ default_role = "literal"
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
-autodoc_typehints = "none"  # the docstrings say it, with shapes and units
+autodoc_typehints = "none"  # the docstrings have the types, with shapes and units
 numpydoc_show_class_members = False
+
+# A reference to a name of ours that does not exist is an error. Those to other projects are not
+# looked up, since that would need their inventories from the network.
+nitpicky = True
+nitpick_ignore_regex = [
+    (
+        r"py:.*",
+        r"(ase|dask|HDF5|joblib|lightning_fabric|matplotlib|numpy|np|pandas|pathlib|pooch|scipy"
+        r"|skimage|sklearn|torch)(\..*)?",
+    ),
+]
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -54,3 +67,58 @@ html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
 }
+
+
+# Where each public name is documented: once, although some can be imported from several packages.
+_PACKAGES = [
+    "exceptions",
+    "registration",
+    "damage",
+    "drift",
+    "datasets",
+    "degradation",
+    "denoise",
+    "inspection",
+    "io",
+    "losses",
+    "localize",
+    "metrics",
+    "noise",
+    "engine",
+    "networks",
+    "utils",
+]
+_HOME = {}
+for _package in _PACKAGES:
+    for _name in importlib.import_module(f"stemkit.{_package}").__all__:
+        _HOME.setdefault(_name, f"stemkit.{_package}")
+autosummary_context = {"home": _HOME}
+
+
+def _skip_foreign_member(app, what, name, obj, skip, options):
+    """Leave out what a class inherits from another project."""
+    member = inspect.unwrap(getattr(obj, "fget", None) or getattr(obj, "__func__", obj))
+    module = getattr(getattr(member, "__objclass__", member), "__module__", None)
+    if what == "class" and isinstance(module, str) and module.partition(".")[0] != "stemkit":
+        return True
+    return None
+
+
+def _resolve_alias(app, env, node, contnode):
+    """Resolve a name of ours by another import path than the one it is documented under."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target.startswith("stemkit."):
+        return None
+    parts = target.split(".")[1:]
+    name = ".".join(parts[1:] if parts[0] in _PACKAGES else parts)
+    home = _HOME.get(name.partition(".")[0])
+    if home is None or f"{home}.{name}" == target:
+        return None
+    return env.get_domain("py").resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], f"{home}.{name}", node, contnode
+    )
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", _skip_foreign_member)
+    app.connect("missing-reference", _resolve_alias)

@@ -1,24 +1,133 @@
-"""What the user guide shows at a prompt is what comes out."""
+"""The code in the documentation runs: every block of every page, in the order of the page."""
 
 import doctest
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
-GUIDE = Path(__file__).resolve().parents[1] / "docs" / "user_guide"
-PAGES = [page for page in sorted(GUIDE.glob("*.rst")) if ">>> " in page.read_text()]
+from stemkit import DriftDecayModel, datasets
+from stemkit.denoise import BlindSpotDenoiser, GaussianDenoiser, SupervisedDenoiser
+from stemkit.io import write_stack
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.rst")), *sorted(DOCS.rglob("*.md"))]
+PAGES = [page for page in PAGES if not {"_build", "api", "auto_examples"} & {*page.parts}]
+
+# A block of Python, after a comment with the reason if it cannot be run.
+BLOCK = re.compile(
+    r"(?:^\.\. not run: (?P<reason>.+)\n\n)?"
+    r"^\.\. code-block:: python\n\n(?P<rst>(?:    ?.*\n|\n)+)"
+    r"|^```python\n(?P<md>(?:.*\n)*?)```$",
+    re.MULTILINE,
+)
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_examples_run(page, monkeypatch):
+def blocks_of(text):
+    """Give (line, code, reason not to run it) for each block, prompts of doctest included."""
+    end = 0
+    for match in BLOCK.finditer(text):
+        yield text[:end].count("\n"), text[end : match.start()], None
+        code = match["md"] or match["rst"]
+        lines = code.splitlines()
+        indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+        code = "\n".join(line[indent:] for line in lines)
+        start = match.start("md" if match["md"] else "rst")
+        yield text[:start].count("\n"), code, match["reason"] or ""
+        end = match.end()
+    yield text[:end].count("\n"), text[end:], None
+
+
+def nucleation(n_frames, side=64):
+    return datasets.make_nucleation(n_frames, shape=(side, side), random_state=0)
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Return what a reader has already: frames, a camera's vacuum, files in the current folder."""
+    data = nucleation(5)
+    series = datasets.make_drift_pairs(1, shape=(128, 128), random_state=0)
+    rng = np.random.default_rng(0)
+    vacuum = [rng.normal(mean, 0.04 * mean + 1.4, (8, 64, 64)) for mean in (60.0, 90.0, 120.0)]
+    return {
+        "np": np,
+        "data": data,
+        "clean": data.clean,
+        "noisy": data.noisy,
+        "target": data.target,
+        "frames": data.noisy,
+        "truth": data.positions[data.positions["frame"] == 0][["y", "x"]],
+        "vacuum": vacuum,
+        "vacuum_frames": vacuum[0],
+        "vacuum_1nA": vacuum[0],
+        "vacuum_2nA": vacuum[2],
+        "stack_a": vacuum[0],
+        "stack_b": vacuum[1],
+        "stack_c": vacuum[2],
+        "stack": np.concatenate([series.pairs[0], series.pairs[0][:1]]),
+        "first": data.noisy,
+        "second": data.noisy[::-1].copy(),
+        "denoiser": GaussianDenoiser(),
+        "grid": {"sigma": [1.0, 2.0]},
+    }
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, names):
+    """Work in a folder with a series of frames."""
+    monkeypatch.chdir(tmp_path)
+    write_stack(tmp_path / "series.tif", names["stack"])
+    (tmp_path / "series").mkdir()
+    for index, frame in enumerate(names["stack"]):
+        write_stack(tmp_path / "series" / f"{index:02d}.tif", frame[np.newaxis])
+
+
+@pytest.fixture
+def short_trainings(monkeypatch):
+    """Let every training of a network stop after one step, or before the first."""
+    short = {"max_epochs": 1, "steps_per_epoch": 1}
+    for kind, parameters in (
+        (SupervisedDenoiser, short),
+        (BlindSpotDenoiser, short),
+        (DriftDecayModel, {"max_epochs": 0}),
+    ):
+
+        def fit(self, *args, _fit=kind.fit, _parameters=parameters, **kwargs):
+            return _fit(self.set_params(**_parameters), *args, **kwargs)
+
+        monkeypatch.setattr(kind, "fit", fit)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_runs(page, monkeypatch, request, names, files):
+    text = page.read_text(encoding="utf-8")
+    if not BLOCK.search(text) and ">>> " not in text:
+        pytest.skip("shows no Python")
+    if page.stem != "extending":  # whose trainings are short, and have to learn something
+        request.getfixturevalue("short_trainings")
     # In a module of their own, as a reader's script is: else what they define can't be pickled.
     module = ModuleType(f"guide_{page.stem}")
+    module.__dict__.update(names)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    test = doctest.DocTestParser().get_doctest(page.read_text(), {}, page.stem, str(page), 0)
-    test.globs = vars(module)
-    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    result = doctest.DocTestRunner(optionflags=options).run(test, clear_globs=False)
-    assert result.attempted > 0
-    assert result.failed == 0
+    for line, code, reason in blocks_of(text):
+        if reason is None:
+            test = doctest.DocTestParser().get_doctest(code, {}, page.stem, str(page), line)
+            test.globs = vars(module)
+            result = doctest.DocTestRunner(optionflags=OPTIONS).run(test, clear_globs=False)
+            assert result.failed == 0
+        elif not reason:
+            exec(compile("\n" * line + code, str(page), "exec"), vars(module))
+
+
+def test_no_block_is_overlooked():
+    found = sum(len(BLOCK.findall(page.read_text(encoding="utf-8"))) for page in PAGES)
+    written = sum(
+        len(re.findall(r"code-block:: py|```py", page.read_text(encoding="utf-8")))
+        for page in PAGES
+    )
+    assert found == written > 20

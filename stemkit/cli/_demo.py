@@ -23,7 +23,7 @@ def demo(
 ) -> None:
     """Simulate a series of the garnet LLZO and compare the estimate with the truth.
 
-    Writes what `stemkit drift` writes, the simulated frames.tif and the truth.csv.
+    Writes what `stemkit drift` writes, the simulated frames.tif, the truth.csv and demo.png.
     """
     options: dict[str, Any] = {"device": device, "random_state": seed}
     with short_messages(debug=debug):
@@ -31,9 +31,10 @@ def demo(
 
         record = make_record("demo", options, frames=frames, size=size)
         with whole_folder(out, **record) as folder:
+            from .._demo_figure import draw_demo, save_small_png
             from .._report import compare_with_truth, true_trajectory, write_report
             from ..datasets import make_llzo_series
-            from ..io import write_stack
+            from ..io import read_stack, write_stack
 
             series = make_llzo_series(frames, shape=(size, size), random_state=seed)
             write_stack(folder / "frames.tif", series.frames, pixel_size=series.pixel_size)
@@ -49,5 +50,7 @@ def demo(
                 truth=truth,
                 quiet=quiet,
             )
+            decay = read_stack(folder / "decay.tif").frames
+            save_small_png(draw_demo(series, decay, table), folder / "demo.png")
     print_table(compare_with_truth(table, truth))
     typer.echo(f"results are in {out}", err=True)

@@ -80,7 +80,7 @@ class SCGN(SpatialFrequencyNet):
       any size, and +f and -f are told the same.
 
     In all layouts the local deviation is taken without cancellation, see
-    :func:`~stemkit.networks._statistics.local_deviation`.
+    ``local_deviation`` in ``stemkit.networks._statistics``.
 
     References
     ----------

@@ -244,7 +244,8 @@ def test_demo_compares_estimate_and_truth(run, tmp_path):
     for word in ("dy", "dx", "rotation_deg", "mean_damage", "estimate", "truth", "error"):
         assert word in result.stdout
     out = tmp_path / "out"
-    assert set(os.listdir(out)) == RESULTS | {"frame_0001.png", "frames.tif", "truth.csv"}
+    expected = RESULTS | {"frame_0001.png", "frames.tif", "truth.csv", "demo.png"}
+    assert set(os.listdir(out)) == expected
     assert read_stack(out / "frames.tif").frames.shape == (2, 192, 192)
     truth = pd.read_csv(out / "truth.csv", index_col="frame")
     assert (truth.loc[0] == 0).all()

@@ -1,0 +1,100 @@
+"""List the benchmarks with the time that each takes, and run them one after the other.
+
+    python benchmarks/run.py --list
+    python benchmarks/run.py --quick              # all, in about ten minutes
+    python benchmarks/run.py drift decay          # these two, in full
+
+Nothing here trains for long: `scgn.py --train` and `pinned.py --train` do, and are called by
+themselves.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import _options
+import pandas as pd
+import typer
+
+
+class Benchmark(NamedTuple):
+    """A script, and what it takes on two CPU cores."""
+
+    measures: str
+    minutes: float
+    quick_minutes: float
+    needs: str = ""
+
+
+_REAL = "real frames in ../shared/data"
+BENCHMARKS = {
+    "import_time": Benchmark("time of imports", 1, 0.5),
+    "drift": Benchmark("drift and rotation of simulated pairs", 60, 1),
+    "decay": Benchmark("damage maps of simulated series", 60, 1),
+    "calibration": Benchmark("noise of a simulated camera", 10, 1),
+    "data": Benchmark("speed of simulators", 5, 1),
+    "localize": Benchmark("positions of atoms", 10, 1),
+    "truth_free_selection": Benchmark("scores without truth", 60, 1),
+    "scgn_speed": Benchmark("time and memory of SCGN", 20, 1),
+    "pinned": Benchmark("crystals under composite noise", 30, 1),
+    "scgn": Benchmark("networks on nucleation frames", 1, 1),
+    "real": Benchmark("drift and damage of real series", 5, 5, _REAL),
+    "real_denoise": Benchmark("SCGN on real frames", 30, 1, _REAL),
+}
+LONG = """Not started from here, since they train networks for hours or days:
+  python benchmarks/scgn.py --train      (all networks, frames and seeds: about eight days)
+  python benchmarks/pinned.py --train    (hours)"""
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all by default.")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Print the table and stop.")] = False,
+    small: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Print what will be run and how long it takes, then run it."""
+    chosen = names or list(BENCHMARKS)
+    if unknown := set(chosen) - BENCHMARKS.keys():
+        print(f"There is no benchmark {', '.join(sorted(unknown))}; pass {', '.join(BENCHMARKS)}.")
+        raise typer.Exit(2)
+    print(plan(chosen, quick=small), flush=True)
+    if only_list:
+        return
+    failed = []
+    for name in chosen:
+        print(f"\n== {name}", flush=True)
+        start = time.perf_counter()
+        command = [sys.executable, str(Path(__file__).with_name(f"{name}.py"))]
+        done = subprocess.run([*command, "--quick"] if small else command, check=False)
+        print(f"\n{name}: {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def plan(names: list[str], *, quick: bool) -> str:
+    """Return the table of what is about to run, with its sum."""
+    rows = {
+        f"{name}.py": {
+            "minutes": BENCHMARKS[name].minutes,
+            "with --quick": BENCHMARKS[name].quick_minutes,
+            "measures": BENCHMARKS[name].measures,
+            "needs": BENCHMARKS[name].needs,
+        }
+        for name in names
+    }
+    table = pd.DataFrame(rows).T
+    total = table["with --quick" if quick else "minutes"].sum()
+    return (
+        f"{table.to_string()}\n\nabout {total:.0f} minutes on two CPU cores, nothing else running\n"
+        f"{LONG}"
+    )
+
+
+if __name__ == "__main__":
+    _options.run(main, small=True)
