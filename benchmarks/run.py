@@ -22,7 +22,7 @@ import typer
 
 
 class Benchmark(NamedTuple):
-    """A script, and what it takes on two CPU cores."""
+    """A script, and its rough minutes on two idle CPU cores."""
 
     measures: str
     minutes: float
@@ -33,17 +33,17 @@ class Benchmark(NamedTuple):
 _REAL = "real frames in ../shared/data"
 BENCHMARKS = {
     "import_time": Benchmark("time of imports", 1, 0.5),
-    "drift": Benchmark("drift and rotation of simulated pairs", 60, 1),
-    "decay": Benchmark("damage maps of simulated series", 60, 1),
+    "drift": Benchmark("drift and rotation of simulated pairs", 40, 1),
+    "decay": Benchmark("damage maps of simulated series", 60, 2),
     "calibration": Benchmark("noise of a simulated camera", 10, 1),
     "data": Benchmark("speed of simulators", 5, 1),
-    "localize": Benchmark("positions of atoms", 10, 1),
-    "truth_free_selection": Benchmark("scores without truth", 60, 1),
-    "scgn_speed": Benchmark("time and memory of SCGN", 20, 1),
-    "pinned": Benchmark("crystals under composite noise", 30, 1),
-    "scgn": Benchmark("networks on nucleation frames", 1, 1),
-    "real": Benchmark("drift and damage of real series", 5, 5, _REAL),
-    "real_denoise": Benchmark("SCGN on real frames", 30, 1, _REAL),
+    "localize": Benchmark("positions of atoms", 10, 2),
+    "truth_free_selection": Benchmark("scores without truth", 15, 1.5),
+    "scgn_speed": Benchmark("time and memory of SCGN", 20, 0.5),
+    "pinned": Benchmark("crystals under composite noise", 10, 1),
+    "scgn": Benchmark("networks on nucleation frames", 1, 0.5),
+    "real": Benchmark("drift and damage of real series", 1, 1, _REAL),
+    "real_denoise": Benchmark("SCGN on real frames", 30, 0.5, _REAL),
 }
 LONG = """Not started from here, since they train networks for hours or days:
   python benchmarks/scgn.py --train      (all networks, frames and seeds: about eight days)

@@ -63,7 +63,10 @@ def names():
         "frames": data.noisy,
         "truth": data.positions[data.positions["frame"] == 0][["y", "x"]],
         "vacuum": vacuum,
-        "vacuum_frames": vacuum[0],
+        "vacuum_frames": np.concatenate(vacuum),
+        "beam_current": np.repeat([1.0, 1.5, 2.0], 8),
+        "exposures": datasets.make_nucleation(1, shape=(64, 64), random_state=0).clean
+        + rng.normal(0, 5.0, (8, 64, 64)),
         "vacuum_1nA": vacuum[0],
         "vacuum_2nA": vacuum[2],
         "stack_a": vacuum[0],
@@ -103,6 +106,7 @@ def short_trainings(monkeypatch):
         monkeypatch.setattr(kind, "fit", fit)
 
 
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.LatticePriorWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_runs(page, monkeypatch, request, names, files):
     text = page.read_text(encoding="utf-8")
