@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ._motion import coverage, warp
 from .inspection._images import (
     ARROW_COLOR,
     NO_DATA_COLOR,
@@ -18,6 +17,7 @@ from .inspection._images import (
     overlay,
     show_image,
 )
+from .registration import coverage, warp
 
 if TYPE_CHECKING:
     import pandas as pd
