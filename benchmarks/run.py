@@ -91,8 +91,8 @@ def plan(names: list[str], *, quick: bool) -> str:
     table = pd.DataFrame(rows).T
     total = table["with --quick" if quick else "minutes"].sum()
     return (
-        f"{table.to_string()}\n\nabout {total:.0f} minutes on two CPU cores, nothing else running\n"
-        f"{LONG}"
+        f"{table.to_string()}\n\nabout {total:.0f} minutes on two idle CPU cores; "
+        f"all minutes are estimates\n{LONG}"
     )
 
 

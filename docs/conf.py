@@ -107,9 +107,9 @@ def _skip_foreign_member(app, what, name, obj, skip, options):
 def _resolve_alias(app, env, node, contnode):
     """Resolve a name of ours by another import path than the one it is documented under."""
     target = node.get("reftarget", "")
-    if node.get("refdomain") != "py" or not target.startswith("stemkit."):
+    if node.get("refdomain") != "py":
         return None
-    parts = target.split(".")[1:]
+    parts = target.removeprefix("stemkit.").split(".")
     name = ".".join(parts[1:] if parts[0] in _PACKAGES else parts)
     home = _HOME.get(name.partition(".")[0])
     if home is None or f"{home}.{name}" == target:
