@@ -39,6 +39,7 @@ def call(scgn, results, network="SFIN"):
         threads=0,
         sequence=0,
         table=False,
+        train_missing=True,
     )
     kept = results / "gpu" / f"NUC-{network.replace(', ', '-').replace(' ', '-')}-12-0.json"
     return json.loads(kept.read_text()) if kept.exists() else None
