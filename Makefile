@@ -3,6 +3,8 @@ PYTHON ?= python3
 PYTHON_LOWEST ?= python3.11
 FRAMES ?=
 OUT ?= demo_output
+# Processes that run the tests, each with one thread.
+PROCESSES ?= 2
 
 BIN := .venv/bin
 
@@ -30,13 +32,13 @@ else
 endif
 
 test: lint  ## check style and types, then run the tests and the examples in docstrings
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 fuzz: .venv/.installed-dev  ## make 10,000 calls with wrong arguments and files, and print what became of them
 	$(BIN)/python -m tests.fuzz
 
 test-lowest: .venv-lowest/.installed  ## run the tests with the lowest versions of all dependencies but PyTorch
-	.venv-lowest/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n $(PROCESSES) --dist loadfile
 
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt Makefile
 	@.venv-lowest/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON_LOWEST) -m venv --clear .venv-lowest
