@@ -10,7 +10,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test fuzz lint format docs site benchmark clean
+.PHONY: help demo test fuzz mutants test-lowest lint format docs site benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: lint  ## check style and types, then run the tests and the examples in doc
 
 fuzz: .venv/.installed-dev  ## make 10,000 calls with wrong arguments and files, and print what became of them
 	$(BIN)/python -m tests.fuzz
+
+mutants: .venv/.installed-dev  ## change 200 expressions one at a time, and print how many changes the tests notice: an hour
+	$(BIN)/python tools/mutants.py
 
 test-lowest: .venv-lowest/.installed  ## run the tests with the lowest versions of all dependencies but PyTorch
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n $(PROCESSES) --dist loadfile
