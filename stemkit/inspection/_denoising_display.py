@@ -9,31 +9,32 @@ from scipy.signal import windows
 
 from .._validation import Float32Array
 from ..metrics._spectral import rings
-from ._images import add_scale_bar, check_frame, grey_levels, show_image
+from ._checks import check_axes, check_frame, check_pixel_size
+from ._images import add_scale_bar, grey_levels, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLORS = {"input": "0.55", "output": "#1f5f99", "residual": "#c2571a", "truth": "black"}
-# The spectra that hold noise, and so say how far down there is something to be seen.
-_BOUNDS = ("input", "residual")
+# The spectra that contain noise: their level sets the lower limit of the axis.
+_NOISY_SPECTRA = ("input", "residual")
 
 
 class DenoisingDisplay:
-    """A frame, what a denoiser makes of it, what it takes off, and the spectra of the three.
+    """A frame, its denoised version, their difference, and the spectra of the three.
 
-    What was taken off should look like noise: where the specimen shows in it, the denoiser has
-    blurred the specimen away. Its spectrum should be as flat as the noise's, without the peaks of a
-    lattice. Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    The difference, the residual, should look like noise: where it shows the specimen, the denoiser
+    has blurred the specimen. Its spectrum should be as flat as the noise's, without the peaks of a
+    lattice. Create one with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
     noisy : array-like of shape (H, W)
         The frame.
     denoised : array-like of shape (H, W)
-        What became of it.
+        The denoised frame.
     truth : array-like of shape (H, W), optional
-        The clean frame, whose spectrum is drawn too.
+        The clean frame. Its spectrum is drawn too.
     pixel_size : float, optional
         Length of a pixel in nm, for scale bars and for the unit of spatial frequencies.
 
@@ -46,9 +47,9 @@ class DenoisingDisplay:
 
     Notes
     -----
-    Input and output have grey levels of their own, since noise takes a wider range. The spectra are
-    means over rings of the power of the frames, tapered towards their borders, without their mean;
-    in units in which white noise of variance 1 lies at 1.
+    Input and output have separate grey levels, since noise has a wider range. The spectra are
+    the power of the frames, without their mean and tapered towards their borders, averaged over
+    rings. White noise of variance 1 has a power of 1.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class DenoisingDisplay:
     >>> display.ax_[3].get_xlabel()
     'spatial frequency (1/px)'
 
-    What was denoised before, drawn into axes of one's own:
+    With frames that were denoised before, drawn into existing axes:
 
     >>> import matplotlib.pyplot as plt
     >>> figure, axes = plt.subplots(1, 4)
@@ -81,20 +82,19 @@ class DenoisingDisplay:
         self.noisy = check_frame(noisy, "noisy")
         self.denoised = check_frame(denoised, "denoised", self.noisy.shape)
         self.truth = None if truth is None else check_frame(truth, "truth", self.noisy.shape)
-        if pixel_size is not None and not 0 < pixel_size < np.inf:
-            raise ValueError(f"pixel_size must be a positive number of nm; got {pixel_size!r}.")
+        check_pixel_size(pixel_size)
         self.pixel_size = pixel_size
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, noisy: ArrayLike, *, truth: ArrayLike | None = None, **options: Any
     ) -> DenoisingDisplay:
-        """Let a denoiser work on a frame, and plot what it makes of it.
+        """Denoise a frame and plot the result.
 
         Parameters
         ----------
         estimator : denoiser
-            Fitted, or with weights; anything with a ``predict`` from frames to frames.
+            Fitted, or with weights. Any object with a ``predict`` from frames to frames.
         noisy : array-like of shape (H, W)
             The frame.
         truth : array-like of shape (H, W), optional
@@ -109,7 +109,7 @@ class DenoisingDisplay:
         Raises
         ------
         ValueError
-            Where `noisy` is not one frame of finite numbers.
+            If `noisy` is not one frame of finite numbers.
         """
         frame = check_frame(noisy, "noisy")
         return cls.from_predictions(
@@ -125,14 +125,14 @@ class DenoisingDisplay:
         truth: ArrayLike | None = None,
         **options: Any,
     ) -> DenoisingDisplay:
-        """Plot a frame beside what was made of it; the parameters are those of the class.
+        """Plot a frame and its denoised version. The parameters are those of the class.
 
         Parameters
         ----------
         noisy : array-like of shape (H, W)
             The frame.
         denoised : array-like of shape (H, W)
-            What became of it.
+            The denoised frame.
         truth : array-like of shape (H, W), optional
             The clean frame.
         **options : dict
@@ -160,7 +160,7 @@ class DenoisingDisplay:
         Raises
         ------
         ValueError
-            Where ``ax`` does not hold four axes.
+            If `ax` does not hold four Axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt
@@ -168,9 +168,7 @@ class DenoisingDisplay:
             height, width = self.noisy.shape
             panel = 3.8 * min(max(height / width, 0.4), 2.5)
             _, ax = plt.subplots(2, 2, figsize=(8.6, 2 * panel + 0.6), layout="constrained")
-        axes = np.ravel(ax)
-        if len(axes) != 4:
-            raise ValueError(f"ax must hold four Axes, one a panel; got {len(axes)}.")
+        axes = check_axes(ax, 4, "input, output, residual and spectra")
         self.ax_ = axes
         self.figure_ = axes[0].figure
         residual = self.noisy - self.denoised
@@ -188,7 +186,7 @@ class DenoisingDisplay:
 
     def _draw_residual(self, ax: Axes, residual: Float32Array) -> None:
         limit = 3 * float(residual.std()) or 1.0
-        # three figures of the deviation, and the mean to the same decimal
+        # Three digits of the standard deviation, and the mean to the same decimal place.
         digits = max(0, 2 - int(np.floor(np.log10(limit / 3))))
         title = f"residual, {residual.mean():z.{digits}f} ± {residual.std():.{digits}f}"
         drawn = show_image(ax, residual, title, cmap="gray", vmin=-limit, vmax=limit)
@@ -214,18 +212,20 @@ class DenoisingDisplay:
         unit = "1/px" if self.pixel_size is None else "1/nm"
         ax.set(xlabel=f"spatial frequency ({unit})", ylabel="power")
         ax.set_title("spectra", fontsize="medium")
-        least = min(np.median(powers[name]) if powers[name].size else 0 for name in _BOUNDS)
-        if least > 0:  # frames without contrast have no power, and no logarithm of it
-            # What was smoothed away lies many powers of ten down, where nothing is to be seen.
-            most = max(power.max() for power in powers.values())
-            ax.set(yscale="log", ylim=(least / 300, 2 * most))
+        noise_level = min(
+            np.median(powers[name]) if powers[name].size else 0 for name in _NOISY_SPECTRA
+        )
+        if noise_level > 0:  # the power of frames without contrast is zero, without a logarithm
+            # Smoothing reduces the power by many orders of magnitude, which need not be shown.
+            highest = max(power.max() for power in powers.values())
+            ax.set(yscale="log", ylim=(noise_level / 300, 2 * highest))
         ax.set_xlim(0, None)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize="small")
 
 
 def _spectrum(frame: Float32Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean power of each ring of frequencies, in cycles per px, and these."""
+    """Return the frequencies of rings in cycles per px, and the mean power of each ring."""
     taper = np.multiply.outer(*(windows.hann(n, sym=False) if n > 1 else 1.0 for n in frame.shape))
     taper = np.reshape(taper, frame.shape)
     power = np.abs(fft.fft2((frame - frame.mean(dtype=float)) * taper)) ** 2 / (taper**2).sum()

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._motion import Motion
 from .._validation import Float32Array, check_pair
 from ..registration import coverage, warp
+from ._checks import check_axes, check_pixel_size
 from ._images import (
     ARROW_COLOR,
     NO_DATA_COLOR,
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
     from ..drift import DriftDecayModel, DriftDecayState
 
-# Arrows stand on a grid of so many points along each axis.
-_ARROWS = 4
+# Arrows along each axis of the frame.
+_N_ARROWS = 4
 
 
 class DriftDecayDisplay:
-    """Two frames, how well they lie on each other once aligned, and the damage between them.
+    """Two frames, their overlay after alignment, and the damage between them.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    Create one with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -39,9 +40,9 @@ class DriftDecayDisplay:
     motion : Motion
         From the first frame to the second.
     damage : ndarray of shape (H, W)
-        Share of the signal that was lost, 0 to 1, at the first frame's pixels.
+        Share of the signal that was lost, 0 to 1, at the pixels of the first frame.
     confidence : float
-        How sure the motion is, 0 to 1.
+        Confidence of the motion, 0 to 1.
     t : float, default=1.0
         Time of the damage: 0 is the first frame, 1 the second.
     pixel_size : float, optional
@@ -64,9 +65,9 @@ class DriftDecayDisplay:
     ...     data.pairs[0], data.motion[0], 1 - data.decay[0], confidence=1.0, pixel_size=0.02
     ... ).plot()
     >>> [ax.get_title().split(",")[0] for ax in display.ax_]
-    ['first frame', 'second frame', 'overlay once aligned', 'damage']
+    ['first frame', 'second frame', 'overlay after alignment', 'damage']
 
-    By a model, or from what it said before:
+    With a model, or from its earlier prediction:
 
     >>> from stemkit import DriftDecayModel
     >>> model = DriftDecayModel()
@@ -90,11 +91,10 @@ class DriftDecayDisplay:
         for name, shape in (("motion", motion.shape), ("damage", np.shape(damage))):
             if shape != self.pair.shape[1:]:
                 raise ValueError(
-                    f"{name} is of frames of shape {shape}, but those of the pair are "
+                    f"{name} is for frames of shape {shape}, but those of the pair have shape "
                     f"{self.pair.shape[1:]}; pass what was estimated from this pair."
                 )
-        if pixel_size is not None and not 0 < pixel_size < np.inf:
-            raise ValueError(f"pixel_size must be a positive number of nm; got {pixel_size!r}.")
+        check_pixel_size(pixel_size)
         self.motion = motion
         self.damage = damage
         self.confidence = confidence
@@ -110,7 +110,7 @@ class DriftDecayDisplay:
         *,
         pixel_size: float | None = None,
     ) -> DriftDecayDisplay:
-        """Let an estimator compare two frames, and plot what it finds.
+        """Compare two frames with an estimator and plot the result.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class DriftDecayDisplay:
         pair : array-like of shape (2, H, W)
             The two frames, the earlier first.
         state : DriftDecayState
-            The prediction at one time t.
+            The prediction at a single time t.
         pixel_size : float, optional
             Length of a pixel in nm, for scale bars.
 
@@ -151,10 +151,10 @@ class DriftDecayDisplay:
         Raises
         ------
         ValueError
-            Where ``state`` is of several times, or of frames of another shape.
+            If `state` has several times, or is for frames of another shape.
         """
         if np.ndim(state.t):
-            raise ValueError("state must be of one time, predict the pair at a single t.")
+            raise ValueError("state has several times; predict the pair at a single t.")
         return cls(
             pair,
             state.motion,
@@ -166,7 +166,7 @@ class DriftDecayDisplay:
 
     @property
     def figure_size(self) -> tuple[float, float]:
-        """Width and height in inches of a figure that the four panels fill."""
+        """Width and height in inches of a figure for the four panels."""
         height, width = self.pair.shape[1:]
         return 8.6, 8 * min(max(height / width, 0.4), 2.5) + 0.6
 
@@ -186,15 +186,13 @@ class DriftDecayDisplay:
         Raises
         ------
         ValueError
-            Where ``ax`` does not hold four axes.
+            If `ax` does not hold four Axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt
 
             _, ax = plt.subplots(2, 2, figsize=self.figure_size, layout="constrained")
-        axes = np.ravel(ax)
-        if len(axes) != 4:
-            raise ValueError(f"ax must hold four Axes, one a panel; got {len(axes)}.")
+        axes = check_axes(ax, 4, "two frames, overlay and damage")
         self.ax_ = axes
         self.figure_ = axes[0].figure
         first, second = self.pair
@@ -212,22 +210,22 @@ class DriftDecayDisplay:
     def _drift_title(self) -> str:
         dy, dx = self.motion.drift
         degrees = np.rad2deg(self.motion.rotation)
-        # z: a zero that rounding made negative loses its sign.
+        # z: without the sign of a negative number that is rounded to zero.
         return f"second frame, drift ({dy:z.1f}, {dx:z.1f}) px, rotation {degrees:z.2f}°"
 
     def _draw_arrows(self, ax: Axes) -> None:
-        """Point from where things were to where they are; short arrows are drawn magnified."""
+        """Draw arrows from the earlier positions to the later ones; short arrows are magnified."""
         from matplotlib import patheffects
 
         shape = np.array(self.motion.shape)
-        steps = [(np.arange(_ARROWS) + 0.5) / _ARROWS * side for side in shape]
+        steps = [(np.arange(_N_ARROWS) + 0.5) / _N_ARROWS * side for side in shape]
         start = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 2)
         moved = self.motion.apply(start) - start
         longest = np.hypot(*moved.T).max()
         if longest < 0.05:
             return
-        room = shape.min() / _ARROWS
-        scale = 1.0 if longest > 0.15 * room else nice_length(0.7 * room / longest)
+        spacing = shape.min() / _N_ARROWS
+        scale = 1.0 if longest > 0.15 * spacing else nice_length(0.7 * spacing / longest)
         ax.quiver(
             *start.T[::-1],
             *(scale * moved).T[::-1],
@@ -236,29 +234,29 @@ class DriftDecayDisplay:
             scale=1,
             width=0.006,
             color=ARROW_COLOR,
-            zorder=1.5,  # above the scale bar's ground, below its label
+            zorder=1.5,  # above the background of the scale bar, below its label
             path_effects=[patheffects.withStroke(linewidth=1.6, foreground="black")],
         )
-        # Arrows that point out of the frame must not widen the view.
+        # Otherwise arrows that point out of the frame enlarge the axes.
         ax.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))
         if scale != 1:
             ax.set_xlabel(f"arrows drawn {scale:g} times as long", fontsize="small")
 
     def _draw_overlay(self, ax: Axes, first: Float32Array, second: Float32Array) -> None:
-        back = self.motion.inverse()
-        image = overlay(first, warp(second, back), coverage(back))
-        show_image(ax, image, f"overlay once aligned, confidence {self.confidence:.2f}")
+        inverse = self.motion.inverse()
+        image = overlay(first, warp(second, inverse), coverage(inverse))
+        show_image(ax, image, f"overlay after alignment, confidence {self.confidence:.2f}")
         ax.set_xlabel("magenta: first, green: second, grey: both", fontsize="small")
 
     def _draw_damage(self, ax: Axes) -> None:
         from matplotlib import colormaps
 
-        seen = coverage(self.motion.inverse())
+        overlap = coverage(self.motion.inverse())
         title = "damage" if self.t == 1 else f"damage at t = {self.t:g}"
-        title += "" if seen.any() else ", unknown: the frames don't overlap"
+        title += "" if overlap.any() else ", unknown: the frames don't overlap"
         drawn = show_image(
             ax,
-            np.ma.masked_array(self.damage, ~seen),
+            np.ma.masked_array(self.damage, ~overlap),
             title,
             cmap=colormaps["magma"].with_extremes(bad=NO_DATA_COLOR),
             vmin=0,

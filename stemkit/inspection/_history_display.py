@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._checks import check_axes, check_table
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -13,15 +15,15 @@ _NAMES = {"train_loss": "training", "val_loss": "validation"}
 
 
 class HistoryDisplay:
-    """How the losses of a fit fell, epoch by epoch, and the learning rate beside them.
+    """Losses and learning rate of a fit over its epochs.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    Create one with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
     history : DataFrame
-        One row an epoch with the columns ``lr``, ``train_loss`` and, where there are any,
-        ``val_loss`` and the loss's terms, as ``history_`` of an estimator has it.
+        One row an epoch with the columns ``lr`` and ``train_loss`` and, if present, ``val_loss``
+        and the terms of the loss, as in ``history_`` of an estimator.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class HistoryDisplay:
     >>> display.ax_[0].get_xlabel()
     'epoch'
 
-    Of a network that has learned, drawn into axes of one's own:
+    Of a fitted network, drawn into existing axes:
 
     >>> import matplotlib.pyplot as plt
     >>> from stemkit.datasets import make_nucleation
@@ -57,12 +59,12 @@ class HistoryDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> HistoryDisplay:
-        """Plot how a network learned.
+        """Plot the history of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted: one with a ``history_``, or a SplitPairs or Pipeline that holds one.
+            Fitted, with a ``history_``; or a SplitPairs or Pipeline that contains one.
 
         Returns
         -------
@@ -71,24 +73,24 @@ class HistoryDisplay:
         Raises
         ------
         ValueError
-            Where the estimator has no history.
+            If the estimator has no history.
         """
         last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
         history = getattr(getattr(last, "denoiser_", last), "history_", None)
         if history is None or len(history) == 0:
             raise ValueError(
-                f"{type(last).__name__} has no history to draw; fit one that learns first."
+                f"{type(last).__name__} has no history to draw; fit an estimator that trains first."
             )
         return cls.from_predictions(history)
 
     @classmethod
     def from_predictions(cls, history: pd.DataFrame) -> HistoryDisplay:
-        """Plot a history that was kept, for instance as csv; the parameter is that of the class.
+        """Plot a history, for instance from a csv file. The parameter is that of the class.
 
         Parameters
         ----------
         history : DataFrame
-            As ``history_`` of an estimator, or ``history`` of :class:`stemkit.engine.FitResult`.
+            From ``history_`` of an estimator, or ``history`` of :class:`stemkit.engine.FitResult`.
 
         Returns
         -------
@@ -112,11 +114,9 @@ class HistoryDisplay:
         Raises
         ------
         ValueError
-            Where ``ax`` does not hold two axes.
+            If `ax` does not hold two Axes, or the history lacks a column.
         """
-        missing = {"lr", "train_loss"} - set(self.history.columns)
-        if missing:
-            raise ValueError(f"history lacks column(s) {', '.join(sorted(missing))}.")
+        check_table(self.history, "history", ("lr", "train_loss"))
         from matplotlib.ticker import MaxNLocator
 
         if ax is None:
@@ -125,11 +125,7 @@ class HistoryDisplay:
             _, ax = plt.subplots(
                 1, 2, figsize=(8.6, 3.4), layout="constrained", width_ratios=[1.7, 1]
             )
-        axes = np.ravel(ax)
-        if len(axes) != 2:
-            raise ValueError(
-                f"ax must hold two Axes, for losses and learning rate; got {len(axes)}."
-            )
+        axes = check_axes(ax, 2, "losses and learning rate")
         self.ax_ = axes
         self.figure_ = axes[0].figure
         epochs = np.arange(1, len(self.history) + 1)
@@ -146,15 +142,15 @@ class HistoryDisplay:
     def _draw_losses(self, ax: Axes, epochs: Any) -> None:
         kinds = ("train_", "val_")
         columns = [name for name in self.history.columns if name.startswith(kinds)]
-        # the losses themselves last, and so above their terms
+        # The total losses are drawn last, above their terms.
         columns.sort(key=lambda name: name in _COLORS)
         for number, name in enumerate(columns, start=2):
-            main = name in _COLORS
+            is_total = name in _COLORS
             ax.plot(
                 epochs,
                 self.history[name],
                 color=_COLORS.get(name, f"C{number}"),
-                lw=1.8 if main else 0.9,
+                lw=1.8 if is_total else 0.9,
                 ls="-" if name.startswith("train_") else "--",
                 marker="o" if len(epochs) < 3 else None,
                 label=_NAMES.get(name, name.replace("_", " ", 1)),

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._constraints import Interval, check_value
 from ..metrics import atom_score
-from ._images import ARROW_COLOR, add_scale_bar, check_frame, grey_levels, show_image
+from ._checks import check_frame, check_pixel_size, check_table
+from ._images import ARROW_COLOR, add_scale_bar, grey_levels, show_image
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,27 +20,26 @@ if TYPE_CHECKING:
 _FOUND_COLOR = "#35b6e8"
 _MISSED_COLOR = ARROW_COLOR
 _EXTRA_COLOR = "#f0388c"
-# No circle is drawn larger than this share of the frame's longer side.
-_LARGEST = 0.02
+# Largest radius of a circle, as a fraction of the frame's longer side.
+_LARGEST_RADIUS = 0.02
 
 
 class LocalizationDisplay:
-    """A frame with the atoms that were found in it; with truth, also those missed and made up.
+    """A frame with the atoms found in it; with truth, also those missed and made up.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    Create one with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
     frame : array-like of shape (H, W)
         The frame.
     atoms : DataFrame
-        The atoms of this frame, with the columns ``y`` and ``x`` in px and, where they are known,
-        the standard errors ``y_err`` and ``x_err``, as
-        :meth:`stemkit.localize.AtomLocator.predict` gives them.
+        The atoms of this frame, from :meth:`stemkit.localize.AtomLocator.predict`: columns ``y``
+        and ``x`` in px and, if known, their standard errors ``y_err`` and ``x_err``.
     truth : DataFrame or array-like of shape (n_atoms, 2), optional
-        Where atoms are: columns ``y`` and ``x``, or rows of (y, x), in px.
+        True positions: columns ``y`` and ``x``, or rows of (y, x), in px.
     tolerance : float, default=2
-        Largest distance in px between a true atom and the one that was found for it.
+        Largest distance in px between a true atom and the one matched to it.
     pixel_size : float, optional
         Length of a pixel in nm, for a scale bar.
 
@@ -62,7 +63,7 @@ class LocalizationDisplay:
     >>> display.ax_.get_title()[:2]
     'F1'
 
-    From a table, drawn into axes of one's own:
+    From a table, drawn into existing axes:
 
     >>> import matplotlib.pyplot as plt
     >>> figure, ax = plt.subplots()
@@ -81,15 +82,16 @@ class LocalizationDisplay:
         pixel_size: float | None = None,
     ) -> None:
         self.frame = check_frame(frame, "frame")
+        check_table(atoms, "atoms", ("y", "x"))
+        check_value(tolerance, "tolerance", [Interval(float, 0, None, unit="px")])
         for name, table in (("atoms", atoms), ("truth", truth)):
             frames = getattr(table, "get", lambda column: None)("frame")
             if frames is not None and frames.nunique() > 1:
                 raise ValueError(
-                    f"{name} is of {frames.nunique()} frames, but one is drawn; pass "
-                    f"{name}[{name}['frame'] == i] with this frame's number i."
+                    f"{name} has atoms of {frames.nunique()} frames, but one is drawn; pass "
+                    f"{name}[{name}['frame'] == i] with the number i of this frame."
                 )
-        if pixel_size is not None and not 0 < pixel_size < np.inf:
-            raise ValueError(f"pixel_size must be a positive number of nm; got {pixel_size!r}.")
+        check_pixel_size(pixel_size)
         self.atoms = atoms
         self.truth = truth
         self.tolerance = tolerance
@@ -99,12 +101,12 @@ class LocalizationDisplay:
     def from_estimator(
         cls, estimator: AtomLocator, frame: ArrayLike, **options: Any
     ) -> LocalizationDisplay:
-        """Let a locator find the atoms of a frame, and plot them.
+        """Locate the atoms of a frame and plot them.
 
         Parameters
         ----------
         estimator : AtomLocator
-            Fitted; or a pipeline that ends in one.
+            Fitted, or a pipeline that ends in one.
         frame : array-like of shape (H, W)
             The frame.
         **options : dict
@@ -117,7 +119,7 @@ class LocalizationDisplay:
         Raises
         ------
         ValueError
-            Where ``frame`` is not one frame of finite numbers.
+            If `frame` is not one frame of finite numbers.
         """
         frame = check_frame(frame, "frame")
         return cls.from_predictions(frame, estimator.predict(frame[np.newaxis]), **options)
@@ -126,7 +128,7 @@ class LocalizationDisplay:
     def from_predictions(
         cls, frame: ArrayLike, atoms: pd.DataFrame, **options: Any
     ) -> LocalizationDisplay:
-        """Plot atoms that were found before; the parameters are those of the class.
+        """Plot atoms that were located before. The parameters are those of the class.
 
         Parameters
         ----------
@@ -183,7 +185,7 @@ class LocalizationDisplay:
             handles.append(self._mark(ax, found[~matched], "made up", _EXTRA_COLOR))
             handles.append(self._mark(ax, missed, "missed", _MISSED_COLOR))
         self._draw_errors(ax)
-        # What is marked at a border must not widen the view.
+        # Otherwise circles at a border enlarge the axes.
         height, width = self.frame.shape
         ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         if self.pixel_size is not None:
@@ -193,19 +195,21 @@ class LocalizationDisplay:
         )
         return self
 
-    def _mark(self, ax: Axes, places: NDArray[np.float64], label: str, color: str) -> Line2D:
-        """Draw circles about places, as large as an atom, and give their entry of the legend."""
+    def _mark(self, ax: Axes, positions: NDArray[np.float64], label: str, color: str) -> Line2D:
+        """Draw circles of the size of an atom, and return their entry for the legend."""
         from matplotlib.collections import EllipseCollection
         from matplotlib.lines import Line2D
 
         sigma = self.atoms["sigma"].median() if "sigma" in self.atoms and len(self.atoms) else 1.5
-        diameter = np.full(len(places), min(4 * sigma, 2 * _LARGEST * max(self.frame.shape) + 4))
+        diameter = np.full(
+            len(positions), min(4 * sigma, 2 * _LARGEST_RADIUS * max(self.frame.shape) + 4)
+        )
         circles = EllipseCollection(
             diameter,
             diameter,
-            np.zeros(len(places)),
+            np.zeros(len(positions)),
             units="xy",
-            offsets=places[:, ::-1],
+            offsets=positions[:, ::-1],
             transOffset=ax.transData,
             facecolors="none",
             edgecolors=color,
@@ -213,7 +217,7 @@ class LocalizationDisplay:
             label=label,
         )
         ax.add_collection(circles)
-        text = f"{label}: {len(places)}"
+        text = f"{label}: {len(positions)}"
         return Line2D([], [], ls="", marker="o", mfc="none", mec=color, label=text)
 
     def _draw_errors(self, ax: Axes) -> None:

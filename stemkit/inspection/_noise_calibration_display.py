@@ -4,35 +4,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._constraints import Interval, check_value
+from ._checks import check_axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from stemkit.noise import NoiseCalibration
 
 _MEASURED_COLOR = "#1f5f99"
-_LAW_COLOR = "#c2571a"
+_MODEL_COLOR = "#c2571a"
 _COLUMN_COLOR = "0.45"
 _HISTOGRAM_EDGE = 4.5  # standard deviations; of a million normal numbers, seven lie beyond
 
 
 class NoiseCalibrationDisplay:
-    """A camera's noise: its two distributions, and how it grows with the signal.
+    """Noise of a camera: its two distributions, and its standard deviation against intensity.
 
-    This is figure 3 (b) to (d) of the paper that the model is of [1]_, for one's own camera. Use
-    :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    This is figure 3 (b) to (d) of the paper that describes the model [1]_, for any camera. Create
+    one with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
     calibration : NoiseCalibration
-        As a calibrated simulator holds it in ``calibration_``.
+        ``calibration_`` of a calibrated simulator.
     sequence : int, default=0
-        Number of the sequence whose distributions are drawn.
+        Index of the sequence whose distributions are drawn.
 
     Attributes
     ----------
     ax_ : ndarray of shape (3,) of matplotlib Axes
-        Distribution of pointwise noise, distribution of the columns' means, and standard deviation
-        against intensity.
+        Distribution of the pointwise noise, distribution of the means of columns, and standard
+        deviation against intensity.
     figure_ : matplotlib Figure
         The figure that holds them.
 
@@ -56,7 +59,7 @@ class NoiseCalibrationDisplay:
     >>> display.ax_[2].get_xlabel()
     'intensity (counts)'
 
-    Another sequence, drawn into axes of one's own:
+    Another sequence, drawn into existing axes:
 
     >>> import matplotlib.pyplot as plt
     >>> figure, axes = plt.subplots(1, 3)
@@ -66,12 +69,14 @@ class NoiseCalibrationDisplay:
     """
 
     def __init__(self, calibration: NoiseCalibration, *, sequence: int = 0) -> None:
+        n_sequences = len(calibration.sequences)
+        check_value(sequence, "sequence", [Interval(int, -n_sequences, n_sequences - 1)])
         self.calibration = calibration
         self.sequence = sequence
 
     @classmethod
     def from_estimator(cls, estimator: Any, **options: Any) -> NoiseCalibrationDisplay:
-        """Plot what a simulator measured; the parameters are those of the class.
+        """Plot the calibration of a simulator. The parameters are those of the class.
 
         Parameters
         ----------
@@ -87,7 +92,7 @@ class NoiseCalibrationDisplay:
         Raises
         ------
         ValueError
-            Where the simulator has measured nothing.
+            If the simulator was not calibrated.
         """
         calibration = getattr(estimator, "calibration_", None)
         if calibration is None:
@@ -101,12 +106,12 @@ class NoiseCalibrationDisplay:
     def from_predictions(
         cls, calibration: NoiseCalibration, **options: Any
     ) -> NoiseCalibrationDisplay:
-        """Plot a calibration; the parameters are those of the class.
+        """Plot a calibration. The parameters are those of the class.
 
         Parameters
         ----------
         calibration : NoiseCalibration
-            As a calibrated simulator holds it in ``calibration_``.
+            ``calibration_`` of a calibrated simulator.
         **options : dict
             Further parameters of the class.
 
@@ -132,7 +137,7 @@ class NoiseCalibrationDisplay:
         Raises
         ------
         ValueError
-            Where ``ax`` does not hold three axes.
+            If `ax` does not hold three Axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt
@@ -140,61 +145,57 @@ class NoiseCalibrationDisplay:
             _, ax = plt.subplots(
                 1, 3, figsize=(11, 3.5), layout="constrained", width_ratios=[1, 1, 1.35]
             )
-        axes = np.ravel(ax)
-        if len(axes) != 3:
-            raise ValueError(
-                f"ax must hold three Axes, for two distributions and the law; got {len(axes)}."
-            )
+        axes = check_axes(ax, 3, "two distributions and the standard deviation")
         self.ax_ = axes
         self.figure_ = axes[0].figure
         table = self.calibration.sequences.iloc[self.sequence]
-        where = f"at {table['intensity']:.0f} counts"
+        level = f"at {table['intensity']:.0f} counts"
         pointwise, columns = self.calibration.pointwise, self.calibration.columns
-        # Few electrons are not normal, nor need they be: it is their own law that was tested.
-        law = "normal" if self.calibration.model == "HRTEMNoise" else "Poisson"
+        # A Poisson model tests its own distribution, which is not normal at few electrons.
+        distribution = "normal" if self.calibration.model == "HRTEMNoise" else "Poisson"
         self._draw_distribution(
             axes[0],
             pointwise[self.sequence],
-            f"pointwise noise {where}",
-            f"{law}?\nKS p = {table['ks_pointwise']:.2g}",
+            f"pointwise noise {level}",
+            f"{distribution}?\nKS p = {table['ks_pointwise']:.2g}",
         )
         self._draw_distribution(
             axes[1],
             columns[self.sequence],
-            f"column noise {where}",
+            f"column noise {level}",
             f"normal?\nKS p = {table['ks_columns']:.2g}",
         )
         axes[0].set_ylabel("density")
-        self._draw_law(axes[2])
+        self._draw_standard_deviation(axes[2])
         for panel in axes:
             panel.spines[["top", "right"]].set_visible(False)
         return self
 
     def _draw_distribution(self, ax: Axes, values: Any, title: str, test: str) -> None:
-        # As wide as the sample can resolve: Scott's rule, which is for normal numbers.
+        # Scott's rule for the width of bins, which assumes a normal distribution.
         width = 3.49 * len(values) ** (-1 / 3)
         edges = np.arange(-_HISTOGRAM_EDGE, _HISTOGRAM_EDGE + width, width).tolist()
         ax.hist(values, edges, density=True, color=_MEASURED_COLOR, alpha=0.45)
         x = np.linspace(-_HISTOGRAM_EDGE, _HISTOGRAM_EDGE, 301)
         normal = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-        ax.plot(x, normal, color=_LAW_COLOR, lw=1.5)
-        ax.text(1.35, 0.25, "normal", color=_LAW_COLOR)
+        ax.plot(x, normal, color=_MODEL_COLOR, lw=1.5)
+        ax.text(1.35, 0.25, "normal", color=_MODEL_COLOR)
         ax.set(xlabel="noise (standard deviations)", yticks=[0, 0.2, 0.4], ylim=(0, 0.46))
         ax.set_title(title, fontsize="medium")
         ax.text(0.03, 0.96, test, transform=ax.transAxes, va="top")
 
-    def _draw_law(self, ax: Axes) -> None:
+    def _draw_standard_deviation(self, ax: Axes) -> None:
         points, fit = self.calibration.points, self.calibration.fit
         intensity = np.linspace(points["intensity"].min(), points["intensity"].max(), 200)
         linear = fit.slope * intensity + fit.intercept
         sign = "+" if fit.intercept >= 0 else "−"
         if self.calibration.model == "HRTEMNoise":
             sigma = linear
-            law = rf"$\sigma_p$ = {fit.slope:.4g} $I$ {sign} {abs(fit.intercept):.4g}"
+            equation = rf"$\sigma_p$ = {fit.slope:.4g} $I$ {sign} {abs(fit.intercept):.4g}"
         else:
             sigma = np.sqrt(np.maximum(linear, 0))
-            law = rf"$\sigma_p^2$ = {fit.slope:.4g} $I$ {sign} {abs(fit.intercept):.4g}"
-        ax.plot(intensity, sigma, color=_LAW_COLOR, lw=1.5, label=law)
+            equation = rf"$\sigma_p^2$ = {fit.slope:.4g} $I$ {sign} {abs(fit.intercept):.4g}"
+        ax.plot(intensity, sigma, color=_MODEL_COLOR, lw=1.5, label=equation)
         bars: dict[str, Any] = {"fmt": "o", "ms": 4, "lw": 1, "capsize": 2}
         ax.errorbar(
             points["intensity"],

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._constraints import Interval, check_value
+from ._checks import check_axes, check_table
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from ..drift import DriftDecayModel
 
 _ESTIMATE_COLOR = "#1f5f99"
-# Above the estimate and larger, or good estimates hide the truth.
+# Above the estimate and larger, since good estimates would hide the truth.
 _TRUTH: dict[str, Any] = {
     "color": "0.55",
     "linestyle": "",
@@ -23,9 +26,9 @@ _TRUTH: dict[str, Any] = {
 
 
 class TrajectoryDisplay:
-    """The path of the drift over a series, and how the damage grows.
+    """Drift over a series as a path, and damage against the frame number.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    Create one with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -33,9 +36,9 @@ class TrajectoryDisplay:
         One row a frame with the columns ``dy``, ``dx`` (px), ``mean_damage`` and ``confidence``,
         as ``DriftDecayModel.trajectory`` returns it.
     truth : DataFrame, optional
-        ``dy`` and ``dx`` as they are, and ``mean_damage`` if that is known too.
+        True ``dy`` and ``dx``, and ``mean_damage`` if known.
     low_confidence : float, default=0.5
-        Frames whose motion is less sure are drawn hollow.
+        Frames with a lower confidence are drawn as hollow markers.
 
     Attributes
     ----------
@@ -55,7 +58,7 @@ class TrajectoryDisplay:
     >>> display.ax_[1].get_ylabel()
     'mean damage'
 
-    Of a series, drawn into axes of one's own:
+    Of a series, drawn into existing axes:
 
     >>> import matplotlib.pyplot as plt
     >>> from stemkit import DriftDecayModel
@@ -74,6 +77,8 @@ class TrajectoryDisplay:
         truth: pd.DataFrame | None = None,
         low_confidence: float = 0.5,
     ) -> None:
+        check_table(trajectory, "trajectory", ("dy", "dx", "mean_damage", "confidence"))
+        check_value(low_confidence, "low_confidence", [Interval(float, 0, 1)])
         self.trajectory = trajectory
         self.truth = truth
         self.low_confidence = low_confidence
@@ -82,7 +87,7 @@ class TrajectoryDisplay:
     def from_estimator(
         cls, estimator: DriftDecayModel, X: ArrayLike, **options: Any
     ) -> TrajectoryDisplay:
-        """Let an estimator follow a series, and plot what it finds.
+        """Estimate the trajectory of a series and plot it.
 
         Parameters
         ----------
@@ -132,15 +137,13 @@ class TrajectoryDisplay:
         Raises
         ------
         ValueError
-            Where ``ax`` does not hold two axes.
+            If `ax` does not hold two Axes.
         """
         if ax is None:
             import matplotlib.pyplot as plt
 
             _, ax = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
-        axes = np.ravel(ax)
-        if len(axes) != 2:
-            raise ValueError(f"ax must hold two Axes, for path and damage; got {len(axes)}.")
+        axes = check_axes(ax, 2, "path and damage")
         self.ax_ = axes
         self.figure_ = axes[0].figure
         self._draw_path(axes[0])
@@ -165,7 +168,7 @@ class TrajectoryDisplay:
         ax.set_title("drift since the first frame", fontsize="medium")
         ax.set_aspect("equal", adjustable="datalim")
         ax.margins(0.12)
-        ax.yaxis.set_inverted(True)  # as in the images, down is more y
+        ax.yaxis.set_inverted(True)  # y increases downwards, as in images
         ax.legend(frameon=False, fontsize="small")
 
     def _draw_damage(self, ax: Axes) -> None:
@@ -180,10 +183,15 @@ class TrajectoryDisplay:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     def _draw_line(self, ax: Axes, x: Any, y: Any) -> None:
-        sure = self.trajectory["confidence"].to_numpy() >= self.low_confidence
+        confident = self.trajectory["confidence"].to_numpy() >= self.low_confidence
         ax.plot(x, y, color=_ESTIMATE_COLOR, lw=1, label="estimate")
-        ax.plot(x[sure], y[sure], "o", color=_ESTIMATE_COLOR, ms=5)
-        if not sure.all():
+        ax.plot(x[confident], y[confident], "o", color=_ESTIMATE_COLOR, ms=5)
+        if not confident.all():
             ax.plot(
-                x[~sure], y[~sure], "o", color=_ESTIMATE_COLOR, mfc="white", label="low confidence"
+                x[~confident],
+                y[~confident],
+                "o",
+                color=_ESTIMATE_COLOR,
+                mfc="white",
+                label="low confidence",
             )

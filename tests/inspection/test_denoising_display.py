@@ -6,18 +6,12 @@ from stemkit.denoise import GaussianDenoiser
 from stemkit.inspection import DenoisingDisplay
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def noisy():
     return np.random.default_rng(0).normal(100, 3, (64, 80)).astype(np.float32)
 
 
-def lines(ax):
+def data_of_lines(ax):
     return {line.get_label(): np.stack(line.get_data()) for line in ax.lines}
 
 
@@ -30,7 +24,7 @@ def test_panels_are_input_output_and_their_difference(noisy):
     np.testing.assert_array_equal(shown[1], denoised)
     np.testing.assert_array_equal(shown[2], noisy - denoised)
     low, high = display.ax_[2].images[0].get_clim()
-    assert low == -high  # so that grey is nothing
+    assert low == -high  # so that zero is grey
     titles = [ax.get_title().split(",")[0] for ax in display.ax_]
     assert titles == ["input", "output", "residual", "spectra"]
     assert f"{(noisy - denoised).std():.3g}" in display.ax_[2].get_title()
@@ -39,7 +33,7 @@ def test_panels_are_input_output_and_their_difference(noisy):
 
 
 def test_spectrum_of_white_noise_is_its_variance(noisy):
-    drawn = lines(DenoisingDisplay.from_predictions(noisy, 0 * noisy + 100).ax_[3])
+    drawn = data_of_lines(DenoisingDisplay.from_predictions(noisy, 0 * noisy + 100).ax_[3])
     assert set(drawn) == {"input", "output", "residual"}
     frequency, power = drawn["input"]
     assert frequency[0] < 0.02
@@ -49,11 +43,11 @@ def test_spectrum_of_white_noise_is_its_variance(noisy):
     np.testing.assert_allclose(drawn["residual"][1], power, rtol=1e-3)
 
 
-def test_a_lattice_stands_where_its_frequency_is(noisy):
+def test_a_lattice_is_a_peak_at_its_frequency(noisy):
     x = np.arange(80)
     lattice = noisy + 30 * np.cos(2 * np.pi * 0.2 * x)
     display = DenoisingDisplay.from_predictions(lattice, noisy, truth=lattice, pixel_size=0.05)
-    drawn = lines(display.ax_[3])
+    drawn = data_of_lines(display.ax_[3])
     assert display.ax_[3].get_xlabel() == "spatial frequency (1/nm)"
     for name in ("input", "residual", "truth"):
         frequency, power = drawn[name]
@@ -69,12 +63,12 @@ def test_frames_of_any_size_and_without_contrast(shape):
     DenoisingDisplay.from_predictions(frame, frame).figure_.draw_without_rendering()
 
 
-def test_bad_input_is_named(noisy):
-    with pytest.raises(ValueError, match=r"noisy has shape \(1, 64, 80\), but one frame"):
+def test_errors_name_the_argument(noisy):
+    with pytest.raises(ValueError, match=r"noisy has shape \(1, 64, 80\), but must be one frame"):
         DenoisingDisplay(noisy[None], noisy)
     with pytest.raises(ValueError, match=r"denoised has shape \(64, 79\), but .* that of noisy"):
         DenoisingDisplay(noisy, noisy[:, :-1])
-    with pytest.raises(ValueError, match="pixel_size must be a positive"):
+    with pytest.raises(ValueError, match="pixel_size must be a finite number of nm above 0"):
         DenoisingDisplay(noisy, noisy, pixel_size=0)
     with pytest.raises(ValueError, match="four Axes"):
         DenoisingDisplay(noisy, noisy).plot(plt.subplots(1, 2)[1])

@@ -1,4 +1,4 @@
-"""What all displays share: two ways to make one, and nothing is drawn before it is asked for."""
+"""Tests of all displays: their two constructors, their labels, and that only plot draws."""
 
 from types import SimpleNamespace
 
@@ -23,15 +23,9 @@ TRAJECTORY = pd.DataFrame(
 )
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
-def ways():
-    """For each display an estimator with what it is given, and what that estimator says."""
+def arguments():
+    """Return for each display the arguments of from_estimator and of from_predictions."""
     camera = HRTEMNoise(random_state=0)
     noise = HRTEMNoise().fit(
         [camera.fit_transform(np.full((6, 32, 32), level)) for level in (40, 120, 360)]
@@ -51,8 +45,8 @@ def ways():
     }
 
 
-def drawn(display):
-    """Tell all that can be read off the axes."""
+def content(display):
+    """Return everything that is drawn into the axes."""
     return [
         (
             ax.get_title(),
@@ -69,21 +63,22 @@ def drawn(display):
 
 
 @pytest.mark.parametrize("name", inspection.__all__)
-def test_an_estimator_and_what_it_says_give_one_figure(ways, name):
+def test_both_constructors_draw_the_same_figure(arguments, name):
     cls = getattr(inspection, name)
-    asked, told = ways[name]
-    one, other = cls.from_estimator(*asked), cls.from_predictions(*told)
+    with_estimator, with_predictions = arguments[name]
+    one = cls.from_estimator(*with_estimator)
+    other = cls.from_predictions(*with_predictions)
     assert isinstance(one, cls)
-    assert drawn(one) == drawn(other)
+    assert content(one) == content(other)
     assert one.figure_ is not other.figure_
     assert all(ax.figure is one.figure_ for ax in np.ravel(one.ax_))
 
 
 @pytest.mark.parametrize("name", inspection.__all__)
-def test_every_curve_says_what_it_shows_and_in_what_unit(ways, name):
-    display = getattr(inspection, name).from_estimator(*ways[name][0])
+def test_axes_of_curves_are_labelled(arguments, name):
+    display = getattr(inspection, name).from_estimator(*arguments[name][0])
     for ax in np.ravel(display.ax_):
-        if ax.images:  # pixels, with the scale bar that the displays of frames are tested for
+        if ax.images:  # frames have a scale bar instead, which their displays test
             continue
         assert ax.get_xlabel()
         assert ax.get_ylabel() or ax is not np.ravel(display.ax_)[0]
@@ -91,8 +86,8 @@ def test_every_curve_says_what_it_shows_and_in_what_unit(ways, name):
 
 
 @pytest.mark.parametrize("name", sorted({*inspection.__all__} - {"DriftDecayDisplay"}))
-def test_nothing_is_drawn_before_plot(ways, name):
-    display = getattr(inspection, name)(*ways[name][1])
+def test_nothing_is_drawn_before_plot(arguments, name):
+    display = getattr(inspection, name)(*arguments[name][1])
     assert not plt.get_fignums()
     assert not hasattr(display, "ax_")
     assert display.plot() is display

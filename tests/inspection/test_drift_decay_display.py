@@ -21,42 +21,36 @@ def data():
     return make_drift_pairs(1, shape=SHAPE, dose=None, row_jitter=0, random_state=1)
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-def _display(data, motion=None, **options):
+def make_display(data, motion=None, **options):
     motion = data.motion[0] if motion is None else motion
     return DriftDecayDisplay(data.pairs[0], motion, 1 - data.decay[0], 0.87, **options).plot()
 
 
-def _bars(ax):
+def scale_bars(ax):
     return [p for p in ax.patches if isinstance(p, Rectangle) and p.get_facecolor()[0] == 1]
 
 
 def test_panels_show_the_frames_the_overlay_and_the_damage(data):
-    display = _display(data)
+    display = make_display(data)
     first, second, both, damage = (ax.images[0] for ax in display.ax_)
     np.testing.assert_array_equal(first.get_array(), data.pairs[0, 0])
     np.testing.assert_array_equal(second.get_array(), data.pairs[0, 1])
-    assert first.get_clim() == second.get_clim()  # or fading would not show
+    assert first.get_clim() == second.get_clim()  # otherwise fading would be hidden
     assert both.get_array().shape == (*SHAPE, 3)
-    # Damage is shown where both frames were recorded, on the scale from nothing to all.
-    seen = coverage(data.motion[0].inverse())
-    assert 0.3 < seen.mean() < 1
-    np.testing.assert_array_equal(damage.get_array().mask, ~seen)
-    np.testing.assert_array_equal(damage.get_array()[seen], (1 - data.decay[0])[seen])
+    # Damage is shown where both frames were recorded.
+    overlap = coverage(data.motion[0].inverse())
+    assert 0.3 < overlap.mean() < 1
+    np.testing.assert_array_equal(damage.get_array().mask, ~overlap)
+    np.testing.assert_array_equal(damage.get_array()[overlap], (1 - data.decay[0])[overlap])
     assert damage.get_clim() == (0, 1)
     for image in (first, second, both, damage):
-        # Row 0 on top, pixels square.
+        # Row 0 is on top and pixels are square.
         assert image.get_extent() == [-0.5, SHAPE[1] - 0.5, SHAPE[0] - 0.5, -0.5]
         assert image.axes.get_aspect() == 1
 
 
-def test_titles_tell_the_numbers(data):
-    display = _display(data, Motion.from_parameters(SHAPE, drift=(1.26, -3), rotation=-1e-9))
+def test_titles_contain_drift_rotation_and_confidence(data):
+    display = make_display(data, Motion.from_parameters(SHAPE, drift=(1.26, -3), rotation=-1e-9))
     titles = [ax.get_title() for ax in display.ax_]
     assert "(1.3, -3.0) px" in titles[1]
     assert "rotation 0.00°" in titles[1]
@@ -71,19 +65,19 @@ def test_overlay_is_grey_where_the_frames_agree_and_coloured_where_not(data):
         return np.abs(image[..., 0] - image[..., 1]).mean()
 
     assert tint(overlay(first, first, everywhere)) == 0
-    # Neither brightness nor slow fading tints.
+    # Neither brightness nor slow fading tints the image.
     ramp = np.linspace(1, 0.5, SHAPE[1], dtype=np.float32)
     assert tint(overlay(first, 100 + 7 * first * ramp, everywhere)) < 0.03
-    right = _display(data).ax_[2].images[0].get_array()
-    seen = coverage(data.motion[0].inverse())
+    right = make_display(data).ax_[2].images[0].get_array()
+    overlap = coverage(data.motion[0].inverse())
     wrong = overlay(first, second, everywhere)
-    assert tint(right[seen]) < 0.5 * tint(wrong[seen])
-    assert (right[~seen][:, 1] == 0).all()
+    assert tint(right[overlap]) < 0.5 * tint(wrong[overlap])
+    assert (right[~overlap][:, 1] == 0).all()
 
 
 @pytest.mark.parametrize("drift, magnified", [((8, -12), False), ((0.4, 0.3), True)])
-def test_arrows_point_from_where_things_were_to_where_they_are(data, drift, magnified):
-    display = _display(data, Motion(SHAPE, drift))
+def test_arrows_point_from_earlier_to_later_positions(data, drift, magnified):
+    display = make_display(data, Motion(SHAPE, drift))
     (arrows,) = [c for c in display.ax_[1].collections if isinstance(c, Quiver)]
     factor = arrows.V[0] / drift[0]
     np.testing.assert_allclose(arrows.V, factor * drift[0])
@@ -98,29 +92,29 @@ def test_arrows_point_from_where_things_were_to_where_they_are(data, drift, magn
 
 
 def test_frames_that_did_not_move_have_no_arrows(data):
-    display = _display(data, Motion(SHAPE))
+    display = make_display(data, Motion(SHAPE))
     assert not [c for c in display.ax_[1].collections if isinstance(c, Quiver)]
 
 
-def test_scale_bar_has_the_length_that_it_says(data):
-    assert not any(_bars(ax) for ax in _display(data).ax_)
-    display = _display(data, pixel_size=0.03)
+def test_scale_bar_has_the_length_of_its_label(data):
+    assert not any(scale_bars(ax) for ax in make_display(data).ax_)
+    display = make_display(data, pixel_size=0.03)
     for ax in display.ax_:
-        (bar,) = _bars(ax)
+        (bar,) = scale_bars(ax)
         label = ax.texts[-1].get_text()
         assert label == "1 nm"
         assert bar.get_width() * 0.03 == pytest.approx(1)
-    assert _display(data, pixel_size=80.0).ax_[0].texts[-1].get_text() == "2 µm"
+    assert make_display(data, pixel_size=80.0).ax_[0].texts[-1].get_text() == "2 µm"
 
 
 @given(st.floats(1e-6, 1e6))
-def test_nice_length_is_round_and_not_far_below(longest):
+def test_nice_length_is_round_and_at_most_2_5_times_shorter(longest):
     length = nice_length(longest)
     assert longest / 2.51 < length <= longest * (1 + 1e-6)
     assert f"{length:.0e}"[0] in "125"
 
 
-def test_grey_levels_ignore_single_bright_pixels_and_bear_constant_frames():
+def test_grey_levels_of_frames_with_a_bright_pixel_and_of_constant_frames():
     frame = np.random.default_rng(0).poisson(5, (200, 200)).astype(np.float32)
     low, high = grey_levels(frame)
     frame[3, 5] = 1e6
@@ -140,7 +134,7 @@ def test_any_shape_constant_frames_and_no_overlap_can_be_drawn(shape, drift):
         assert "unknown" in display.ax_[3].get_title()
 
 
-def test_constructors_take_what_predict_gives_and_axes_of_the_user(data):
+def test_constructors_take_results_of_predict_and_existing_axes(data):
     def predict(pair, t):
         damage = t * (1 - data.decay[0])
         return SimpleNamespace(motion=data.motion[0], damage=damage, confidence=0.5, t=t)
@@ -160,18 +154,21 @@ def test_constructors_take_what_predict_gives_and_axes_of_the_user(data):
         assert display.figure_ is figure
     with pytest.raises(ValueError, match=r"ax must hold four Axes.* 1"):
         display.plot(axes[0])
+    with pytest.raises(ValueError, match=r"ax must hold four Axes.* 0"):
+        display.plot("abcd")
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"damage": np.zeros((3, 3))}, r"^damage is of frames of shape \(3, 3\)"),
-        ({"motion": Motion((9, 9))}, r"^motion is of frames of shape \(9, 9\)"),
-        ({"pixel_size": 0}, "^pixel_size must be a positive number"),
-        ({"pixel_size": np.nan}, "^pixel_size must be a positive number"),
+        ({"damage": np.zeros((3, 3))}, r"^damage is for frames of shape \(3, 3\)"),
+        ({"motion": Motion((9, 9))}, r"^motion is for frames of shape \(9, 9\)"),
+        ({"pixel_size": 0}, "^pixel_size must be a finite number of nm above 0"),
+        ({"pixel_size": "1 nm"}, "^pixel_size must be a finite number"),
+        ({"pixel_size": np.nan}, "^pixel_size must be a finite number of nm above 0"),
     ],
 )
-def test_what_does_not_belong_together_is_refused_by_name(changes, message):
+def test_errors_name_the_argument_that_does_not_fit(changes, message):
     fitting = {"motion": Motion((8, 6)), "damage": np.zeros((8, 6)), "confidence": 1.0}
     with pytest.raises(ValueError, match=message):
         DriftDecayDisplay(np.ones((2, 8, 6)), **fitting | changes)

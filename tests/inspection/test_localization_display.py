@@ -12,12 +12,6 @@ FOUND = pd.DataFrame(
 )
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def frame():
     y, x = np.indices((64, 60))
@@ -25,8 +19,8 @@ def frame():
     return 50 + 100 * atoms + np.random.default_rng(0).normal(0, 2, atoms.shape)
 
 
-def places(ax):
-    """Positions (y, x) of the circles of each kind."""
+def circle_positions(ax):
+    """Return the positions (y, x) of the circles of each kind."""
     return {
         c.get_label(): np.asarray(c.get_offsets())[:, ::-1]
         for c in ax.collections
@@ -34,9 +28,9 @@ def places(ax):
     }
 
 
-def test_circles_lie_where_atoms_are(frame):
+def test_circles_are_at_the_positions_of_atoms(frame):
     ax = LocalizationDisplay.from_predictions(frame, FOUND, truth=TRUE).ax_
-    circles = places(ax)
+    circles = circle_positions(ax)
     np.testing.assert_array_equal(circles["found"], FOUND[["y", "x"]][:2])
     np.testing.assert_array_equal(circles["made up"], FOUND[["y", "x"]][2:])
     np.testing.assert_array_equal(circles["missed"], TRUE[2:])
@@ -54,24 +48,30 @@ def test_bars_are_the_standard_errors(frame):
     np.testing.assert_allclose(np.ptp(across[..., 0], axis=1), 2 * 0.2)
     np.testing.assert_allclose(np.ptp(along[..., 1], axis=1), 2 * 0.1)
     assert ax.get_title() == "3 atoms"
-    assert set(places(ax)) == {"found"}
+    assert set(circle_positions(ax)) == {"found"}
 
 
-def test_locator_is_asked(frame):
+def test_positions_come_from_the_locator(frame):
     locator = AtomLocator(sigma=1.5, threshold=40.0).fit(frame[None])
     display = LocalizationDisplay.from_estimator(locator, frame, truth=TRUE, pixel_size=0.1)
-    np.testing.assert_allclose(places(display.ax_)["found"], TRUE, atol=0.2)
+    np.testing.assert_allclose(circle_positions(display.ax_)["found"], TRUE, atol=0.2)
     assert display.ax_.get_title().startswith("F1 1.000")
     assert "2 nm" in [text.get_text() for text in display.ax_.texts]
     _, ax = plt.subplots()
     assert LocalizationDisplay(frame, FOUND.iloc[:0], truth=[]).plot(ax).ax_ is ax
 
 
-def test_bad_input_is_named(frame):
-    with pytest.raises(ValueError, match=r"atoms is of 3 frames, .* atoms\[atoms\['frame'\] == i"):
+def test_errors_name_the_argument(frame):
+    with pytest.raises(
+        ValueError, match=r"atoms has atoms of 3 frames, .* atoms\[atoms\['frame'\] == i"
+    ):
         LocalizationDisplay(frame, FOUND.assign(frame=[0, 1, 2]))
-    with pytest.raises(ValueError, match="pixel_size must be a positive"):
+    with pytest.raises(ValueError, match="pixel_size must be a finite number of nm above 0"):
         LocalizationDisplay(frame, FOUND, pixel_size=-1)
+    with pytest.raises(ValueError, match=r"atoms lacks column\(s\) x"):
+        LocalizationDisplay(frame, FOUND[["y"]])
+    with pytest.raises(ValueError, match="tolerance must be a finite number of px of at least 0"):
+        LocalizationDisplay(frame, FOUND, tolerance="near")
     with pytest.raises(ValueError, match=r"frame has shape \(1, 64, 60\).* as frame\[0\]"):
         LocalizationDisplay(frame[None], FOUND)
     with pytest.raises(ValueError, match=r"pass one frame of the stack, as frame\[0\]"):

@@ -6,12 +6,6 @@ from stemkit.inspection import NoiseCalibrationDisplay
 from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def calibrated(model, **parameters):
     camera = model(**parameters, random_state=0)
     levels = (40, 120, 360)
@@ -23,7 +17,7 @@ def hrtem():
     return calibrated(HRTEMNoise)
 
 
-def test_points_columns_and_line_are_the_calibrations(hrtem):
+def test_points_and_line_are_those_of_the_calibration(hrtem):
     ax = NoiseCalibrationDisplay.from_estimator(hrtem).ax_[2]
     line = ax.lines[0]
     x, y = line.get_data()
@@ -41,7 +35,7 @@ def test_points_columns_and_line_are_the_calibrations(hrtem):
     assert ax.get_title() == "HRTEMNoise holds"
 
 
-def test_title_says_where_another_law_might_hold_too():
+def test_title_names_a_model_that_can_not_be_distinguished():
     camera = HRTEMNoise(random_state=0)
     noise = HRTEMNoise().fit(
         [camera.fit_transform(np.full((8, 48, 48), level)) for level in (40, 360)]
@@ -70,25 +64,29 @@ def test_distributions_are_those_of_the_chosen_sequence(hrtem, sequence):
     assert f"{calibration.sequences['intensity'].iloc[sequence]:.0f} counts" in axes[0].get_title()
 
 
-def test_variances_on_a_line_are_a_root_in_the_figure():
+def test_curve_of_poisson_noise_is_a_square_root():
     noise = calibrated(PoissonGaussianNoise, gain=3.0, read_sigma=4.0)
     ax = NoiseCalibrationDisplay.from_estimator(noise).ax_[2]
     x, y = ax.lines[0].get_data()
     np.testing.assert_allclose(y, np.sqrt(noise.gain_ * x + noise.read_sigma_**2))
 
 
-@pytest.mark.parametrize("model, law", [(HRTEMNoise, "normal"), (PoissonGaussianNoise, "Poisson")])
-def test_what_was_tested_stands_beside_the_p_value(model, law):
+@pytest.mark.parametrize(
+    "model, distribution", [(HRTEMNoise, "normal"), (PoissonGaussianNoise, "Poisson")]
+)
+def test_p_value_names_the_tested_distribution(model, distribution):
     noise = calibrated(model)
     axes = NoiseCalibrationDisplay.from_estimator(noise).ax_
     table = noise.calibration_.sequences.iloc[0]
-    for ax, tested, name in zip(axes, (law, "normal"), ("pointwise", "columns"), strict=False):
+    for ax, tested, name in zip(
+        axes, (distribution, "normal"), ("pointwise", "columns"), strict=False
+    ):
         assert f"{tested}?\nKS p = {table[f'ks_{name}']:.2g}" in [
             text.get_text() for text in ax.texts
         ]
 
 
-def test_a_model_that_does_not_hold_is_said_so():
+def test_title_of_a_model_that_does_not_hold():
     rng = np.random.default_rng(0)
     with pytest.warns(UserWarning, match="does not hold"):
         noise = HRTEMNoise().fit([rng.uniform(0, x, (12, 64, 64)) for x in (50, 100)])
@@ -96,7 +94,7 @@ def test_a_model_that_does_not_hold_is_said_so():
     assert display.ax_[2].get_title() == "HRTEMNoise does not hold"
 
 
-def test_axes_of_the_user_are_used(hrtem):
+def test_existing_axes_are_used(hrtem):
     _, axes = plt.subplots(3, 1)
     display = NoiseCalibrationDisplay(hrtem.calibration_).plot(axes)
     assert display.ax_[0] is axes[0]
@@ -104,7 +102,12 @@ def test_axes_of_the_user_are_used(hrtem):
         display.plot(axes[:2])
 
 
-def test_what_measured_nothing_can_not_be_drawn():
+def test_sequence_must_exist(hrtem):
+    with pytest.raises(ValueError, match=r"sequence must be an int in \[-3, 2\]; got 3"):
+        NoiseCalibrationDisplay.from_estimator(hrtem, sequence=3)
+
+
+def test_a_simulator_without_calibration_is_an_error():
     noise = HRTEMNoise().fit(np.ones((1, 8, 8)))
     with pytest.raises(ValueError, match="HRTEMNoise has no calibration to draw; fit it"):
         NoiseCalibrationDisplay.from_estimator(noise)
