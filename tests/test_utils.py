@@ -12,27 +12,27 @@ def subclasses(cls):
         yield from subclasses(sub)
 
 
-def test_every_estimator_of_a_subpackage_is_found():
+def test_all_estimators_finds_those_of_every_subpackage():
     found = [cls for _, cls in all_estimators()]
-    # Found from the base class down, independently of the modules.
-    ours = [cls for cls in subclasses(BaseEstimator) if cls.__module__.startswith("stemkit.")]
-    offered = {
+    # Searched from the base class down, independently of the modules.
+    own = [cls for cls in subclasses(BaseEstimator) if cls.__module__.startswith("stemkit.")]
+    public = {
         cls
-        for cls in ours
+        for cls in own
         for name in stemkit.__all__
         if cls.__name__ in getattr(getattr(stemkit, name), "__all__", ())
     }
     assert len(found) > 20
-    assert set(found) == {cls for cls in offered if not isabstract(cls)}
+    assert set(found) == {cls for cls in public if not isabstract(cls)}
 
 
-def test_names_are_those_of_the_classes_in_order_and_once():
+def test_names_are_unique_sorted_and_those_of_the_classes():
     names = [name for name, _ in all_estimators()]
     assert names == sorted(set(names))
     assert all(name == cls.__name__ for name, cls in all_estimators())
 
 
-def test_every_estimator_at_the_top_level_is_among_them():
+def test_all_estimators_contains_those_of_the_top_level():
     top = {name: getattr(stemkit, name) for name in stemkit.__all__}
     estimators = [
         item for item in top.items() if isclass(item[1]) and issubclass(item[1], BaseEstimator)

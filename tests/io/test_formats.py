@@ -1,4 +1,4 @@
-"""The table of formats, and a format added as CONTRIBUTING describes."""
+"""Tests of the table of formats, and of a new format as CONTRIBUTING describes it."""
 
 import sys
 from importlib import import_module
@@ -15,19 +15,19 @@ def test_each_format_has_a_module_with_a_reader(module):
     assert callable(import_module(f"stemkit.io.{module}").read)
 
 
-def test_endings_are_in_lower_case_and_upper_case_files_are_read(tmp_path):
+def test_endings_are_lower_case_and_files_in_upper_case_are_read(tmp_path):
     assert all(ending == ending.lower() for ending in _formats.FORMATS)
     with open(tmp_path / "A.NPY", "wb") as file:
         np.save(file, np.ones((2, 3)))
     assert read_stack(tmp_path / "A.NPY").frames.shape == (1, 2, 3)
 
 
-def test_an_unknown_ending_lists_what_can_be_read(tmp_path):
+def test_the_error_for_an_unknown_ending_lists_the_formats(tmp_path):
     with pytest.raises(ValueError, match=r"unknown ending: .*\.png, \.tif, \.tiff, \.npy"):
         read_stack(tmp_path / "a.jpg")
 
 
-def test_a_format_is_added_by_a_module_and_a_line(tmp_path, monkeypatch):
+def test_a_module_and_a_line_add_a_format(tmp_path, monkeypatch):
     def read(path):
         return np.full((2, 3, 4), int(path.read_text())), 0.5
 

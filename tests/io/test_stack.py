@@ -17,11 +17,11 @@ shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    # hypothesis wants one folder for all its examples, so a function's tmp_path won't do.
+    # One folder for all examples of hypothesis, which does not allow tmp_path.
     return tmp_path_factory.mktemp("io")
 
 
-def _counts(dtype="u2", shape=(3, 20, 30)):
+def random_counts(dtype="u2", shape=(3, 20, 30)):
     top = min(np.iinfo(dtype).max, 2**24)
     return np.random.default_rng(0).integers(0, top, shape).astype(dtype)
 
@@ -34,7 +34,7 @@ def _counts(dtype="u2", shape=(3, 20, 30)):
     ),
     pixel_size=st.none() | st.floats(1e-3, 1e3),
 )
-def test_what_is_written_is_read_back(folder, stack, pixel_size):
+def test_read_stack_inverts_write_stack(folder, stack, pixel_size):
     path = folder / "stack.tif"
     write_stack(path, stack, pixel_size=pixel_size)
     frames, size, names = read_stack(path)
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(folder, stack, pixel_size):
     ),
     suffix=st.sampled_from([".npy", ".tif", ".png"]),
 )
-def test_intensities_of_any_format_stay_as_they_are(folder, stack, suffix):
+def test_intensities_of_all_formats_are_kept(folder, stack, suffix):
     paths = [folder / f"{i}{suffix}" for i in range(len(stack))]
     for path, frame in zip(paths, stack, strict=True):
         if suffix == ".npy":
@@ -65,8 +65,8 @@ def test_intensities_of_any_format_stay_as_they_are(folder, stack, suffix):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
-def test_png_is_read_as_scikit_image_reads_it(tmp_path, dtype):
-    frame = _counts(dtype)[0]
+def test_png_agrees_with_scikit_image(tmp_path, dtype):
+    frame = random_counts(dtype)[0]
     iio.imwrite(tmp_path / "a.png", frame)
     np.testing.assert_array_equal(
         read_stack(tmp_path / "a.png").frames[0], imread(tmp_path / "a.png")
@@ -75,7 +75,7 @@ def test_png_is_read_as_scikit_image_reads_it(tmp_path, dtype):
 
 
 def test_tif_pages_and_files_are_joined_in_the_order_given(tmp_path):
-    stack = _counts("u4")
+    stack = random_counts("u4")
     tifffile.imwrite(tmp_path / "b.tif", stack[1:], photometric="minisblack")
     np.save(tmp_path / "a.npy", stack[0])
     read = read_stack([tmp_path / "b.tif", str(tmp_path / "a.npy")])
@@ -83,25 +83,25 @@ def test_tif_pages_and_files_are_joined_in_the_order_given(tmp_path):
     assert read.names == ("b.tif[0]", "b.tif[1]", "a.npy")
 
 
-def test_a_stack_of_three_that_tifffile_took_for_colours_is_three_frames(tmp_path):
-    stack = _counts()
+def test_three_frames_that_tifffile_stored_as_colours_are_frames(tmp_path):
+    stack = random_counts()
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").frames, stack)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_colour_is_read_if_it_shows_grey_only(tmp_path, suffix):
-    grey = _counts("u1")[0]
+def test_colour_images_are_read_if_they_contain_only_grey(tmp_path, suffix):
+    grey = random_counts("u1")[0]
     path = tmp_path / f"a{suffix}"
     iio.imwrite(path, np.repeat(grey[..., np.newaxis], 3, axis=-1))
     np.testing.assert_array_equal(read_stack(path).frames, grey[np.newaxis])
-    iio.imwrite(path, np.moveaxis(_counts("u1"), 0, -1))
+    iio.imwrite(path, np.moveaxis(random_counts("u1"), 0, -1))
     with pytest.raises(ValueError, match=rf"a\{suffix} .*colours"):
         read_stack(path)
 
 
-def test_opacity_is_ignored_only_where_it_says_nothing(tmp_path):
-    rgba = np.repeat(_counts("u1")[0][..., np.newaxis], 4, axis=-1)
+def test_opacity_is_ignored_if_constant_and_an_error_otherwise(tmp_path):
+    rgba = np.repeat(random_counts("u1")[0][..., np.newaxis], 4, axis=-1)
     rgba[..., 3] = 255
     iio.imwrite(tmp_path / "a.png", rgba)
     np.testing.assert_array_equal(read_stack(tmp_path / "a.png").frames[0], rgba[..., 0])
@@ -126,17 +126,27 @@ def test_opacity_is_ignored_only_where_it_says_nothing(tmp_path):
         ("", None),
     ],
 )
-def test_pixel_size_comes_in_nm_from_what_imagej_wrote(tmp_path, unit, expected):
+def test_pixel_size_in_nm_from_imagej_headers(tmp_path, unit, expected):
     tifffile.imwrite(
-        tmp_path / "a.tif", _counts(), imagej=True, resolution=(20, 20), metadata={"unit": unit}
+        tmp_path / "a.tif",
+        random_counts(),
+        imagej=True,
+        resolution=(20, 20),
+        metadata={"unit": unit},
     )
     assert read_stack(tmp_path / "a.tif").pixel_size == expected
 
 
-def test_printing_resolution_and_oblong_pixels_are_no_pixel_size(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", _counts()[0], resolution=(72, 72), resolutionunit="INCH")
+def test_printing_resolution_and_oblong_pixels_give_no_pixel_size(tmp_path):
     tifffile.imwrite(
-        tmp_path / "b.tif", _counts()[0], imagej=True, resolution=(20, 25), metadata={"unit": "nm"}
+        tmp_path / "a.tif", random_counts()[0], resolution=(72, 72), resolutionunit="INCH"
+    )
+    tifffile.imwrite(
+        tmp_path / "b.tif",
+        random_counts()[0],
+        imagej=True,
+        resolution=(20, 25),
+        metadata={"unit": "nm"},
     )
     assert read_stack([tmp_path / "a.tif", tmp_path / "b.tif"]).pixel_size is None
 
@@ -149,7 +159,7 @@ def test_pixel_size_of_hyperspy_tif(shared_data):
     np.testing.assert_array_equal(read.frames[0], tifffile.imread(paths[0]).astype(np.float32))
 
 
-def test_files_that_do_not_fit_together_are_named(tmp_path):
+def test_errors_name_files_of_different_shape_or_pixel_size(tmp_path):
     write_stack(tmp_path / "a.tif", np.zeros((1, 8, 9)), pixel_size=0.1)
     write_stack(tmp_path / "b.tif", np.zeros((1, 9, 8)), pixel_size=0.1)
     write_stack(tmp_path / "c.tif", np.zeros((1, 8, 9)), pixel_size=0.2)
@@ -159,7 +169,7 @@ def test_files_that_do_not_fit_together_are_named(tmp_path):
         read_stack([tmp_path / "a.tif", tmp_path / "c.tif"])
 
 
-def _npy(array):
+def npy_bytes(array):
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=True)
     return buffer.getvalue()
@@ -173,15 +183,15 @@ def _npy(array):
         ("a.png", b"", "can't be read as png"),
         ("a.tif", b"II*\0hello", "can't be read as tif"),
         ("a.npy", b"hello", "can't be read as npy"),
-        ("a.npy", _npy(np.array([{}])), "can't be read as npy"),
-        ("a.npy", _npy(np.zeros(4)), r"shape \(4,\)"),
-        ("a.npy", _npy(np.zeros((0, 4, 4))), r"shape \(0, 4, 4\)"),
-        ("a.npy", _npy(np.zeros((4, 4), complex)), "complex128"),
-        ("a.npy", _npy(np.array([[0.0, np.nan]])), "frame 0"),
-        ("a.npy", _npy(np.array([[[0.0]], [[1e300]]])), "frame 1"),
+        ("a.npy", npy_bytes(np.array([{}])), "can't be read as npy"),
+        ("a.npy", npy_bytes(np.zeros(4)), r"shape \(4,\)"),
+        ("a.npy", npy_bytes(np.zeros((0, 4, 4))), r"shape \(0, 4, 4\)"),
+        ("a.npy", npy_bytes(np.zeros((4, 4), complex)), "complex128"),
+        ("a.npy", npy_bytes(np.array([[0.0, np.nan]])), "frame 0"),
+        ("a.npy", npy_bytes(np.array([[[0.0]], [[1e300]]])), "frame 1"),
     ],
 )
-def test_a_bad_file_is_named_with_the_reason(tmp_path, name, content, reason):
+def test_errors_name_the_file_and_the_reason(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=reason) as caught:
         read_stack(tmp_path / name)
@@ -189,7 +199,7 @@ def test_a_bad_file_is_named_with_the_reason(tmp_path, name, content, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_files_and_folders_are_named(tmp_path):
+def test_errors_name_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.png"):
         read_stack(tmp_path / "missing.png")
     (tmp_path / "folder.tif").mkdir()
@@ -203,14 +213,14 @@ def test_missing_files_and_folders_are_named(tmp_path):
         write_stack(tmp_path / "nowhere" / "a.tif", SMALL)
 
 
-SMALL = _counts(shape=(3, 6, 7))
+SMALL = random_counts(shape=(3, 6, 7))
 
 
-def _png():
+def png_bytes():
     return iio.imwrite("<bytes>", SMALL[0], extension=".png")
 
 
-def _paged_tif(compression):
+def tif_bytes(compression):
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:
         for frame in SMALL:
@@ -221,29 +231,29 @@ def _paged_tif(compression):
 @pytest.mark.parametrize(
     "suffix, whole",
     [
-        (".png", _png()),
-        (".tif", _paged_tif(None)),
-        (".tif", _paged_tif("zlib")),
-        (".npy", _npy(SMALL)),
+        (".png", png_bytes()),
+        (".tif", tif_bytes(None)),
+        (".tif", tif_bytes("zlib")),
+        (".npy", npy_bytes(SMALL)),
     ],
     ids=["png", "tif", "zlib tif", "npy"],
 )
-def test_a_cut_file_never_gives_fewer_or_other_frames(tmp_path, suffix, whole):
+def test_a_truncated_file_is_an_error_or_has_all_frames(tmp_path, suffix, whole):
     (tmp_path / f"whole{suffix}").write_bytes(whole)
     expected = read_stack(tmp_path / f"whole{suffix}").frames
-    cut = tmp_path / f"cut{suffix}"
+    truncated = tmp_path / f"truncated{suffix}"
     for length in range(len(whole)):
-        cut.write_bytes(whole[:length])
+        truncated.write_bytes(whole[:length])
         try:
-            frames = read_stack(cut).frames
+            frames = read_stack(truncated).frames
         except ValueError:
             continue
-        # Read all the same: what was cut off was padding or a trailer.
+        # No error if only padding or a trailer is missing.
         np.testing.assert_array_equal(frames, expected)
 
 
-def test_16_bit_colour_png_is_refused_rather_than_cut_to_8_bits(tmp_path):
-    png = bytearray(_png())
+def test_16_bit_colour_png_is_an_error(tmp_path):
+    png = bytearray(png_bytes())
     png[25] = 2  # the colour type in the header: RGB
     (tmp_path / "a.png").write_bytes(png)
     with pytest.raises(ValueError, match="16 bits"):
@@ -263,13 +273,13 @@ def test_16_bit_colour_png_is_refused_rather_than_cut_to_8_bits(tmp_path):
         ("a.tif", np.zeros((1, 2, 2)), float("nan"), "pixel_size"),
     ],
 )
-def test_write_names_the_bad_argument(tmp_path, name, stack, pixel_size, message):
+def test_errors_of_write_stack_name_the_argument(tmp_path, name, stack, pixel_size, message):
     with pytest.raises(ValueError, match=message):
         write_stack(tmp_path / name, stack, pixel_size=pixel_size)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     write_stack(path, np.ones((2, 4, 4)))
     before = path.read_bytes()
@@ -286,13 +296,13 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("paths", [5, None, [b"a.tif"], ["a.tif", 3], ""])
-def test_what_is_no_path_is_named(paths):
+def test_paths_of_another_type_are_an_error(paths):
     with pytest.raises(TypeError, match="paths must be a path; got"):
         read_stack(paths)
 
 
 @pytest.mark.parametrize("pixel_size", ["0.1", True, -1, [0.1]])
-def test_a_pixel_size_that_is_no_length_is_named(tmp_path, pixel_size):
+def test_an_invalid_pixel_size_is_an_error(tmp_path, pixel_size):
     with pytest.raises(ValueError, match="pixel_size must be a finite number of nm above 0"):
         write_stack(tmp_path / "a.tif", SMALL, pixel_size=pixel_size)
 

@@ -12,7 +12,7 @@ from stemkit.io._units import nm_per_unit
         ("pm", 0.001),
         ("å", 0.1),
         ("Å", 0.1),
-        ("\u212b", 0.1),  # the angstrom sign, which is not the letter
+        ("\u212b", 0.1),  # the angstrom sign, which differs from the letter
         ("angstrom", 0.1),
         ("\u00b5m", 1000),
         ("\u03bcm", 1000),
@@ -28,5 +28,5 @@ def test_units_of_length_in_nm(unit, nm):
 
 
 @pytest.mark.parametrize("unit", ["", "pixel", "inch", "1/nm", "s"])
-def test_what_is_no_unit_of_length_is_none(unit):
+def test_other_units_are_none(unit):
     assert nm_per_unit(unit) is None
