@@ -1,4 +1,4 @@
-"""The steps that CONTRIBUTING.md gives for a new denoiser lead to one."""
+"""Follow the steps of CONTRIBUTING.md for a new denoiser."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import stemkit
 
 GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
-# What the other tests check of every estimator that they find.
+# A part of the tests that run on every estimator.
 CONTRACT = """
 import pickle
 import numpy as np
@@ -47,7 +47,7 @@ def files_of_the_walk_through():
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def test_a_denoiser_is_two_files_a_test_and_a_line(tmp_path):
+def test_the_steps_for_a_denoiser_work(tmp_path):
     package = Path(stemkit.__file__).parent
     shutil.copytree(package, tmp_path / "stemkit", ignore=shutil.ignore_patterns("__pycache__"))
     files = files_of_the_walk_through()
@@ -62,7 +62,7 @@ def test_a_denoiser_is_two_files_a_test_and_a_line(tmp_path):
     for name, content in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:  # the stub is there already
+        with path.open("a", encoding="utf-8") as file:  # the stub exists
             file.write(content)
     (tmp_path / "tests" / "test_contract.py").write_text(CONTRACT)
     result = subprocess.run(

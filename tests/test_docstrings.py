@@ -1,4 +1,4 @@
-"""What is public is documented as numpydoc asks: shapes, units, defaults, errors and an example."""
+"""Tests of public docstrings: numpydoc's rules, shapes, defaults, errors, sources and examples."""
 
 import ast
 import importlib
@@ -13,20 +13,20 @@ import stemkit
 
 # numpydoc's checks that are off; all others are on.
 OFF = {
-    "ES01": "a summary that says all there is to say needs nothing after it",
-    "SA01": "not everything has a relative; where it has, SA02 to SA04 look at how it is named",
-    "EX01": "asked for below: a method may be shown where its class is",
+    "ES01": "a complete summary needs no extended summary",
+    "SA01": "See Also is optional; SA02 to SA04 check its entries",
+    "EX01": "tested below: the example of a class may show its methods",
 }
 
-# What has a source names it; here there is none.
-OURS = {
+# Names without a published source, and why. All others cite theirs.
+WITHOUT_SOURCE = {
     "denoise.Denoiser": "a base class",
     "denoise.SupervisedDenoiser": "a base class",
     "denoise.GaussianDenoiser": "scipy.ndimage's, as an estimator",
-    "denoise.LoGRenderDenoiser": "a yardstick of ours",
+    "denoise.LoGRenderDenoiser": "a baseline of ours",
     "denoise.MatchedDenoiser": "ours",
     "datasets.make_scene": "the specimens of our simulators",
-    "degradation.record": "our simulators' last step",
+    "degradation.record": "the last step of our simulators",
     "damage.fit_critical_dose": "least squares, by variable projection",
     "damage.mean_over_specimen": "ours",
     "damage.normalize_pair": "ours",
@@ -37,14 +37,14 @@ OURS = {
     "drift.coverage": "algebra of transforms",
     "drift.warp": "scipy.ndimage's interpolation",
     "drift.reconcile": "ours",
-    "drift.register": "ours; what it replaces stands in DriftDecayModel",
+    "drift.register": "ours; DriftDecayModel cites the methods that it replaces",
     "localize.AtomLocator": "ours: least squares on maxima of a Laplacian of Gaussian",
-    "metrics.atom_f1": "the textbook's, of positions",
-    "metrics.atom_score": "the textbook's, of positions",
-    "metrics.get_scorer": "finds others",
-    "metrics.get_scorer_names": "finds others",
-    "metrics.gradient_correlation": "the textbook's, of gradients",
-    "metrics.psnr": "the textbook's",
+    "metrics.atom_f1": "a textbook definition, for positions",
+    "metrics.atom_score": "a textbook definition, for positions",
+    "metrics.get_scorer": "returns other functions",
+    "metrics.get_scorer_names": "returns other functions",
+    "metrics.gradient_correlation": "a textbook definition, for gradients",
+    "metrics.psnr": "a textbook definition",
     "networks.rename_released": "renames weights",
     "registration.align_stack": "scipy.ndimage's interpolation",
     "registration.frame_pairs": "ours",
@@ -53,174 +53,176 @@ OURS = {
     "noise.FrameNoise": "a base class",
     "noise.LineGain": "ours",
     "noise.Saturation": "ours",
-    "noise.ShotNoise": "Poisson's law",
+    "noise.ShotNoise": "the Poisson distribution",
     "noise.SlowBackground": "ours",
-    "noise.functional.gaussian_noise": "the normal law",
+    "noise.functional.gaussian_noise": "the normal distribution",
     "noise.functional.line_gain": "ours",
     "noise.functional.saturate": "ours",
     "noise.functional.shift_rows": "cubic interpolation",
-    "noise.functional.shot_noise": "Poisson's law",
+    "noise.functional.shot_noise": "the Poisson distribution",
     "noise.functional.slow_background": "ours",
 }
-# Parts that follow no method: plumbing, files and figures.
-PLUMBING = ("engine", "inspection", "io", "utils")
+# Packages that implement no published method.
+INFRASTRUCTURE = ("engine", "inspection", "io", "utils")
 
 
-def public_things():
-    """Give each public function, class and method of ours once, with its full name."""
+def find_public_objects():
+    """Return each public function, class and method of stemkit once, by its full name."""
     names = [name for name in stemkit.__all__ if inspect.ismodule(getattr(stemkit, name))]
-    things = {}
+    objects = {}
     for module in (*names, "noise.functional"):
         offered = importlib.import_module(f"stemkit.{module}")
         for name in offered.__all__:
-            thing = getattr(offered, name)
-            if inspect.isfunction(thing) or inspect.isclass(thing):
-                things.setdefault(thing, f"stemkit.{module}.{name}")
-            if inspect.isclass(thing):
-                for key, method in inspect.getmembers(thing, inspect.isroutine):
+            obj = getattr(offered, name)
+            if inspect.isfunction(obj) or inspect.isclass(obj):
+                objects.setdefault(obj, f"stemkit.{module}.{name}")
+            if inspect.isclass(obj):
+                for key, method in inspect.getmembers(obj, inspect.isroutine):
                     module_of = getattr(inspect.unwrap(method), "__module__", None) or ""
                     if module_of.startswith("stemkit") and not key.startswith("_"):
                         function = getattr(method, "__func__", method)
-                        things.setdefault(function, f"stemkit.{module}.{name}.{key}")
-    return {name: thing for thing, name in things.items()}
+                        objects.setdefault(function, f"stemkit.{module}.{name}.{key}")
+    return {name: obj for obj, name in objects.items()}
 
 
-THINGS = public_things()
-every_thing = pytest.mark.parametrize("name", THINGS)
+PUBLIC = find_public_objects()
+every_object = pytest.mark.parametrize("name", PUBLIC)
 
 
 def is_method(name):
-    return inspect.isclass(THINGS.get(name.rpartition(".")[0]))
+    return inspect.isclass(PUBLIC.get(name.rpartition(".")[0]))
 
 
-def is_made_by_others(thing):
-    """Say whether this is what a function gives, a warning or a protocol: no user makes one."""
-    doc = get_doc_object(thing)
-    return inspect.isclass(thing) and (
+def is_never_called(obj):
+    """Return whether users do not create instances: results, warnings and protocols."""
+    doc = get_doc_object(obj)
+    return inspect.isclass(obj) and (
         bool(doc["Attributes"] and not doc["Parameters"])
-        or issubclass(thing, Warning)
-        or getattr(thing, "_is_protocol", False)
+        or issubclass(obj, Warning)
+        or getattr(obj, "_is_protocol", False)
     )
 
 
-def documented(thing):
-    """Give the type of each parameter, and its default where that is a plain value."""
-    for entry in get_doc_object(thing)["Parameters"]:
+def documented_parameters(obj):
+    """Yield the name, the type and the default of each documented parameter."""
+    for entry in get_doc_object(obj)["Parameters"]:
         names = [name.strip(" *") for name in entry.name.split(",")]
-        written = re.search(r"default=(.*)", entry.type)
-        values = [written[1] if written else None] * len(names)
-        if written and len(names) > 1:
-            # one value for all, or one for each
-            each = re.split(r", | and ", written[1])
+        documented = re.search(r"default=(.*)", entry.type)
+        values = [documented[1] if documented else None] * len(names)
+        if documented and len(names) > 1:
+            # One default for all of the names, or one for each.
+            each = re.split(r", | and ", documented[1])
             values = each if len(each) == len(names) else values
         for name, value in zip(names, values, strict=True):
             yield name, entry.type, value
 
 
-def test_everything_is_looked_at():
-    assert len(THINGS) > 150
-    assert "stemkit.drift.DriftDecayModel.predict" in THINGS
-    assert "stemkit.noise.functional.hrtem_noise" in THINGS
+def test_all_kinds_of_objects_are_found():
+    assert len(PUBLIC) > 150
+    assert "stemkit.drift.DriftDecayModel.predict" in PUBLIC
+    assert "stemkit.noise.functional.hrtem_noise" in PUBLIC
 
 
-def said_by_the_type(name):
-    """Say whether what returns is itself, or frames whose shape stands there: no more is due."""
+def has_self_explanatory_returns(name):
+    """Return whether the types of all results need no description: self, or with a shape."""
     owner = name.split(".")[-2]
     return all(
         "".join(entry.desc).strip() or "shape" in entry.type or entry.type in ("self", owner)
-        for entry in get_doc_object(THINGS[name])["Returns"]
+        for entry in get_doc_object(PUBLIC[name])["Returns"]
     )
 
 
-@every_thing
-def test_numpydoc_finds_nothing_wrong(name):
+@every_object
+def test_numpydoc_finds_no_errors(name):
     found = [error for error in validate(name)["errors"] if error[0] not in OFF]
-    if is_made_by_others(THINGS[name]):
+    if is_never_called(PUBLIC[name]):
         found = [error for error in found if error[0] != "PR01"]
-    if said_by_the_type(name):
+    if has_self_explanatory_returns(name):
         found = [error for error in found if error[0] != "RT03"]
     assert not found
 
 
-@pytest.mark.parametrize("name", [name for name in THINGS if not is_method(name)])
+@pytest.mark.parametrize("name", [name for name in PUBLIC if not is_method(name)])
 def test_functions_and_classes_show_an_example(name):
-    doc = get_doc_object(THINGS[name])
-    assert is_made_by_others(THINGS[name]) or ">>> " in "\n".join(doc["Examples"])
+    doc = get_doc_object(PUBLIC[name])
+    assert is_never_called(PUBLIC[name]) or ">>> " in "\n".join(doc["Examples"])
 
 
-def shown(name):
-    """Give the examples of a method, its class and all classes that inherit it."""
-    method = inspect.unwrap(THINGS[name])
-    texts = [*get_doc_object(THINGS[name])["Examples"]]
-    for thing in filter(inspect.isclass, THINGS.values()):
-        there = getattr(thing, method.__name__, None)
-        if inspect.unwrap(getattr(there, "__func__", there)) is method:
-            texts += get_doc_object(thing)["Examples"]
+def examples_with(name):
+    """Return the examples of a method, its class and all classes that inherit it."""
+    method = inspect.unwrap(PUBLIC[name])
+    texts = [*get_doc_object(PUBLIC[name])["Examples"]]
+    for obj in filter(inspect.isclass, PUBLIC.values()):
+        candidate = getattr(obj, method.__name__, None)
+        if inspect.unwrap(getattr(candidate, "__func__", candidate)) is method:
+            texts += get_doc_object(obj)["Examples"]
     return "\n".join(texts)
 
 
-@pytest.mark.parametrize("name", [name for name in THINGS if is_method(name)])
-def test_methods_are_shown_at_work(name):
+@pytest.mark.parametrize("name", [name for name in PUBLIC if is_method(name)])
+def test_examples_call_every_method(name):
     method = name.rpartition(".")[2]
     if method == "from_checkpoint":
-        pytest.skip("reads files that the papers' authors released, and that can't be shipped")
+        pytest.skip("reads files that the authors of the papers released, which may not be shipped")
     if method == "forward":
-        assert re.search(r">>> .*(\)|net|network)\(", shown(name))  # a module is called itself
+        # Modules are called directly.
+        assert re.search(r">>> .*(\)|net|network)\(", examples_with(name))
         return
-    also = {"fit": "fit_transform", "transform": "fit_transform"}.get(method, method)
-    assert re.search(rf"(>>>|\.\.\.) .*\.({method}|{also})\(", shown(name)) or is_a_protocol(name)
+    related = {"fit": "fit_transform", "transform": "fit_transform"}.get(method, method)
+    call = rf"(>>>|\.\.\.) .*\.({method}|{related})\("
+    assert re.search(call, examples_with(name)) or is_a_protocol(name)
 
 
 def is_a_protocol(name):
-    return getattr(THINGS[name.rpartition(".")[0]], "_is_protocol", False)
+    return getattr(PUBLIC[name.rpartition(".")[0]], "_is_protocol", False)
 
 
-@pytest.mark.parametrize("name", [name for name in THINGS if not is_method(name)])
-def test_source_is_named_where_there_is_one(name):
+@pytest.mark.parametrize("name", [name for name in PUBLIC if not is_method(name)])
+def test_methods_cite_their_source(name):
     short = name.removeprefix("stemkit.")
-    if short.startswith(PLUMBING):
+    if short.startswith(INFRASTRUCTURE):
         return
-    has_source = bool(get_doc_object(THINGS[name])["References"])
-    made_by_others = is_made_by_others(THINGS[name])
-    assert has_source or made_by_others or short in OURS
-    assert not (has_source and short in OURS)
+    has_source = bool(get_doc_object(PUBLIC[name])["References"])
+    never_called = is_never_called(PUBLIC[name])
+    assert has_source or never_called or short in WITHOUT_SOURCE
+    assert not (has_source and short in WITHOUT_SOURCE)
 
 
-def test_no_more_is_ours_than_there_is():
-    assert {f"stemkit.{name}" for name in OURS} <= THINGS.keys()
+def test_names_without_source_exist():
+    assert {f"stemkit.{name}" for name in WITHOUT_SOURCE} <= PUBLIC.keys()
 
 
-@every_thing
+@every_object
 def test_defaults_are_those_of_the_code(name):
-    if is_made_by_others(THINGS[name]):
+    if is_never_called(PUBLIC[name]):
         return
-    parameters = inspect.signature(THINGS[name]).parameters
-    for parameter, kind, value in documented(THINGS[name]):
+    parameters = inspect.signature(PUBLIC[name]).parameters
+    for parameter, kind, value in documented_parameters(PUBLIC[name]):
         if parameter not in parameters:
             continue
         default = parameters[parameter].default
-        may_be_left_out = "optional" in kind or "default=" in kind
-        assert may_be_left_out == (default is not inspect.Parameter.empty), parameter
+        is_optional = "optional" in kind or "default=" in kind
+        assert is_optional == (default is not inspect.Parameter.empty), parameter
         try:
-            written = ast.literal_eval(value)
+            documented = ast.literal_eval(value)
         except (SyntaxError, ValueError, TypeError):
-            continue  # in words, as "identity"
+            continue  # described in words
         if isinstance(default, (int, float, str, tuple)):
-            assert written == default, parameter
+            assert documented == default, parameter
 
 
-@every_thing
+@every_object
 def test_arrays_have_a_shape(name):
-    doc = get_doc_object(THINGS[name])
+    doc = get_doc_object(PUBLIC[name])
     for entry in doc["Parameters"] + doc["Returns"]:
         if re.match(r"(array|ndarray|memmap|Tensor|torch\.Tensor)", entry.type):
             assert re.search(r"shape|Axes|dimensions", entry.type), entry
 
 
-@every_thing
-def test_what_raises_says_so(name):
-    thing = THINGS[name]
-    if inspect.isfunction(thing) and not inspect.isabstract(thing):
-        source = inspect.getsource(thing)
+@every_object
+def test_errors_are_documented(name):
+    obj = PUBLIC[name]
+    if inspect.isfunction(obj) and not inspect.isabstract(obj):
+        source = inspect.getsource(obj)
         if re.search(r"\braise \w+Error|(?<!\w)check_(?!resumable)\w+\(", source):
-            assert get_doc_object(thing)["Raises"]
+            assert get_doc_object(obj)["Raises"]

@@ -31,16 +31,16 @@ def lowest_allowed(requirement):
 @pytest.mark.parametrize(
     "requirement", [*REQUIREMENTS, *EXTRAS["test"], *EXTRAS["noise"]], ids=lambda r: r.name
 )
-def test_the_lowest_versions_are_those_that_are_allowed(requirement):
+def test_lowest_versions_are_pinned(requirement):
     version = pinned("constraints-lowest.txt")[canonicalize_name(requirement.name)]
-    if requirement.name == "torch":  # older ones have no build that can be fetched without CUDA
+    if requirement.name == "torch":  # older versions have no CPU build in the index
         assert version == pinned("constraints.txt")["torch"]
     else:
         assert version == lowest_allowed(requirement)
 
 
 @pytest.mark.parametrize("extra", sorted(set(EXTRAS) - {"abtem"}))
-def test_what_make_installs_is_pinned_and_allowed(extra):
+def test_pinned_versions_are_allowed(extra):
     pins = pinned("constraints.txt")
     for requirement in [*REQUIREMENTS, *EXTRAS[extra]]:
         version = pins[canonicalize_name(requirement.name)]

@@ -1,4 +1,4 @@
-"""What a user can import, and how quickly."""
+"""Tests of public names, and of what importing them loads."""
 
 import importlib
 import inspect
@@ -26,7 +26,7 @@ def loaded_by(module):
     return set(result.stdout.split())
 
 
-def test_import_is_light():
+def test_import_loads_no_other_package():
     loaded = loaded_by("stemkit")
     assert not loaded & (HEAVY | {"numpy", "sklearn", "skimage", "scipy", "pandas", "joblib"})
 
@@ -41,7 +41,7 @@ def test_import_changes_nothing_in_the_process():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_what_needs_no_network_does_not_wait_for_one():
+def test_packages_without_networks_do_not_import_torch():
     loaded = loaded_by("stemkit.noise, stemkit.metrics, stemkit.localize, stemkit.datasets")
     assert not loaded & HEAVY
 
@@ -68,7 +68,7 @@ def test_unknown_name_is_an_attribute_error():
 
 
 @pytest.mark.parametrize("package", SUBPACKAGES)
-def test_subpackage_names_what_it_offers(package):
+def test_public_names_of_subpackages_exist(package):
     module = importlib.import_module(f"stemkit.{package}")
     assert module.__doc__
     assert len(module.__all__) == len(set(module.__all__))
@@ -89,5 +89,5 @@ def test_every_runtime_dependency_is_imported():
         name = requirement.split(">=")[0]
         module = modules.get(name, name.replace("-", "_"))
         assert f"import {module}" in source or f"from {module}" in source, (
-            f"{name} is a dependency that nothing imports"
+            f"no module imports the dependency {name}"
         )

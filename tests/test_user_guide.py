@@ -1,4 +1,4 @@
-"""The code in the documentation runs: every block of every page, in the order of the page."""
+"""Run all code of the documentation, page by page."""
 
 import doctest
 import re
@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.rst")), *sorted(DOCS.rglob("*.md"))]
 PAGES = [page for page in PAGES if not {"_build", "api", "auto_examples"} & {*page.parts}]
 
-# A block of Python, after a comment with the reason if it cannot be run.
+# A block of Python, which follows a comment with the reason if it cannot run.
 BLOCK = re.compile(
     r"(?:^\.\. not run: (?P<reason>.+)\n\n)?"
     r"^\.\. code-block:: python\n\n(?P<rst>(?:    ?.*\n|\n)+)"
@@ -29,7 +29,10 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def blocks_of(text):
-    """Give (line, code, reason not to run it) for each block, prompts of doctest included."""
+    """Yield the line, the text and the reason not to run it of each block of code or of other text.
+
+    The reason is empty for code that runs, and None for other text, which may contain doctests.
+    """
     end = 0
     for match in BLOCK.finditer(text):
         yield text[:end].count("\n"), text[end : match.start()], None
@@ -49,7 +52,7 @@ def nucleation(n_frames, side=64):
 
 @pytest.fixture(scope="module")
 def names():
-    """Return what a reader has already: frames, a camera's vacuum, files in the current folder."""
+    """Return the variables that the pages use without defining them."""
     data = nucleation(5)
     series = datasets.make_drift_pairs(1, shape=(128, 128), random_state=0)
     rng = np.random.default_rng(0)
@@ -82,7 +85,7 @@ def names():
 
 @pytest.fixture
 def files(tmp_path, monkeypatch, names):
-    """Work in a folder with a series of frames."""
+    """Change to a folder with a series of frames."""
     monkeypatch.chdir(tmp_path)
     write_stack(tmp_path / "series.tif", names["stack"])
     (tmp_path / "series").mkdir()
@@ -92,7 +95,7 @@ def files(tmp_path, monkeypatch, names):
 
 @pytest.fixture
 def short_trainings(monkeypatch):
-    """Let every training of a network stop after one step, or before the first."""
+    """Limit the training of networks to one step, or none."""
     short = {"max_epochs": 1, "steps_per_epoch": 1}
     for kind, parameters in (
         (SupervisedDenoiser, short),
@@ -112,9 +115,9 @@ def test_code_runs(page, monkeypatch, request, names, files):
     text = page.read_text(encoding="utf-8")
     if not BLOCK.search(text) and ">>> " not in text:
         pytest.skip("shows no Python")
-    if page.stem != "extending":  # whose trainings are short, and have to learn something
+    if page.stem != "extending":  # its trainings are short, and their results are checked
         request.getfixturevalue("short_trainings")
-    # In a module of their own, as a reader's script is: else what they define can't be pickled.
+    # In a new module, like a script of the reader: otherwise their classes can't be pickled.
     module = ModuleType(f"guide_{page.stem}")
     module.__dict__.update(names)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -128,7 +131,7 @@ def test_code_runs(page, monkeypatch, request, names, files):
             exec(compile("\n" * line + code, str(page), "exec"), vars(module))
 
 
-def test_no_block_is_overlooked():
+def test_all_blocks_are_found():
     found = sum(len(BLOCK.findall(page.read_text(encoding="utf-8"))) for page in PAGES)
     written = sum(
         len(re.findall(r"code-block:: py|```py", page.read_text(encoding="utf-8")))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the browser that the site is looked at with, from Debian's packages.
+# Installs the browser for the tests of the site from Debian packages.
 set -eu
 command -v chromium >/dev/null && command -v chromedriver >/dev/null && exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then

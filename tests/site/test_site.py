@@ -1,4 +1,4 @@
-"""The built documentation, as a browser shows it: `make site` builds it and runs these tests."""
+"""Tests of the built documentation in a browser. `make site` builds it and runs them."""
 
 import shutil
 import threading
@@ -50,19 +50,19 @@ def browser(site):
     browser.quit()
 
 
-def complaints(browser):
+def errors(browser):
     return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_gallery_page_shows_its_figures(site, browser, example):
     browser.get(f"{site}/auto_examples/{example}.html")
-    assert complaints(browser) == []
+    assert errors(browser) == []
     figures = browser.find_elements("css selector", "article img.sphx-glr-single-img")
     figures += browser.find_elements("css selector", "article img.sphx-glr-multi-img")
     assert figures
     for figure in figures:
-        # What is out of sight is loaded only when it comes into sight.
+        # Images are loaded when they are scrolled into view.
         browser.execute_async_script(
             "const [image, done] = arguments; image.scrollIntoView(); image.decode().then(done);",
             figure,
@@ -77,7 +77,7 @@ def test_gallery_lists_every_example(site, browser):
     links = browser.find_elements("css selector", ".sphx-glr-thumbcontainer a")
     targets = {Path(urlparse(link.get_property("href")).path).stem for link in links}
     assert set(EXAMPLES) <= targets
-    assert complaints(browser) == []
+    assert errors(browser) == []
 
 
 def test_search_finds_the_main_estimator(site, browser):
@@ -88,13 +88,13 @@ def test_search_finds_the_main_estimator(site, browser):
         lambda b: b.find_elements("css selector", "#search-results li a")
     )
     assert any("DriftDecayModel" in link.text for link in found)
-    assert complaints(browser) == []
+    assert errors(browser) == []
 
 
 def test_user_guide_shows_its_formulas(site, browser):
     for page in sorted((HTML / "user_guide").glob("*.html")):
         browser.get(f"{site}/user_guide/{page.name}")
-        assert complaints(browser) == []
+        assert errors(browser) == []
         formulas = browser.find_elements("css selector", "article .math")
         browser.execute_async_script(
             "const done = arguments[0];"
