@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 from tqdm.auto import tqdm
 
-from .._constraints import Constraints, Interval, Options
-from .._motion import Motion
-from .._random import RandomState, check_resumable, check_seed
+from .._constraints import Constraints, Options
+from .._random import RandomState
 from .._validation import (
     Float32Array,
     check_increasing,
@@ -29,36 +27,21 @@ from .._validation import (
     n_dims,
     rescale_to_float32,
 )
-from ..base import FrameEstimator
-from ..damage import CriticalDose, fit_critical_dose, mean_over_specimen
-from ..damage._network import DamageNetwork, initial_network, network_from_weights
-from ..damage._normalization import Units
-from ..engine import fit_parameters, pick_device, pick_precision, read_checkpoint
-from ..exceptions import LowConfidenceWarning
-from ..networks.degradation import DegradationNet
-from ..registration import AlignedStack, Registration, align_stack, motions_from_table, register
-from ..registration._binning import bin_frame, choose_binning
-from ..registration._pair import MIN_CONFIDENCE, MotionModel
+from ..damage._estimator import DamageEstimator
+from ..damage._network import DamageNetwork
+from ..registration import AlignedStack, Registration, align_stack, register
+from ..registration._pair import MotionModel
+from . import _series
+from ._pairs import RegisterPair, network_registration, predict_pair, score_pair, warn_of_pair
 from ._results import DriftDecayAnalysis, DriftDecayState
-from ._series import (
-    decay_of_series,
-    motions_of,
-    predict_pair,
-    register_by_network,
-    register_series,
-    score_pair,
-)
-
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
-    from torch import Tensor
 
 
-class DriftDecayModel(TransformerMixin, FrameEstimator):
+class DriftDecayModel(TransformerMixin, DamageEstimator):
     """Estimate drift and beam damage between the frames of a series.
 
-    The drift comes from a registration that works on lattices which fade. The decay comes from a
-    network that compares aligned frames and was trained on synthetic damage.
+    The drift comes from a registration that works on lattices which fade, and warns with
+    :class:`LowConfidenceWarning` if the frames do not determine it. The decay comes from a network
+    that compares aligned frames and was trained on synthetic damage.
 
     Parameters
     ----------
@@ -76,15 +59,13 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     max_epochs : int, default=2
         Epochs of ``fit``, each of 25 steps of 8 synthetic pairs; 0 leaves the weights as they are.
     binning : "auto" or int, default="auto"
-        Binning of the frames for the network, in px. "auto" makes the structure as fine as in the
-        network's training.
+        Binning for the network, in px. "auto" makes structure as fine as in its training.
     device : str, default="auto"
         "auto" takes a GPU if there is one.
     precision : {"auto", "32-true", "bf16-mixed"}, default="auto"
         "auto" takes "bf16-mixed" on GPUs that compute in it.
     checkpoint_dir : path or None, default=None
-        Folder for checkpoints, from which an interrupted ``fit`` resumes. It needs the same int
-        as ``random_state``.
+        Folder from which an interrupted ``fit`` resumes; it needs the same int ``random_state``.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the synthetic pairs.
     verbose : int, default=0
@@ -113,57 +94,34 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     Examples
     --------
     >>> from stemkit import DriftDecayModel
-    >>> from stemkit.datasets import make_drift_pairs
+    >>> from stemkit.datasets import make_drift_pairs, make_llzo_series
     >>> data = make_drift_pairs(1, shape=(128, 128), max_drift=0.05, random_state=3)
     >>> state = DriftDecayModel(max_epochs=0).fit(data.pairs).predict(data.pairs[0], t=0.5)
     >>> state.frame.shape, bool(abs(2 * state.drift - data.drift[0]).max() < 1)
     ((128, 128), True)
 
-    The motion alone, in a fraction of the time:
+    A series: its trajectory and decay maps, together or separately, aligned frames, the critical
+    dose, and how well predicted frames explain the recorded ones (1 is perfect):
 
-    >>> bool(abs(DriftDecayModel().register(data.pairs[0]).motion.drift - data.drift[0]).max() < 1)
-    True
-
-    A series: its trajectory and decay maps, the frames aligned to the first, the critical dose:
-
-    >>> from stemkit.datasets import make_llzo_series
     >>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
     >>> model = DriftDecayModel()
     >>> path, decay = model.analyze(series.frames)
-    >>> bool(abs(path[["dy", "dx"]] - series.drift).max(axis=None) < 1)
+    >>> path = model.trajectory(series.frames, times=[0, 10, 20])
+    >>> bool((model.decay_maps(series.frames, trajectory=path) == decay).all())
     True
-    >>> decay.max(axis=(1, 2)).round().tolist()
-    [1.0, 1.0, 1.0]
     >>> model.transform(series.frames, trajectory=path).shape
     (3, 128, 128)
     >>> model.critical_dose(series.frames, series.dose, trajectory=path).dose.shape
     (128, 128)
-
-    Trajectory and decay maps can be estimated separately:
-
-    >>> path = model.trajectory(series.frames, times=[0, 10, 20])
-    >>> (model.decay_maps(series.frames, trajectory=path) == decay).all().item()
-    True
-
-    How well predicted frames explain the recorded ones; 1 is perfect:
-
-    >>> bool(0 < model.score(series.frames) < 1)
-    True
+    >>> bool(0 < model.score(series.frames) < 1), model.register(series.frames[:2]).confidence > 0.5
+    (True, True)
     """
 
     _unused_in_fit = frozenset({"motion", "registration"})
-
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         "motion": [Options(*get_args(MotionModel))],
         "registration": [Options("correlation", "network")],
-        "weights": [Options("default"), "path", None],
-        "max_epochs": [Interval(int, 0, None)],
-        "binning": [Options("auto"), Interval(int, 1, None)],
-        "device": ["device"],
-        "precision": [Options("auto", "32-true", "bf16-mixed")],
-        "checkpoint_dir": ["path", None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        **DamageEstimator._parameter_constraints,
     }
 
     def __init__(
@@ -180,95 +138,18 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
+        super().__init__(
+            weights=weights,
+            max_epochs=max_epochs,
+            binning=binning,
+            device=device,
+            precision=precision,
+            checkpoint_dir=checkpoint_dir,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.motion = motion
         self.registration = registration
-        self.weights = weights
-        self.max_epochs = max_epochs
-        self.binning = binning
-        self.device = device
-        self.precision = precision
-        self.checkpoint_dir = checkpoint_dir
-        self.random_state = random_state
-        self.verbose = verbose
-
-    @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
-        """Make a model from the weights that the paper's authors released.
-
-        Parameters
-        ----------
-        path : path
-            A ``.pth`` file in the released layout; nothing in it is executed.
-        **parameters
-            Parameters of the model.
-
-        Returns
-        -------
-        DriftDecayModel
-            A fitted model. Its network takes frames scaled to 0..1.
-        """
-        model = cls(**parameters)
-        model.module_ = network_from_weights(read_checkpoint(path), str(path))
-        model.units_ = "released"
-        model.history_ = pd.DataFrame()
-        model.n_epochs_ = 0
-        return model
-
-    def fit(self, X: ArrayLike, y: None = None) -> Self:
-        """Adapt the network to a series, by training on synthetic damage of its frames.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_frames, H, W), (n_lines, W) or (n_pairs, 2, H, W)
-            A stack, or pairs with the earlier frame first; 2-D is a stack of one-line frames.
-        y : None, optional
-            Ignored.
-
-        Returns
-        -------
-        DriftDecayModel
-            The model itself.
-
-        Raises
-        ------
-        InvalidParameterError
-            If a parameter of the model is invalid.
-        ValueError
-            If ``X`` is not a stack or pairs of finite numbers.
-        """
-        self._check_parameters()
-        check_resumable(self.checkpoint_dir, self.random_state)
-        if n_dims(X) == 4:
-            frames, _ = check_stack(np.concatenate(check_pairs(X)), self, reset=True)
-        else:
-            frames, _ = check_stack(X, self, reset=True)
-        seed = check_seed(self.random_state)
-        self.binning_ = (
-            choose_binning(frames[0]) if isinstance(self.binning, str) else int(self.binning)
-        )
-        module = initial_network(self.weights, seed)
-        self.history_ = pd.DataFrame()
-        if self.max_epochs:
-            # Imported here, since inference needs no generator of frames.
-            from ..damage._training import adapt_network
-
-            result = adapt_network(
-                module,
-                [bin_frame(frame, self.binning_) for frame in rescale_to_float32(frames)[0]],
-                n_epochs=self.max_epochs,
-                pretrained=self.weights is not None,
-                random_state=seed,
-                checkpoint_dir=self.checkpoint_dir,
-                fingerprint=fit_parameters(self),
-                device=self.device,
-                precision=self.precision,
-                verbose=self.verbose,
-            )
-            self.history_ = result.history
-        self.module_ = module.eval()
-        self.units_ = "local"
-        self.n_epochs_ = len(self.history_)
-        return self
 
     def register(self, pair: ArrayLike) -> Registration:
         """Estimate the motion between two frames alone, without the decay.
@@ -287,16 +168,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         ------
         ValueError
             If ``pair`` is not two frames of finite numbers.
-
-        Warns
-        -----
-        LowConfidenceWarning
-            If the frames do not determine the drift.
         """
         (first, second), _ = rescale_to_float32(check_pair(pair))
-        found = self._pair_registration(self._network())(first, second)
-        self._warn_of_low_confidence(found)
-        return found
+        return self._register_pair(self._network(), first, second)
 
     def predict(self, pair: ArrayLike, t: ArrayLike = 1.0) -> DriftDecayState:
         """Relate two frames, and predict the frame at a time between them.
@@ -306,7 +180,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         pair : array-like of shape (2, H, W)
             The earlier frame first.
         t : float or array-like of shape (n_times,), default=1.0
-            0 is the first frame, 1 the second.
+            From 0, the first frame, to 1, the second.
 
         Returns
         -------
@@ -319,21 +193,15 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             If ``pair`` is not two frames of finite numbers, or ``t`` is outside [0, 1].
         NotFittedError
             If ``weights`` is None and the model is not fitted.
-
-        Warns
-        -----
-        LowConfidenceWarning
-            If the frames do not determine the drift.
         """
-        network = self._network()
+        network, times = self._network(), check_times(t)
         (first, second), unit = rescale_to_float32(check_pair(pair))
-        times = check_times(t)
         with tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1) as progress:
-            found = self._pair_registration(network)(first, second)
-            self._warn_of_low_confidence(found)
+            found = self._register_pair(network, first, second)
             progress.update()
-            binning = self._binning_for(first)
-            state = predict_pair(network, first, second, found, times, binning, unit)
+            state = predict_pair(
+                network, first, second, found, times, self._binning_for(first), unit
+            )
             progress.update()
         return state
 
@@ -347,7 +215,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         y : None, optional
             Ignored.
         sample_weight : array-like of shape (n_pairs,), optional
-            Weight of each pair.
+            Weight of each pair, 0 or more.
 
         Returns
         -------
@@ -369,7 +237,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             frames = check_stack(X, self, reset=False, min_frames=2)[0]
             pairs = np.stack([frames[:-1], frames[1:]], axis=1)
         weights = check_weights(sample_weight, len(pairs))
-        register_pair = self._pair_registration(network)
+        register_pair = self._registration(network)
         scores = []
         for first, second in rescale_to_float32(pairs)[0]:
             motion = register_pair(first, second).motion
@@ -382,9 +250,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         Parameters
         ----------
         stack : array-like of shape (n_frames, H, W) or (n_lines, W)
-            The series.
+            The series, of at least two frames.
         times : array-like of shape (n_frames,), optional
-            Time of each frame; the frame's number by default.
+            Increasing time of each frame; the frame's number by default.
 
         Returns
         -------
@@ -395,24 +263,16 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         ------
         ValueError
             If ``stack`` has less than two frames or is not finite, or ``times`` do not increase.
-
-        Warns
-        -----
-        LowConfidenceWarning
-            If the frames do not determine the drift.
         """
         network = self._network()
         stacked, shape = check_stack(stack, self, reset=False, name="stack", min_frames=2)
-        when = np.arange(len(stacked), dtype=float)
-        if times is not None:
-            when = check_increasing(times, len(stacked), "times")
+        when = range(len(stacked)) if times is None else times
+        when = check_increasing(when, len(stacked), "times")
         frames, _ = rescale_to_float32(stacked)
         table = self._register_series(network, frames)
         # Motions are read back from the table, so that the maps are those of `decay_maps` with it.
-        maps = self._decay_maps(network, frames, motions_from_table(table, frames.shape[1:]))
-        damage = [mean_over_specimen(frames[0], 1 - decay) for decay in maps]
-        table.insert(list(table.columns).index("confidence"), "mean_damage", damage)
-        table.insert(0, "time", when)
+        maps = self._decay_maps(network, frames, table)
+        _series.add_time_and_damage(table, when, frames[0], maps)
         return DriftDecayAnalysis(table, maps.reshape(shape))
 
     def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
@@ -424,9 +284,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         Parameters
         ----------
         stack : array-like of shape (n_frames, H, W) or (n_lines, W)
-            The series.
+            The series, of at least two frames.
         times : array-like of shape (n_frames,), optional
-            Time of each frame; the frame's number by default.
+            Increasing time of each frame; the frame's number by default.
 
         Returns
         -------
@@ -435,11 +295,6 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
             ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px, how far
             the registrations of this frame disagree).
-
-        Raises
-        ------
-        ValueError
-            If ``stack`` has less than two frames or is not finite, or ``times`` do not increase.
         """
         return self.analyze(stack, times).trajectory
 
@@ -475,7 +330,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, shape = check_stack(stack, self, reset=False, name="stack")
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, rescale_to_float32(frames)[0])
-        aligned = align_stack(frames, motions_of(trajectory, frames), fill=fill)
+        aligned = align_stack(frames, _series.motions_of(trajectory, frames), fill=fill)
         return AlignedStack(
             np.asarray(aligned).reshape(shape), np.asarray(aligned.mask).reshape(shape)
         )
@@ -511,113 +366,35 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, _ = rescale_to_float32(stacked)
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, frames)
-        return self._decay_maps(network, frames, motions_of(trajectory, frames)).reshape(shape)
-
-    def critical_dose(
-        self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
-    ) -> CriticalDose:
-        """Fit ``exp(-dose / D)`` to the signal of each pixel.
-
-        Parameters
-        ----------
-        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
-            The series, of at least three frames.
-        dose : array-like of shape (n_frames,)
-            Accumulated dose at each frame, increasing, in any unit.
-        trajectory : DataFrame, optional
-            The result of :meth:`trajectory`.
-
-        Returns
-        -------
-        CriticalDose
-            Maps of D and of its standard error, in the unit of ``dose``.
-
-        Raises
-        ------
-        ValueError
-            If ``stack`` has less than three frames or is not finite, or ``dose`` does not increase.
-        """
-        self._network()
-        frames, _ = check_stack(stack, self, reset=False, name="stack", min_frames=3)
-        doses = check_increasing(dose, len(frames), "dose")
-        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), doses)
-
-    module_: DegradationNet
-    units_: Units
+        return self._decay_maps(network, frames, trajectory).reshape(shape)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        pick_precision(self.precision, pick_device(self.device))
-
-    @staticmethod
-    def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
-        return network_from_weights(weights, "weights")
-
-    def _network(self) -> DamageNetwork:
-        """Check the parameters, and return the fitted network or else that of ``weights``."""
-        self._check_parameters()
-        if hasattr(self, "module_"):
-            return DamageNetwork(self.module_, self.units_, self.device, self.precision)
-        if self.weights is None:
-            raise NotFittedError(
-                "This DriftDecayModel has weights=None and is not fitted; call fit first, "
-                'or use weights="default".'
-            )
-        module = initial_network(self.weights, seed=0)
-        return DamageNetwork(module, "local", self.device, self.precision)
-
-    def _binning_for(self, frame: Float32Array) -> int:
-        if isinstance(self.binning, str):
-            binning = getattr(self, "binning_", None) or choose_binning(frame)
-        else:
-            binning = int(self.binning)
-        return min(binning, *frame.shape)
-
-    def _pair_registration(
-        self, network: DamageNetwork
-    ) -> Callable[[Float32Array, Float32Array], Registration]:
+    def _registration(self, network: DamageNetwork) -> RegisterPair:
         """Return the function that registers two frames."""
         if self.registration == "correlation":
             return partial(register, motion=self.motion)
-        return lambda first, second: register_by_network(
-            network,
-            first,
-            second,
-            self._binning_for(first),
-            translation=self.motion == "translation",
-        )
+        return network_registration(network, self._binning_for, self.motion == "translation")
 
-    def _warn_of_low_confidence(self, found: Registration) -> None:
-        if self.registration == "correlation" and found.confidence < MIN_CONFIDENCE:
-            warnings.warn(
-                f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
-                f"may be vacuum, perfectly periodic or without overlap; see `candidates`.",
-                LowConfidenceWarning,
-                stacklevel=3,
-            )
+    def _register_pair(
+        self, network: DamageNetwork, first: Float32Array, second: Float32Array
+    ) -> Registration:
+        found = self._registration(network)(first, second)
+        if self.registration == "correlation":
+            warn_of_pair(found)
+        return found
 
     def _register_series(self, network: DamageNetwork, frames: Float32Array) -> pd.DataFrame:
-        table = register_series(frames, self._pair_registration(network), verbose=self.verbose)
-        doubtful = table.index[table["confidence"] < MIN_CONFIDENCE].tolist()
-        if doubtful and self.registration == "correlation":
-            warnings.warn(
-                f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: they may "
-                f"be vacuum, perfectly periodic or without overlap with the others.",
-                LowConfidenceWarning,
-                stacklevel=3,
-            )
+        table = _series.register_series(frames, self._registration(network), verbose=self.verbose)
+        if self.registration == "correlation":
+            _series.warn_of_frames(table)
         return table
 
     def _decay_maps(
-        self, network: DamageNetwork, frames: Float32Array, motions: list[Motion]
+        self, network: DamageNetwork, frames: Float32Array, trajectory: pd.DataFrame | None
     ) -> Float32Array:
-        binning = self._binning_for(frames[0])
-        return decay_of_series(network, frames, motions, binning, verbose=self.verbose)
+        motions, binning = _series.motions_of(trajectory, frames), self._binning_for(frames[0])
+        return _series.decay_of_series(network, frames, motions, binning, verbose=self.verbose)

@@ -1,0 +1,121 @@
+"""Registration, prediction and score of a pair of frames."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._motion import Motion
+from .._validation import Float32Array
+from ..damage._aligned_pair import AlignedPair, DetailedFrame
+from ..damage._decay_map import decay_between
+from ..damage._network import DamageNetwork
+from ..damage._prediction import explained_share, predict_frames
+from ..exceptions import LowConfidenceWarning
+from ..registration import Registration
+from ..registration._binning import bin_frame, bin_overlap, unbin_map
+from ..registration._pair import MIN_CONFIDENCE
+from ..registration._warping import align
+from ._results import DriftDecayState
+
+RegisterPair = Callable[[Float32Array, Float32Array], Registration]
+
+
+def network_registration(
+    network: DamageNetwork, binning_for: Callable[[Float32Array], int], translation: bool
+) -> RegisterPair:
+    """Return a registration of pairs by the network's motion head, which gives no confidence."""
+
+    def register_pair(first: Float32Array, second: Float32Array) -> Registration:
+        shape, binning = (first.shape[0], first.shape[1]), binning_for(first)
+        binned = network.motion(bin_frame(first, binning), bin_frame(second, binning))
+        motion = binned.rescaled(binning, shape)
+        if translation:
+            motion = Motion(shape, motion.drift)
+        return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),), overlap=1.0)
+
+    return register_pair
+
+
+def warn_of_pair(found: Registration) -> None:
+    """Warn if the frames of a pair do not determine its drift."""
+    if found.confidence < MIN_CONFIDENCE:
+        warnings.warn(
+            f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
+            f"may be vacuum, perfectly periodic or without overlap; see `candidates`.",
+            LowConfidenceWarning,
+            stacklevel=4,
+        )
+
+
+def predict_pair(
+    network: DamageNetwork,
+    first: Float32Array,
+    second: Float32Array,
+    found: Registration,
+    times: NDArray[np.float64],
+    binning: int,
+    unit: np.float32,
+) -> DriftDecayState:
+    """Predict decay and frames of a registered pair at one time or several."""
+    motion = found.motion
+    all_times = np.atleast_1d(times)
+    aligned, overlap = align(second, motion)
+    decay = _decay(network, first, aligned, overlap, all_times, binning)
+    frames = predict_frames(first, aligned, overlap, decay, motion, all_times, binning)
+    steps = [motion.at(float(time)) for time in all_times]
+    drift = np.stack([step.drift for step in steps])
+    rotation = np.array([step.rotation for step in steps])
+    single = times.ndim == 0
+    return DriftDecayState(
+        t=float(times) if single else times.copy(),  # it may be the caller's own array
+        drift=drift[0] if single else drift,
+        rotation=float(rotation[0]) if single else rotation,
+        decay=decay[0] if single else decay,
+        frame=unit * (frames[0] if single else frames),
+        motion=motion,
+        confidence=found.confidence,
+        candidates=found.candidates,
+        overlap=overlap,
+    )
+
+
+def score_pair(
+    network: DamageNetwork,
+    first: Float32Array,
+    second: Float32Array,
+    motion: Motion,
+    binning: int,
+) -> float:
+    """Return the share of the second frame's structure that the first one's predicts."""
+    aligned, overlap = align(second, motion)
+    decay = _decay(network, first, aligned, overlap, np.ones(1), binning)[0]
+    reference, observed, expected = (bin_frame(f, binning) for f in (first, aligned, decay))
+    return explained_share(reference, observed, expected, bin_overlap(overlap, binning) == 1)
+
+
+def _decay(
+    network: DamageNetwork,
+    first: Float32Array,
+    aligned: Float32Array,
+    overlap: NDArray[np.bool_],
+    times: NDArray[np.float64],
+    binning: int,
+) -> Float32Array:
+    """Return the decay (n_times, H, W) from a first frame to a second one aligned to it."""
+    pair = binned_pair(DetailedFrame(bin_frame(first, binning)), aligned, overlap, binning)
+    maps = decay_between(network, pair, times)
+    shape = (first.shape[0], first.shape[1])
+    return np.stack([unbin_map(one, binning, shape) for one in maps])
+
+
+def binned_pair(
+    first: DetailedFrame, aligned: Float32Array, overlap: NDArray[np.bool_], binning: int
+) -> AlignedPair:
+    """Return a pair at the resolution of the network; its first frame is binned already."""
+    return AlignedPair(
+        first, DetailedFrame(bin_frame(aligned, binning)), bin_overlap(overlap, binning)
+    )
