@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._constraints import Interval, Sequence, check_arguments, check_value
 from .._motion import Motion
 from ._pair import MIN_CONFIDENCE, Registration
 
@@ -48,6 +49,7 @@ Edge = tuple[int, int]
 Candidates = dict[Edge, list[tuple[NDArray[np.float64], float]]]
 
 
+@check_arguments(registrations=[Mapping], n_frames=[Interval(int, 1, None)])
 def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Trajectory:
     """Find the motions that agree best with the registrations of many pairs of frames.
 
@@ -69,6 +71,9 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
 
     Raises
     ------
+    InvalidParameterError
+        If ``registrations`` is not a mapping of pairs of ints to Registration, or ``n_frames`` is
+        not at least 1.
     ValueError
         If there is no registration, one is of a frame that doesn't exist, or frames differ in
         shape.
@@ -136,14 +141,21 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
 def _check(registrations: Mapping[Edge, Registration], n_frames: int) -> tuple[int, int]:
     if not registrations:
         raise ValueError("registrations is empty; register at least one pair of frames.")
-    for i, j in registrations:
+    for edge, registration in registrations.items():
+        check_value(edge, "each key of registrations", [Sequence(Interval(int, None, None), 2)])
+        check_value(registration, f"registrations[{edge}]", [Registration])
+        i, j = edge
         if not (0 <= i < n_frames and 0 <= j < n_frames and i != j):
             raise ValueError(
-                f"registrations has the pair {(i, j)}, but there are {n_frames} frames."
+                f"registrations has the pair {(i, j)}, but there are {n_frames} frames; "
+                f"pass pairs of two different frames, counted from 0."
             )
     shapes = {r.motion.shape for r in registrations.values()}
     if len(shapes) > 1:
-        raise ValueError(f"registrations are of frames of different shapes {sorted(shapes)}.")
+        raise ValueError(
+            f"registrations are of frames of different shapes {sorted(shapes)}; "
+            f"reconcile frames of one shape."
+        )
     return shapes.pop()
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._constraints import Interval, check_arguments
+from .._constraints import Sequence as SequenceOf
 from .._motion import Motion
+from .._validation import as_array
 
 _COLUMNS = ("dy", "dx", "rotation_deg", "shear", "stretch", "scale")
 # Longest series of which all pairs are registered; their number grows with the square.
@@ -49,6 +51,7 @@ def frame_pairs(n_frames: int) -> list[tuple[int, int]]:
     return [(i, i + lag) for i in range(n_frames) for lag in lags if i + lag < n_frames]
 
 
+@check_arguments(motions=[SequenceOf(Motion)])
 def trajectory_table(
     motions: Sequence[Motion], closure: NDArray[np.float64], confidence: NDArray[np.float64]
 ) -> pd.DataFrame:
@@ -67,6 +70,13 @@ def trajectory_table(
         One row for each frame with the columns ``dy`` and ``dx`` (px), ``rotation_deg``, ``shear``,
         ``stretch``, ``scale``, ``confidence`` and ``closure``.
 
+    Raises
+    ------
+    InvalidParameterError
+        If ``motions`` is not a sequence of Motion.
+    ValueError
+        If ``closure`` or ``confidence`` is not one number for each motion.
+
     Examples
     --------
     >>> import numpy as np
@@ -75,6 +85,13 @@ def trajectory_table(
     >>> trajectory_table(motions, np.zeros(2), np.ones(2))[["dy", "dx"]].to_numpy().tolist()
     [[0.0, 0.0], [3.0, -2.0]]
     """
+    for name, values in (("closure", closure), ("confidence", confidence)):
+        array = as_array(values, name)
+        if array.shape != (len(motions),) or array.dtype.kind not in "buif":
+            raise ValueError(
+                f"{name} has shape {array.shape} and dtype {array.dtype} for {len(motions)} "
+                f"motions; pass one number for each."
+            )
     rows = [(*m.drift, np.rad2deg(m.rotation), m.shear, m.stretch, m.scale) for m in motions]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     table["confidence"] = confidence

@@ -408,6 +408,14 @@ def test_analysis_is_the_trajectory_with_its_decay_maps(model, pair):
     np.testing.assert_array_equal(decay, model.decay_maps(stack))
     np.testing.assert_array_equal(decay, model.decay_maps(stack, trajectory=path))
     assert path["mean_damage"].tolist()[0] == 0
+    assert path["time"].tolist() == [0, 2.5]
+    assert model.analyze(stack).trajectory["time"].tolist() == [0, 1]
+    assert type(analysis).__name__ == "DriftDecayAnalysis"
+    assert decay.shape == stack.shape
+    assert decay.dtype == np.float32
+    np.testing.assert_array_equal(decay[0], 1)
+    where = model.predict(stack).overlap
+    assert np.abs(decay[1] - pair.decay[0])[where].mean() < 0.5 * (1 - pair.decay[0][where]).mean()
 
 
 def test_register_gives_the_motion_of_predict(model, pair):
@@ -427,3 +435,27 @@ def test_decay_outside_the_overlap_is_that_of_the_nearest_pixel_inside(model, pa
 
 
 MOVED = Motion((160, 160), drift=(0, -40))
+
+
+@pytest.mark.parametrize("binning", [2, 3])
+def test_unbinned_decay_is_not_shifted(binning, monkeypatch):
+    # The ratio of two frames in place of the network's decay, and frames that do not move.
+    shape, unmoved = (84, 96), Motion((84, 96))
+    monkeypatch.setattr(
+        "stemkit.drift._drift_decay.register",
+        lambda first, second, *, motion: Registration(unmoved, 0.9, ((unmoved, 1.0),), 1.0),
+    )
+
+    def ratio(network, pair, times, background=None):
+        return (pair.second.frame / pair.first.frame)[np.newaxis]
+
+    monkeypatch.setattr("stemkit.drift._pairs.decay_between", ratio)
+    monkeypatch.setattr("stemkit.drift._series.decay_between", ratio)
+    y, x = np.indices(shape)
+    expected = 0.2 + 0.006 * x + 0.002 * y  # linear, so that binning and interpolation are exact
+    stack = np.stack([np.ones(shape), expected])
+    binned = DriftDecayModel(binning=binning)
+    inside = (slice(binning, -binning),) * 2
+    decay = binned.predict(stack).decay
+    np.testing.assert_allclose(decay[inside], expected[inside], atol=1e-4)
+    np.testing.assert_allclose(binned.decay_maps(stack)[1], decay, atol=1e-5)

@@ -156,11 +156,32 @@ def test_a_doubtful_pair_is_not_made_sure_by_the_sum():
     assert reconcile(pairs, 3).confidence[1:].max() < 0.2
 
 
-def test_bad_input_is_named():
-    good = registration(Motion(SHAPE))
-    with pytest.raises(ValueError, match="registrations is empty"):
-        reconcile({}, 3)
-    with pytest.raises(ValueError, match=r"pair \(0, 3\), but there are 3 frames"):
-        reconcile({(0, 3): good}, 3)
-    with pytest.raises(ValueError, match="different shapes"):
-        reconcile({(0, 1): good, (1, 2): registration(Motion((10, 10)))}, 3)
+GOOD = registration(Motion(SHAPE))
+
+
+@pytest.mark.parametrize(
+    ("registrations", "n_frames", "message"),
+    [
+        ({}, 3, "registrations is empty; register at least one pair"),
+        ([((0, 1), GOOD)], 3, "registrations must be a Mapping; got"),
+        ({(0, 3): GOOD}, 3, r"pair \(0, 3\), but there are 3 frames; pass pairs of two different"),
+        ({(-1, 1): GOOD}, 3, r"pair \(-1, 1\), but there are 3 frames"),
+        ({(1, 1): GOOD}, 3, r"pair \(1, 1\), but there are 3 frames"),
+        ({(0, 1): GOOD}, 1, r"pair \(0, 1\), but there are 1 frames"),
+        ({0: GOOD}, 3, "each key of registrations must be 2 items, each an int; got 0"),
+        ({(0, 1, 2): GOOD}, 3, "each key of registrations must be 2 items"),
+        ({(0, 1.0): GOOD}, 3, "each key of registrations must be 2 items"),
+        ({"ab": GOOD}, 3, "each key of registrations must be 2 items"),
+        ({(0, 1): GOOD.motion}, 3, r"registrations\[\(0, 1\)\] must be a Registration; got"),
+        (
+            {(0, 1): GOOD, (1, 2): registration(Motion((10, 10)))},
+            3,
+            r"different shapes \[\(10, 10\), \(200, 240\)\]; reconcile frames of one shape",
+        ),
+        ({(0, 1): GOOD}, 0, "n_frames must be an int of at least 1; got 0"),
+        ({(0, 1): GOOD}, 2.0, r"n_frames must be an int of at least 1; got 2\.0"),
+    ],
+)
+def test_bad_input_is_named(registrations, n_frames, message):
+    with pytest.raises(ValueError, match=message):
+        reconcile(registrations, n_frames)

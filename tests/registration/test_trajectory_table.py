@@ -103,6 +103,25 @@ def test_incomplete_tables_are_refused_by_name():
     assert len(motions_from_table(table.assign(closure=np.nan), SHAPE)) == 4
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"motions": Motion(SHAPE)}, "motions must be a sequence, each a Motion; got"),
+        ({"motions": [Motion(SHAPE), (3, 4)]}, "motions must be a sequence, each a Motion"),
+        ({"motions": []}, "motions must be a sequence, each a Motion"),
+        ({"closure": np.zeros(3)}, r"closure has shape \(3,\) .* for 2 motions; pass one number"),
+        ({"closure": 0.5}, r"closure has shape \(\) .* for 2 motions"),
+        ({"confidence": np.ones((2, 1))}, r"confidence has shape \(2, 1\)"),
+        ({"confidence": ["high", "low"]}, "confidence .*; pass one number"),
+    ],
+)
+def test_tables_of_bad_arguments_are_errors(changed, message):
+    good = {"motions": [Motion(SHAPE)] * 2, "closure": np.zeros(2), "confidence": np.ones(2)}
+    assert len(trajectory_table(**good)) == 2
+    with pytest.raises(ValueError, match=message):
+        trajectory_table(**(good | changed))
+
+
 @given(st.integers(1, 300))
 def test_pairs_connect_all_frames(n_frames):
     pairs = frame_pairs(n_frames)
