@@ -1,19 +1,11 @@
-import pickle
-
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 
 from stemkit import DriftDecayModel
-from stemkit.damage._decay_estimates import N_ESTIMATES
-from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
+from stemkit.datasets import make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
-from stemkit.engine import save_weights
-from stemkit.networks import DegradationNet
 
 
 @pytest.fixture(scope="module")
@@ -179,26 +171,6 @@ def test_a_wrong_pair_of_a_series_is_outvoted(model, monkeypatch):
     assert (table["closure"][[1, 3]] < 0.1).all()
 
 
-def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
-    series = make_damage_sequence("perlin", 2, shape=(128, 128), random_state=5)
-    rate = 0.1 + 0.15 * series.pattern[1]
-    dose = np.arange(6.0)
-    stack = np.stack([series.clean[0] * np.exp(-rate * d) for d in dose])
-    still = pd.DataFrame(0.0, index=range(6), columns=["dy", "dx"])
-    result = model.critical_dose(stack, dose, trajectory=still)
-    seen = series.clean[0] > 0.3
-    ratio = result.dose[seen] * rate[seen]
-    assert abs(np.median(ratio) - 1) < 0.15
-    assert (result.stderr >= 0).all()
-
-
-def test_critical_dose_follows_the_series_where_no_trajectory_is_given(model, pair):
-    stack = np.concatenate([pair.clean[0], pair.clean[0, 1:] * 0.8])
-    given = model.critical_dose(stack, [0, 1, 2], trajectory=model.trajectory(stack))
-    found = model.critical_dose(stack, [0, 1, 2])
-    np.testing.assert_allclose(found.dose, given.dose, rtol=1e-3)
-
-
 def test_score_prefers_the_right_partner(model):
     right = make_drift_pairs(
         2, shape=(128, 128), max_drift=0.03, max_strength=0.3, dose=None, random_state=6
@@ -208,42 +180,6 @@ def test_score_prefers_the_right_partner(model):
     assert model.score(right) > 0.5
     assert model.score(right) > model.score(wrong) + 0.3
     assert model.score(right, sample_weight=[1, 0]) == pytest.approx(model.score(right[:1]))
-
-
-@pytest.mark.usefixtures("quick_fits")
-def test_progress_is_shown_when_asked(pair, small_weights, capfd):
-    for verbose in (0, 1):
-        small = DriftDecayModel(
-            weights=small_weights, max_epochs=1, random_state=0, verbose=verbose
-        ).fit(pair.pairs)
-        of_fit = capfd.readouterr()
-        small.predict(pair.pairs[0])
-        of_predict = capfd.readouterr()
-        small.trajectory(pair.pairs[0])
-        of_series = capfd.readouterr()
-        assert of_fit.out == of_predict.out == of_series.out == ""
-        if not verbose:
-            assert of_fit.err == of_predict.err == of_series.err == ""
-    assert "training: 100%" in of_fit.err
-    assert "predict: 100%" in of_predict.err
-    assert "drift: 100%" in of_series.err
-    assert "decay: 100%" in of_series.err
-
-
-@pytest.mark.usefixtures("quick_fits")
-def test_fit_goes_on_from_its_checkpoint(pair, small_weights, tmp_path, monkeypatch):
-    common = {"weights": small_weights, "max_epochs": 1, "random_state": 0}
-    whole = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
-    steps = []
-    with monkeypatch.context() as patched:
-        patched.setattr(torch.optim.AdamW, "step", lambda *arguments: steps.append(arguments))
-        again = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
-    assert not steps
-    for one, other in zip(whole.module_.parameters(), again.module_.parameters(), strict=True):
-        assert torch.equal(one, other)
-    pd.testing.assert_frame_equal(whole.history_, again.history_)
-    with pytest.raises(ValueError, match="is of another fit"):
-        DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs[:, ::-1, :100])
 
 
 FLAT = np.full((2, 64, 64), 7.0)
@@ -275,83 +211,9 @@ def test_what_holds_no_drift_gets_a_warning_and_no_confidence(model, pair):
     assert np.isfinite(state.frame).all()
 
 
-@pytest.fixture
-def quick_fits(monkeypatch):
-    small = {"_STEPS_PER_EPOCH": 2, "_BATCH_SIZE": 2, "_SIDE": 32}
-    for name, value in small.items():
-        monkeypatch.setattr(f"stemkit.damage._training.{name}", value)
-    monkeypatch.setattr("stemkit.damage._training.VALIDATION_BATCHES", 1)
-
-
-@pytest.fixture
-def small_weights(tmp_path):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        module = DegradationNet((2, 2, 2), n_evidence=N_ESTIMATES)
-    save_weights(module, tmp_path / "small.safetensors", {})
-    return tmp_path / "small.safetensors"
-
-
-@pytest.mark.usefixtures("quick_fits")
-def test_fit_is_the_same_for_the_same_seed_and_leaves_global_randomness_alone(pair, small_weights):
-    np.random.seed(3)
-    torch.manual_seed(3)
-    before = np.random.get_state()[1].copy(), torch.get_rng_state()
-    models = [
-        DriftDecayModel(weights=small_weights, max_epochs=1, random_state=seed).fit(pair.pairs)
-        for seed in (0, 0, 1)
-    ]
-    assert np.array_equal(before[0], np.random.get_state()[1])
-    assert torch.equal(before[1], torch.get_rng_state())
-    weights = [torch.cat([p.flatten() for p in m.module_.parameters()]) for m in models]
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-    assert models[0].n_epochs_ == len(models[0].history_) == 1
-
-
-@pytest.mark.parametrize("copy", [lambda m: pickle.loads(pickle.dumps(m)), clone])
-def test_copies(model, pair, copy):
-    twin = copy(model)
-    assert twin.get_params() == model.get_params()
-    if hasattr(twin, "module_"):
-        assert np.array_equal(twin.predict(pair.pairs[0]).decay, model.predict(pair.pairs[0]).decay)
-
-
-def test_joblib_and_no_torch_in_the_file(model, pair, tmp_path):
-    joblib.dump(model, tmp_path / "model.joblib")
-    assert b"torch" not in pickle.dumps(model)
-    twin = joblib.load(tmp_path / "model.joblib")
-    assert np.array_equal(twin.predict(pair.pairs[0]).decay, model.predict(pair.pairs[0]).decay)
-
-
-def test_released_checkpoint(shared_fixtures, pair):
-    model = DriftDecayModel.from_checkpoint(
-        shared_fixtures / "atomdiffuser_released_layout.pth", registration="network"
-    )
-    inputs = np.load(shared_fixtures / "atomdiffuser_released_layout_io.npz")
-    with torch.inference_mode():
-        outputs = model.module_(*(torch.from_numpy(inputs[f"in{i}"]) for i in range(3)))
-    found = {tuple(o.shape): o.numpy() for o in outputs}
-    compared = 0
-    for name in inputs.files:
-        if name.startswith("out") and inputs[name].shape in found:
-            difference = np.abs(found[inputs[name].shape] - inputs[name]).max()
-            assert difference < 1e-4 * inputs[name].std()
-            compared += 1
-    assert compared == len(found)
-    state = model.predict(pair.pairs[0], t=0.5)
-    assert state.decay.shape == pair.pairs.shape[-2:]
-    assert state.confidence == 0
-
-
 def test_motion_head_of_the_shipped_network_runs(pair):
     state = DriftDecayModel(registration="network").predict(pair.pairs[0])
     assert np.isfinite(state.drift).all()
-
-
-def test_unfitted_without_weights():
-    with pytest.raises(NotFittedError, match="call fit first"):
-        DriftDecayModel(weights=None).predict(FLAT)
 
 
 @pytest.mark.parametrize(
