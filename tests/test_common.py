@@ -5,6 +5,8 @@ frames can show is in test_common_frames.
 """
 
 import pytest
+import sklearn
+from packaging.version import Version
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from stemkit import AtomLocator, DriftDecayModel
@@ -52,7 +54,10 @@ def test_no_more_is_excused_than_there_is(cls):
         for estimator in small_instances(cls)
         for _, check in estimator_checks_generator(estimator)
     }
-    assert EXPECTED_FAILURES[cls].keys() <= checks
+    excused = set(EXPECTED_FAILURES[cls])
+    if Version(sklearn.__version__) < Version("1.9"):
+        excused.discard("check_array_api_input")  # scikit-learn 1.9 was the first to run it
+    assert excused <= checks
 
 
 def test_nothing_is_skipped():

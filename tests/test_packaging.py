@@ -1,6 +1,10 @@
-"""Dependencies and the files that pin them."""
+"""Tests of dependencies, of the files that pin them, and of the source distribution."""
 
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -45,3 +49,24 @@ def test_pinned_versions_are_allowed(extra):
     for requirement in [*REQUIREMENTS, *EXTRAS[extra]]:
         version = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), requirement
+
+
+def test_the_source_distribution_has_all_files(tmp_path):
+    pytest.importorskip("setuptools", minversion="77")
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs a clone, whose files git lists")
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
+    for name in files:
+        copy = tmp_path / "clone" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy)
+    build = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=tmp_path / "clone", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        included = {name.partition("/")[2] for name in tar.getnames()}
+    assert {name for name in files if not name.startswith(".")} <= included
