@@ -24,8 +24,8 @@ def faded_pair(*, strength=0.9, amorphous=0.0, seed=0, kind="gaussian"):
 @pytest.mark.parametrize("dose", [None, 10.0])
 @pytest.mark.parametrize("kind", ["gaussian", "perlin"])
 @pytest.mark.parametrize("background", [0.0, 0.3])
-def test_even_film_is_found_without_a_dark_place(background, kind, dose):
-    # The tails of the columns leave no pixel dark that would show the film alone.
+def test_even_film_is_estimated_without_dark_pixels(background, kind, dose):
+    # The tails of the columns reach every pixel, so none shows the film alone.
     rng = np.random.default_rng(0)
     pair = [
         record(f, dose=dose, background=background, random_state=rng) for f in faded_pair(kind=kind)
@@ -43,7 +43,7 @@ def test_amorphised_matter_belongs_to_the_background(amorphous):
     assert level.mean() == pytest.approx(amorphous * first.mean(), abs=0.1 * float(first.std()))
 
 
-def test_film_that_varies_is_followed():
+def test_variations_of_the_film_are_estimated():
     first, second = faded_pair(kind="perlin")
     x = np.arange(SHAPE[1])
     film = (0.3 + 0.1 * np.sin(2 * np.pi * x / 150)) * np.ones(SHAPE)

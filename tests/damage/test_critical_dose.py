@@ -27,11 +27,11 @@ def test_exponentials_are_fitted_exactly_in_any_unit(unit, offset):
 def noisy(critical, spread, seed=0):
     clean = decays(critical)
     signal = clean + np.random.default_rng(seed).normal(0, spread, clean.shape)
-    # What decays is a share of the first frame, which is as noisy as the others.
+    # The decay is relative to the first frame, which is as noisy as the others.
     return (signal / signal[0]).astype("float32")
 
 
-def test_fit_is_that_of_scipy():
+def test_fit_equals_that_of_scipy():
     critical = np.array([[0.8, 3.0, 10.0, 30.0, 90.0]])
     decay = noisy(critical, 0.03)
     fit = fit_critical_dose(decay, DOSE)
@@ -47,7 +47,7 @@ def test_fit_is_that_of_scipy():
 def test_standard_errors_cover_the_truth(critical):
     n = 4096
     fit = fit_critical_dose(noisy(np.full((1, n), critical), 0.02), DOSE)
-    # In the rate the fit is nearly linear, so Student's law holds.
+    # The fit is nearly linear in the rate, so the deviations follow Student's t-distribution.
     deviation = (1 / fit.dose - 1 / critical) / (fit.stderr / fit.dose**2)
     degrees = len(DOSE) - 2
     for level in (0.5, 0.68, 0.95):
@@ -56,14 +56,14 @@ def test_standard_errors_cover_the_truth(critical):
     assert abs(np.median(deviation)) < 0.1
 
 
-def test_what_does_not_decay_has_no_critical_dose():
+def test_pixels_that_do_not_decay_have_an_infinite_critical_dose():
     decay = np.stack([np.ones(13), np.linspace(1, 1.5, 13), 1 + 0.01 * DOSE**0.1])
     fit = fit_critical_dose(decay.T[:, None].astype("float32"), DOSE)
     assert np.isposinf(fit.dose).all()
     assert np.isposinf(fit.stderr).all()
 
 
-def test_what_is_gone_at_once_stays_a_number():
+def test_pixels_that_decay_at_once_have_a_finite_critical_dose():
     decay = np.zeros((4, 2, 2), "float32")
     decay[0] = 1
     fit = fit_critical_dose(decay, np.array([0.0, 10.0, 20.0, 30.0]))
@@ -72,13 +72,13 @@ def test_what_is_gone_at_once_stays_a_number():
     assert (fit.dose < 5).all()
 
 
-def test_a_single_datum_has_no_standard_error():
+def test_two_frames_give_no_standard_error():
     fit = fit_critical_dose(decays(4.0, np.array([0.0, 3.0])), np.array([0.0, 3.0]))
     assert fit.dose[0, 0] == pytest.approx(4, rel=1e-3)
     assert np.isposinf(fit.stderr).all()
 
 
-def test_each_place_is_fitted_for_itself():
+def test_each_pixel_is_fitted_separately():
     decay = noisy(np.array([[2.0, 9.0], [20.0, 1e9]]), 0.02)
     together = fit_critical_dose(decay, DOSE)
     for y, x in np.ndindex(2, 2):

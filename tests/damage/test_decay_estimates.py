@@ -10,7 +10,8 @@ from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, decay_map, degrade, record
 
 SHAPE = (128, 144)
-# From the widest window to the narrowest: all above the ground, structure, power; joined; error.
+# From the widest window to the narrowest: signal above the background, structure, power; then the
+# joined estimate and its error.
 ABOVE, STRUCTURE, POWER, JOINED, ERROR = slice(0, 6), slice(6, 9), slice(9, 11), 11, 12
 INSIDE = (slice(30, -30), slice(30, -30))
 
@@ -43,7 +44,7 @@ def even(y, x):
 
 @pytest.mark.parametrize("decay", [1.0, 0.7, 0.3, 0.05])
 @pytest.mark.parametrize("seed", range(4))
-def test_even_damage_without_noise_is_read_exactly(seed, decay):
+def test_even_damage_without_noise_is_estimated_exactly(seed, decay):
     first = lattice(seed)
     estimates = estimate(first, faded(first, decay))
     assert estimates.shape == (N_ESTIMATES + 1, *SHAPE)
@@ -59,7 +60,7 @@ def test_identical_frames_are_undamaged(value):
     np.testing.assert_allclose(estimate(first, first)[:ERROR], 1, atol=2e-3)
 
 
-def test_what_is_gone_is_gone():
+def test_a_signal_that_is_gone_has_a_decay_of_0():
     estimates = estimate(lattice(), np.zeros(SHAPE, "float32"))
     np.testing.assert_allclose(estimates[:ERROR], 0, atol=1e-4)
 
@@ -75,7 +76,7 @@ def test_gain_does_not_matter(gain):
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("background", [0.0, 0.4])
-def test_neither_film_nor_amorphised_matter_passes_for_signal(background, kept):
+def test_neither_film_nor_amorphised_matter_is_taken_for_signal(background, kept):
     hole = damage_pattern("gaussian", SHAPE, cell=30)
     first = lattice(2) + np.float32(background)
     second, truth = degrade(scene(2), SHAPE, damage=hole, strength=0.9, amorphous=kept)
@@ -83,19 +84,19 @@ def test_neither_film_nor_amorphised_matter_passes_for_signal(background, kept):
     errors = np.abs(estimates - truth)[(slice(None), *INSIDE)].mean(axis=(1, 2))
     assert (errors[2:5] < 0.04).all()
     assert errors[JOINED] < 0.04
-    # A ratio of means takes what stays for signal.
+    # A ratio of means takes the background for signal.
     means = [ndimage.gaussian_filter(frame, 6) for frame in (first, second + background)]
     naive = np.abs((means[1] / means[0]) - truth)[INSIDE].mean()
     if background or kept:
         assert naive > 3 * errors[JOINED]
 
 
-def test_each_place_is_read_for_itself():
+def test_narrow_windows_resolve_the_damage():
     first = lattice(2)
     truth = decay_map(damage_pattern("gaussian", SHAPE, cell=30), 0.9, SHAPE)
     estimates = estimate(first, faded(first, truth))
     errors = np.abs(estimates - truth).mean(axis=(1, 2))
-    # What is wide is blurred; without noise the narrow ones are exact, and are what is joined.
+    # Wide windows blur; without noise the narrow ones are exact, and the joined estimate uses them.
     assert (np.diff(errors[:3]) < 0).all()
     assert errors[JOINED] < 0.005
     assert errors[0] > 5 * errors[5]
@@ -119,14 +120,14 @@ def test_neither_noise_nor_jitter_biases(dose, decay, jitter):
         ]
         estimates.append(estimate(*pair))
     estimates = np.mean(estimates, axis=(0, 2, 3))
-    # Wide windows: narrow ones are cut at 0 and 1, which bends their mean.
+    # Wide windows alone: narrow ones are clipped to 0 and 1, which biases their mean.
     for index in (1, 2, 6, 7):
         assert estimates[index] == pytest.approx(decay, abs=0.04)
     if dose > 10:
         assert estimates[POWER][0] == pytest.approx(decay, abs=0.03)
 
 
-def test_windows_trade_noise_for_blur_and_the_standard_error_says_how_much():
+def test_narrow_windows_are_noisier_and_the_standard_error_is_that_of_the_noise():
     first = lattice(1)
     maps = []
     for seed in range(10):
@@ -138,11 +139,11 @@ def test_windows_trade_noise_for_blur_and_the_standard_error_says_how_much():
     spread = np.std(maps, axis=0)[(slice(None), *INSIDE)].mean(axis=(1, 2))
     assert (np.diff(spread[ABOVE][:5]) > 0).all()
     assert (np.diff(spread[STRUCTURE]) > 0).all()
-    told = 10 ** (3 * np.mean(maps, axis=0)[ERROR][INSIDE] - 3)
-    assert 0.8 * spread[2] < told.mean() < 1.25 * spread[2]
+    stderr = 10 ** (3 * np.mean(maps, axis=0)[ERROR][INSIDE] - 3)
+    assert 0.8 * spread[2] < stderr.mean() < 1.25 * spread[2]
 
 
-def test_joined_estimate_leaves_out_what_is_noise():
+def test_joined_estimate_is_as_good_as_the_best_window():
     first = lattice(1)
     truth = decay_map(damage_pattern("perlin", SHAPE, cell=50, random_state=1), 0.8, SHAPE)
     rng = np.random.default_rng(0)
@@ -152,7 +153,7 @@ def test_joined_estimate_leaves_out_what_is_noise():
     assert errors[JOINED] < 0.2 * errors[5]
 
 
-def test_estimates_stay_between_none_and_all():
+def test_estimates_stay_between_0_and_1():
     rng = np.random.default_rng(0)
     noise = rng.poisson(0.2, (2, 40, 50)).astype("float32")
     for first, second in (noise, noise[::-1], (noise[0], -noise[1]), (lattice(), 5 * lattice())):
@@ -175,13 +176,13 @@ def test_estimates_follow_a_mirrored_pair():
     first = ndimage.gaussian_filter(np.random.default_rng(1).random(SHAPE), 2).astype("float32")
     second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
     flipped = estimate(first[::-1], second[::-1])[:, ::-1]
-    # Blocks that say how sure an offset is do not mirror to the pixel.
+    # The blocks that determine the offset's error do not mirror to the pixel.
     np.testing.assert_allclose(flipped, estimate(first, second), atol=1e-3)
 
 
 @pytest.mark.parametrize("dose", [None, 20.0])
 @pytest.mark.parametrize("jitter", [0.0, 1.5])
-def test_a_wrong_map_is_put_right(jitter, dose):
+def test_a_wrong_map_is_corrected(jitter, dose):
     rng = np.random.default_rng(0)
     first, second = (lattice(1, row_shift=rng.normal(0, jitter, SHAPE[0])) for _ in range(2))
     pair = [record(f, dose=dose, background=0.1, random_state=rng) for f in (first, 0.6 * second)]
@@ -193,7 +194,7 @@ def test_a_wrong_map_is_put_right(jitter, dose):
 
 
 @pytest.mark.parametrize("missing", [40, 70])
-def test_a_wrong_map_is_put_right_up_to_the_border_of_the_overlap(missing):
+def test_a_wrong_map_is_corrected_up_to_the_border_of_the_overlap(missing):
     # A wedge that fades from its thin side on, where the second frame ends.
     shape = (160, 256)
     thickness = np.linspace(0.3, 1, shape[1], dtype=np.float32)
@@ -212,11 +213,11 @@ def test_a_wrong_map_is_put_right_up_to_the_border_of_the_overlap(missing):
 
 def test_a_map_is_left_alone_where_there_is_no_structure():
     flat = np.full((40, 40), 3.0, dtype=np.float32)
-    said = np.random.default_rng(0).random((40, 40), dtype=np.float32)
-    np.testing.assert_array_equal(refine(flat, flat, said), said)
+    decay = np.random.default_rng(0).random((40, 40), dtype=np.float32)
+    np.testing.assert_array_equal(refine(flat, flat, decay), decay)
 
 
-def test_what_lies_outside_the_overlap_has_no_say():
+def test_pixels_outside_the_overlap_have_no_influence():
     first = lattice(2)
     second = 0.6 * first
     overlap = np.ones_like(first)

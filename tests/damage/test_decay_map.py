@@ -1,4 +1,4 @@
-"""Laws that the decay obeys whatever the network says, ours or one in the released layout."""
+"""Properties of the decay with any weights, in our layout and in the released one."""
 
 from functools import cache
 
@@ -24,7 +24,7 @@ def untrained(units, seed):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = DegradationNet((2, 3, 4), n_evidence=UNITS[units])
-        with torch.no_grad():  # or it would hardly depend on what it sees
+        with torch.no_grad():  # otherwise it would hardly depend on its input
             for weight in module.parameters():
                 weight.mul_(3)
     return DamageNetwork(module, units)
@@ -49,19 +49,19 @@ def frames(seed, shape):
 def test_decay_starts_at_one_and_never_grows(units, seed, shape, times):
     first, second, overlap = frames(seed, shape)
     pair = AlignedPair.from_frames(first, second, overlap)
-    asked = np.array([0.0, *sorted(times), 1.0])
-    decay = decay_between(untrained(units, seed), pair, asked)
-    assert decay.shape == (len(asked), *shape)
+    times_in_order = np.array([0.0, *sorted(times), 1.0])
+    decay = decay_between(untrained(units, seed), pair, times_in_order)
+    assert decay.shape == (len(times_in_order), *shape)
     assert (decay[0] == 1).all()
     assert (np.diff(decay, axis=0) <= 1e-6).all()
     assert decay.min() >= 0
-    # A time's answer does not depend on what else is asked.
-    alone = decay_between(untrained(units, seed), pair, asked[1:2])
+    # The decay at a time does not depend on the other times.
+    alone = decay_between(untrained(units, seed), pair, times_in_order[1:2])
     np.testing.assert_allclose(alone[0], decay[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("units", UNITS)
-def test_what_the_second_frame_does_not_show_continues_what_it_does(units):
+def test_outside_the_overlap_the_decay_is_that_of_the_nearest_pixel(units):
     first, second, _ = frames(0, (32, 40))
     overlap = np.ones(first.shape, dtype=bool)
     overlap[:, :9] = False

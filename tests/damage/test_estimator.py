@@ -33,15 +33,15 @@ def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
     rate = 0.1 + 0.15 * series.pattern[1]
     dose = np.arange(6.0)
     stack = np.stack([series.clean[0] * np.exp(-rate * d) for d in dose])
-    still = pd.DataFrame(0.0, index=range(6), columns=["dy", "dx"])
-    result = model.critical_dose(stack, dose, trajectory=still)
-    seen = series.clean[0] > 0.3
-    ratio = result.dose[seen] * rate[seen]
+    unmoved = pd.DataFrame(0.0, index=range(6), columns=["dy", "dx"])
+    result = model.critical_dose(stack, dose, trajectory=unmoved)
+    bright = series.clean[0] > 0.3
+    ratio = result.dose[bright] * rate[bright]
     assert abs(np.median(ratio) - 1) < 0.15
     assert (result.stderr >= 0).all()
 
 
-def test_critical_dose_follows_the_series_where_no_trajectory_is_given(model, pair):
+def test_critical_dose_registers_the_series_without_a_trajectory(model, pair):
     stack = np.concatenate([pair.clean[0], pair.clean[0, 1:] * 0.8])
     given = model.critical_dose(stack, [0, 1, 2], trajectory=model.trajectory(stack))
     found = model.critical_dose(stack, [0, 1, 2])
@@ -49,7 +49,7 @@ def test_critical_dose_follows_the_series_where_no_trajectory_is_given(model, pa
 
 
 @pytest.mark.usefixtures("quick_fits")
-def test_progress_is_shown_when_asked(pair, small_weights, capfd):
+def test_verbose_shows_progress(pair, small_weights, capfd):
     for verbose in (0, 1):
         small = DriftDecayModel(
             weights=small_weights, max_epochs=1, random_state=0, verbose=verbose
@@ -69,7 +69,7 @@ def test_progress_is_shown_when_asked(pair, small_weights, capfd):
 
 
 @pytest.mark.usefixtures("quick_fits")
-def test_fit_goes_on_from_its_checkpoint(pair, small_weights, tmp_path, monkeypatch):
+def test_fit_resumes_from_its_checkpoint(pair, small_weights, tmp_path, monkeypatch):
     common = {"weights": small_weights, "max_epochs": 1, "random_state": 0}
     whole = DriftDecayModel(**common, checkpoint_dir=tmp_path).fit(pair.pairs)
     steps = []
@@ -102,7 +102,7 @@ def small_weights(tmp_path):
 
 
 @pytest.mark.usefixtures("quick_fits")
-def test_fit_is_the_same_for_the_same_seed_and_leaves_global_randomness_alone(pair, small_weights):
+def test_fit_depends_on_the_seed_alone_and_keeps_the_global_random_state(pair, small_weights):
     np.random.seed(3)
     torch.manual_seed(3)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()

@@ -45,7 +45,7 @@ def test_columns_are_shifted_and_mirrored_at_the_border():
     np.testing.assert_array_equal(shift_columns(frame, 2), [[2, 3, 3, 2], [6, 7, 7, 6]])
 
 
-def test_high_pass_removes_what_is_slow_and_keeps_what_is_fine():
+def test_high_pass_removes_long_waves_and_keeps_short_ones():
     y = np.arange(256, dtype="float32")[:, None] * np.ones((1, 64), "float32")
     slow, fine = np.sin(2 * np.pi * y / 256), np.sin(2 * np.pi * y / 16)
     inside = slice(64, -64)

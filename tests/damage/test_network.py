@@ -16,7 +16,7 @@ from stemkit.registration import Motion
     st.tuples(st.floats(-50, 50), st.floats(-50, 50)),
     st.floats(-3, 3),
 )
-def test_theta_and_rigid_motions_are_each_others_reverse(shape, drift, rotation):
+def test_theta_and_rigid_motions_are_converted_both_ways(shape, drift, rotation):
     motion = Motion.from_parameters(shape, drift=drift, rotation=rotation)
     again = theta_to_motion(motion_to_theta(motion), shape)
     np.testing.assert_allclose(again.drift, motion.drift, atol=1e-3)
@@ -32,7 +32,7 @@ def test_theta_is_the_matrix_of_a_sampling_grid():
     angle, tx, ty = (float(value) for value in motion_to_theta(motion))
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = torch.tensor([[[cos, -sin, tx], [sin, cos, ty]]], dtype=torch.float32)
-    # At each position of the second frame the grid says where in the first one to look.
+    # At each pixel of the second frame the grid is its position in the first one.
     grid = F.affine_grid(matrix, (1, 1, side, side), align_corners=True)
     drawn = F.grid_sample(
         torch.from_numpy(first)[None, None], grid, mode="bicubic", align_corners=True

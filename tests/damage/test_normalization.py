@@ -13,7 +13,7 @@ def lattice(shape=(96, 112), seed=0):
 
 @pytest.mark.parametrize("gain", [1e-12, 1e-6, 1e-3, 7.0, 1e4, 1e8])
 @pytest.mark.parametrize("offset", [0.0, 5.0, -5.0])
-def test_normalised_pairs_know_neither_gain_nor_offset(gain, offset):
+def test_normalised_pairs_do_not_depend_on_gain_and_offset(gain, offset):
     first = lattice()
     second = 0.4 * first + 0.1
     expected = normalize_pair(first, second)
@@ -21,7 +21,7 @@ def test_normalised_pairs_know_neither_gain_nor_offset(gain, offset):
     np.testing.assert_allclose(normalize_pair(*scaled), expected, atol=1e-4)
 
 
-def test_both_frames_are_put_on_one_scale():
+def test_both_frames_are_scaled_alike():
     first = (lattice() * np.linspace(0.3, 2, 112)).astype("float32")
     one, same = normalize_pair(first, first)
     np.testing.assert_array_equal(one, same)
@@ -31,7 +31,7 @@ def test_both_frames_are_put_on_one_scale():
     assert (brighter - one)[:, 10].mean() > 2 * (brighter - one)[:, 100].mean()
 
 
-def test_first_frame_has_unit_contrast_and_the_second_keeps_what_it_lost():
+def test_first_frame_has_even_contrast_and_the_second_keeps_its_loss():
     y, x = np.indices((96, 112)) / 96
     # A gradient of thickness over the field must not matter.
     first = (lattice() * (0.3 + y + x)).astype("float32")
@@ -50,11 +50,11 @@ def test_first_frame_has_unit_contrast_and_the_second_keeps_what_it_lost():
 def test_constant_frames_stay_finite(first, second):
     pair = normalize_pair(*(np.full((40, 40), v, "float32") for v in (first, second)))
     assert np.isfinite(pair).all()
-    # Rounding alone is no structure.
+    # Rounding errors are not scaled up.
     assert np.ptp(pair[0]) < 0.5
 
 
-def test_vacuum_is_not_blown_up_into_a_specimen():
+def test_noise_of_vacuum_is_not_scaled_to_the_contrast_of_a_specimen():
     rng = np.random.default_rng(0)
     first = lattice((96, 192))
     first[:, 96:] = 0.01 * rng.standard_normal((96, 96))

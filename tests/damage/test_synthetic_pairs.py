@@ -33,10 +33,10 @@ def test_batches_are_reproducible_and_leave_global_state_alone():
 
 def test_only_some_pairs_move():
     half = (48 - 1) / 2
-    still, moved = (batch(batch_size=40, unaligned=share)[-1] for share in (0.0, 1.0))
-    # What a registration leaves: half a pixel and a fifth of a degree.
-    assert np.abs(still[:, 1:]).max() * half < 0.51
-    assert np.abs(np.rad2deg(still[:, 0])).max() <= 0.2
+    aligned, moved = (batch(batch_size=40, unaligned=share)[-1] for share in (0.0, 1.0))
+    # The error of a registration: half a pixel and a fifth of a degree.
+    assert np.abs(aligned[:, 1:]).max() * half < 0.51
+    assert np.abs(np.rad2deg(aligned[:, 0])).max() <= 0.2
     assert np.abs(moved[:, 1:]).max() * half > 6
     assert np.abs(moved[:, 1:]).max() * half < 0.16 * 48
     assert 4 < np.abs(np.rad2deg(moved[:, 0])).max() <= 5
@@ -63,12 +63,12 @@ def test_decay_in_between_is_exponential(monkeypatch):
     _, _, t, _, decay, _ = batch(batch_size=40, side=24)
     expected = 0.2 ** (t / 100)
     np.testing.assert_allclose(decay, np.broadcast_to(expected[:, None, None, None], decay.shape))
-    # Most pairs are asked about their second frame, of which alone data tell.
+    # Most pairs have t = 100: only there is the decay measured.
     assert 4 < (t < 100).sum() < 20
 
 
-def test_half_of_a_batch_is_cut_from_ones_own_frames():
-    # Stripes that no lattice of the generator has: too close for its spacing.
+def test_half_of_a_batch_is_cut_from_the_given_frames():
+    # Stripes that are closer than any lattice of the generator.
     y = np.arange(90)[:, None] * np.ones((1, 70))
     own = np.sin(2 * np.pi * y / 3.2).astype("float32") + 1
     first = batch(1, batch_size=16, side=64, frames=[own], unaligned=0.0)[0][:, 0]
@@ -79,7 +79,7 @@ def test_half_of_a_batch_is_cut_from_ones_own_frames():
     assert SPACING[0] > 3.2
 
 
-def test_frames_smaller_than_the_side_are_continued():
+def test_frames_smaller_than_the_side_are_padded():
     own = [np.random.default_rng(0).random((20, 30)).astype("float32"), np.ones((5, 5), "float32")]
     arrays = batch(2, batch_size=8, frames=own, unaligned=0.0)
     assert arrays[0].shape == (8, 1, 48, 48)

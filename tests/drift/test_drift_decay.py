@@ -26,13 +26,13 @@ def test_predict_finds_drift_rotation_and_decay(model, pair):
     assert np.linalg.norm(state.drift - pair.drift[0]) < 1
     assert abs(np.rad2deg(state.rotation - pair.rotation[0])) < 0.5
     assert 0.5 < state.confidence <= 1
-    # Far better than saying that nothing faded.
+    # Far better than a decay of 1 everywhere.
     where = state.overlap
     error = np.abs(state.decay - pair.decay[0])[where].mean()
     assert error < 0.5 * (1 - pair.decay[0][where]).mean()
 
 
-def test_at_time_zero_nothing_has_happened(model, pair):
+def test_at_time_zero_the_state_is_the_first_frame(model, pair):
     state = model.predict(pair.pairs[0], t=0)
     assert np.array_equal(state.frame, pair.pairs[0, 0])
     assert np.array_equal(state.decay, np.ones_like(state.decay))
@@ -47,7 +47,7 @@ def test_decay_never_grows_and_motion_is_a_share_of_the_whole(model, pair):
     assert (state.decay >= 0).all()
     assert (state.decay <= 1).all()
     np.testing.assert_allclose(state.drift, times[:, None] * state.motion.drift)
-    # A time asked for alone is the same as among others.
+    # The result at a time does not depend on the other times.
     alone = model.predict(pair.pairs[0], times[3])
     np.testing.assert_allclose(alone.decay, state.decay[3], atol=1e-6)
     np.testing.assert_allclose(alone.frame, state.frame[3], rtol=1e-5, atol=1e-4)
@@ -62,7 +62,7 @@ def test_result_does_not_depend_on_gain(model, pair):
 
 
 def test_result_hardly_depends_on_offset(model, pair):
-    # Not at all but for the noise, which is taken to be shot noise of all the intensity.
+    # The only effect is on the noise, which is modelled as shot noise of the whole intensity.
     one = model.predict(pair.pairs[0])
     other = model.predict(pair.pairs[0] + 0.2)
     np.testing.assert_allclose(one.drift, other.drift, atol=1e-3)
@@ -75,7 +75,7 @@ def test_result_is_immutable(model, pair):
         state.confidence = 1.0
     times = np.array([0.0, 1.0])
     several = model.predict(pair.pairs[0], times)
-    times[0] = 0.5  # the caller's own, and none of the result's business
+    times[0] = 0.5  # the caller's array, of which the result has a copy
     assert several.t[0] == 0
     arrays = [state.drift, state.decay, state.frame, state.overlap, several.t, several.rotation]
     for array in [*arrays, state.motion.drift, state.motion.matrix]:
@@ -85,7 +85,7 @@ def test_result_is_immutable(model, pair):
 
 
 @pytest.mark.parametrize("unit", [1e-36, 1e36])
-def test_units_may_be_extreme(model, pair, unit):
+def test_extreme_units_do_not_matter(model, pair, unit):
     unit = np.float32(2.0 ** np.rint(np.log2(unit)))
     stack = pair.pairs[0]
     one, other = model.predict(stack, 0.5), model.predict(unit * stack, 0.5)
@@ -102,13 +102,13 @@ def test_units_may_be_extreme(model, pair, unit):
 def test_predicted_frame_is_nearer_to_the_second_than_the_first_is(model, pair):
     first, second = pair.clean[0]
     state = model.predict(pair.clean[0])
-    # Away from the border, where the second frame shows what the first does not hold.
+    # At the border the second frame shows what lies outside the first.
     inside = (slice(30, -30),) * 2
-    still = np.abs(first - second)[inside].mean()
-    assert np.abs(state.frame - second)[inside].mean() < 0.5 * still
+    unmoved = np.abs(first - second)[inside].mean()
+    assert np.abs(state.frame - second)[inside].mean() < 0.5 * unmoved
 
 
-def test_transform_aligns_what_moved(model, pair):
+def test_transform_aligns_the_frames(model, pair):
     stack = pair.clean[0]
     aligned = model.transform(stack)
     assert aligned.shape == stack.shape
@@ -122,7 +122,7 @@ def test_transform_aligns_what_moved(model, pair):
     assert correlation > 0.95
 
 
-def test_trajectory_through_transform_is_not_estimated_again(model, pair, monkeypatch):
+def test_a_given_trajectory_is_not_estimated_again(model, pair, monkeypatch):
     stack = pair.clean[0]
     table = model.trajectory(stack, times=[0, 2.5])
     assert list(table["time"]) == [0, 2.5]
@@ -134,19 +134,21 @@ def test_trajectory_through_transform_is_not_estimated_again(model, pair, monkey
 
 
 @pytest.mark.parametrize("fill", ["edge", "reflect", 7.0])
-def test_fill_says_what_lies_outside_of_aligned_frames(model, pair, fill):
+def test_fill_sets_the_values_outside_of_aligned_frames(model, pair, fill):
     moved = pd.DataFrame({"dy": [0.0, 5.0], "dx": [0.0, -8.5]})
     aligned = model.transform(pair.clean[0], trajectory=moved, fill=fill)
     assert np.isfinite(aligned).all()
     outside = aligned[1][~aligned.mask[1]]
     assert 0 < outside.size < aligned[1].size / 4
     if fill == 7.0:
-        assert (np.asarray(outside) == 7).mean() > 0.9  # but where splines reach over the border
+        assert (
+            np.asarray(outside) == 7
+        ).mean() > 0.9  # except where splines reach across the border
     else:
         assert np.abs(np.asarray(outside)).max() < 1.5 * pair.clean[0].max()
 
 
-def test_a_wrong_pair_of_a_series_is_outvoted(model, monkeypatch):
+def test_a_wrong_pair_of_a_series_has_no_influence(model, monkeypatch):
     series = make_llzo_series(4, shape=(160, 160), max_rotation=0, max_shear=0, random_state=6)
     right = {}
 
@@ -166,12 +168,12 @@ def test_a_wrong_pair_of_a_series_is_outvoted(model, monkeypatch):
     monkeypatch.setattr("stemkit.drift._drift_decay.register", register)
     table = model.trajectory(series.frames)
     np.testing.assert_allclose(table[["dy", "dx"]], series.drift, atol=0.05)
-    # It is not hidden: the two frames disagree with somebody.
+    # The closure of its two frames shows it.
     assert (table["closure"][[0, 2]] > 5).all()
     assert (table["closure"][[1, 3]] < 0.1).all()
 
 
-def test_score_prefers_the_right_partner(model):
+def test_score_is_higher_for_frames_of_one_specimen(model):
     right = make_drift_pairs(
         2, shape=(128, 128), max_drift=0.03, max_strength=0.3, dose=None, random_state=6
     ).pairs
@@ -203,7 +205,7 @@ FLAT = np.full((2, 64, 64), 7.0)
         pytest.param(np.random.default_rng(0).random((2, 3, 5)), id="tiny"),
     ],
 )
-def test_what_holds_no_drift_gets_a_warning_and_no_confidence(model, pair):
+def test_frames_that_do_not_determine_the_drift_get_a_warning_and_no_confidence(model, pair):
     with pytest.warns(LowConfidenceWarning, match="confidence"):
         state = model.predict(pair)
     assert state.confidence < 0.2

@@ -1,4 +1,4 @@
-"""What stemkit.drift offers, and what it imports."""
+"""Public names of stemkit.drift, and the modules that it imports."""
 
 import subprocess
 import sys

@@ -16,7 +16,7 @@ def stack():
     return AlignedStack(FRAMES.copy(), MASK.copy())
 
 
-def test_it_is_an_array_that_knows_its_mask():
+def test_it_is_an_array_with_a_mask():
     aligned = stack()
     assert isinstance(aligned, np.ndarray)
     assert aligned.dtype == np.float32
@@ -75,7 +75,7 @@ def test_frames_come_one_by_one_with_their_masks():
         lambda s: s - s.mean(),
     ],
 )
-def test_what_is_computed_is_that_of_an_array_without_a_mask(compute):
+def test_operations_return_plain_arrays(compute):
     result, expected = compute(stack()), compute(FRAMES)
     np.testing.assert_array_equal(result, expected)
     assert type(result) is type(expected)
@@ -92,7 +92,7 @@ def test_what_is_computed_is_that_of_an_array_without_a_mask(compute):
         lambda s: s.astype("float64"),
     ],
 )
-def test_no_view_carries_a_mask_that_does_not_fit(change):
+def test_views_of_other_shapes_have_no_mask(change):
     result = change(stack())
     np.testing.assert_array_equal(result, change(FRAMES))
     assert getattr(result, "mask", None) is None
@@ -108,7 +108,7 @@ def test_pickles_with_its_mask(protocol):
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda s: s.copy()])
-def test_copies_are_of_their_own(duplicate):
+def test_copies_are_independent(duplicate):
     original = stack()
     again = duplicate(original)
     assert type(again) is AlignedStack
@@ -130,7 +130,7 @@ def test_values_can_be_written_in_place():
     np.testing.assert_array_equal(aligned.mask, MASK)
 
 
-def test_masked_statistics_leave_out_what_holds_no_data():
+def test_masked_statistics_leave_out_pixels_without_data():
     aligned = stack()
     masked = np.ma.masked_array(aligned, ~aligned.mask)
     assert masked.mean() == pytest.approx(FRAMES[MASK].mean())

@@ -11,7 +11,7 @@ from stemkit.registration._binning import (
 )
 
 
-def test_a_wide_gaussian_of_a_large_frame_needs_no_more_than_a_binned_one():
+def test_a_wide_gaussian_filter_equals_that_of_scipy():
     frame = np.random.default_rng(0).normal(size=(1100, 733)).astype(np.float32)
     frame += np.linspace(0, 5, 733, dtype=np.float32)
     expected = ndimage.gaussian_filter(frame, 60, mode="reflect")

@@ -8,7 +8,7 @@ from stemkit.registration._correlation_search import border, search, weigh_frequ
 def test_the_search_equals_direct_sums():
     rng = np.random.default_rng(2)
     first, second = ndimage.gaussian_filter(rng.normal(size=(2, 24, 20)), (0, 1, 1))
-    # What fades towards the borders in the search counts for nothing here.
+    # The search fades frames towards their borders; here the borders are 0.
     rows, columns = border(first.shape)
     for frame in (first, second):
         frame[:rows] = frame[-rows:] = frame[:, :columns] = frame[:, -columns:] = 0
@@ -31,7 +31,7 @@ def test_the_search_equals_direct_sums():
     assert peak.height == pytest.approx(best[expected] / mean_square, rel=1e-4)
 
 
-def test_frequencies_of_pure_noise_are_held_down():
+def test_frequencies_of_pure_noise_get_little_weight():
     rng = np.random.default_rng(3)
     scene = ndimage.gaussian_filter(rng.normal(size=(128, 128)), 4)
     noisy = scene / scene.std() + rng.normal(size=(128, 128))

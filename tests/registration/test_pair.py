@@ -23,7 +23,8 @@ def results(data):
     return [register(*pair) for pair in data.pairs]
 
 
-def misses(result, motion):
+def corner_errors(result, motion):
+    """Return the distances in px between the frame's corners under two motions."""
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * (np.array(motion.shape) - 1)
     return np.hypot(*(result.motion.apply(corners) - motion.apply(corners)).T)
 
@@ -31,17 +32,17 @@ def misses(result, motion):
 def test_known_motions_are_found(data, results):
     for result, motion in zip(results, data.motion, strict=True):
         if result.confidence > 0.5:
-            assert misses(result, motion).max() < 1
+            assert corner_errors(result, motion).max() < 1
     assert sum(result.confidence > 0.5 for result in results) >= 3
 
 
 def test_without_noise_the_motion_is_right_to_a_fraction_of_a_px():
     data = make_drift_pairs(2, shape=SHAPE, dose=None, row_jitter=0, random_state=4)
     for pair, motion in zip(data.pairs, data.motion, strict=True):
-        assert misses(register(*pair), motion).max() < 0.25
+        assert corner_errors(register(*pair), motion).max() < 0.25
 
 
-def test_sub_pixel_drift_is_not_drawn_to_whole_pixels():
+def test_sub_pixel_drift_is_not_biased_to_whole_pixels():
     scene = make_scene(SHAPE, random_state=8)
     rng = np.random.default_rng(0)
     found = []
@@ -55,8 +56,8 @@ def test_sub_pixel_drift_is_not_drawn_to_whole_pixels():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_large_frames_of_a_fine_lattice_are_placed_to_a_fraction_of_a_px(seed):
-    shape = (2100, 512)  # binned by 5, planes 9 px apart show up where there are none
+def test_large_frames_of_a_fine_lattice_are_registered_to_a_fraction_of_a_px(seed):
+    shape = (2100, 512)  # binned by 5, planes 9 px apart are aliased
     scene = make_scene(shape, spacing=(9, 14), margin=0.1, random_state=seed)
     expected = Motion.from_parameters(shape, drift=(31.4, -17.7), rotation=np.deg2rad(0.6))
     rng = np.random.default_rng(seed)
@@ -64,10 +65,10 @@ def test_large_frames_of_a_fine_lattice_are_placed_to_a_fraction_of_a_px(seed):
         record(degrade(scene, shape, motion=m)[0], dose=10, background=0.1, random_state=rng)
         for m in (None, expected)
     ]
-    assert misses(register(*frames), expected).max() < 0.1
+    assert corner_errors(register(*frames), expected).max() < 0.1
 
 
-def test_a_long_narrow_frame_is_turned_and_not_sheared():
+def test_a_rotation_of_a_long_narrow_frame_is_not_taken_for_shear():
     shape = (3000, 700)
     scene = make_scene(shape, spacing=(5, 6), margin=0.1, random_state=0)
     expected = Motion.from_parameters(shape, drift=(31.4, -17.7), rotation=np.deg2rad(0.6))
@@ -110,19 +111,19 @@ def test_swapped_frames_give_the_inverse_motion(data, results):
     for index in (0, 1):
         swapped = register(*data.pairs[index][::-1])
         if min(swapped.confidence, results[index].confidence) > 0.5:
-            assert misses(swapped, results[index].motion.inverse()).max() < 0.25
+            assert corner_errors(swapped, results[index].motion.inverse()).max() < 0.25
 
 
 @settings(max_examples=8)
 @given(gain=st.floats(1e-6, 1e6), offset=st.floats(-2, 2))
-def test_units_of_the_intensity_change_nothing(data, results, gain, offset):
+def test_result_does_not_depend_on_the_unit_of_intensity(data, results, gain, offset):
     first, second = data.pairs[0]
     result = register(first, gain * (second + offset))
-    assert misses(result, results[0].motion).max() < 0.02
+    assert corner_errors(result, results[0].motion).max() < 0.02
     assert result.confidence == pytest.approx(results[0].confidence, abs=0.02)
 
 
-def test_a_perfect_lattice_leaves_its_vectors_open():
+def test_a_perfect_lattice_gives_candidates_a_lattice_vector_apart():
     data = make_drift_pairs(3, shape=(192, 192), content="perfect", random_state=3)
     for pair, motion, basis in zip(data.pairs, data.motion, data.basis, strict=True):
         result = register(*pair)
@@ -166,7 +167,7 @@ def nothing_to_register():
     }.items():
         pair[:, 40, 50] = 1e4
         yield f"one hot pixel in {name}", pair
-    # Drift and rotation of a single spot can't be told from one another.
+    # Drift and rotation of a single spot can't be distinguished.
     atom = Scene(*np.array([[40.0], [70.0], [1.0], [2.5]]))
     yield (
         "one atom",
@@ -188,7 +189,7 @@ def test_frames_without_a_common_scene_get_no_confidence(name, pair):
 
 
 @pytest.mark.parametrize("counts", [5, 15, 50])
-def test_a_few_counts_that_coincide_are_no_scene(counts):
+def test_a_few_counts_that_coincide_give_little_confidence(counts):
     rng = np.random.default_rng(counts)
     for _ in range(5):
         pair = rng.poisson(counts / 128**2, (2, 128, 128))
@@ -196,7 +197,7 @@ def test_a_few_counts_that_coincide_are_no_scene(counts):
 
 
 @pytest.mark.parametrize("n_atoms", [12, 40])
-def test_some_atoms_are_enough(n_atoms):
+def test_a_dozen_atoms_are_enough(n_atoms):
     rng = np.random.default_rng(n_atoms)
     atoms = Scene(*rng.uniform(25, 103, (2, n_atoms)), np.ones(n_atoms), np.full(n_atoms, 2.5))
     motion = Motion.from_parameters((128, 128), drift=(4, -6), rotation=0.02)
@@ -207,12 +208,12 @@ def test_some_atoms_are_enough(n_atoms):
         for m in (None, motion)
     ]
     result = register(*pair)
-    assert misses(result, motion).max() < 1.5
+    assert corner_errors(result, motion).max() < 1.5
     assert result.confidence > 0.7
 
 
 @pytest.mark.parametrize("unit", [1e-36, 1e-20, 1e20, 1e36])
-def test_units_may_be_extreme(data, results, unit):
+def test_extreme_units_do_not_matter(data, results, unit):
     other = register(*(data.pairs[0] * np.float32(unit)))
     np.testing.assert_allclose(other.motion.drift, results[0].motion.drift, atol=1e-3)
     assert other.confidence == pytest.approx(results[0].confidence, abs=1e-3)
@@ -222,10 +223,10 @@ def test_large_and_odd_frames_are_binned_without_losing_the_centre():
     shape = (611, 683)
     data = make_drift_pairs(1, shape=shape, random_state=5, dose=20)
     result = register(*data.pairs[0])
-    assert misses(result, data.motion[0]).max() < 1
+    assert corner_errors(result, data.motion[0]).max() < 1
 
 
-def test_real_frames_agree_with_what_is_believed(shared_data):
+def test_drift_of_real_frames_agrees_with_the_published_one(shared_data):
     from skimage.io import imread
 
     frames = [imread(shared_data / "llzo" / f"tilt_JEOL_{i}.png") for i in (1, 2)]
@@ -254,21 +255,21 @@ def test_bad_frames_are_named():
         register(np.ones((32, 32)), np.full((32, 32), np.nan))
 
 
-def test_a_peak_without_rival_may_still_be_chance():
+def test_a_single_peak_needs_height_and_places_to_compare():
     alone, none, whole = np.ones(1), np.empty(0), np.ones(1)
     assert _confidence(5.0, alone, none, whole, n_places=50) < 0.1
     assert _confidence(12.0, alone, none, whole, n_places=50) > 0.9
     assert _confidence(12.0, alone, none, whole, n_places=3) < 0.1
 
 
-def test_a_rival_counts_by_how_well_it_agrees_and_over_how_much_of_the_frame():
-    def confidence(height, lead, overlap):
+def test_a_rival_lowers_the_confidence_by_its_agreement_and_its_overlap():
+    def confidence(height, margin, overlap):
         heights, overlaps = np.array([1.0, height]), np.array([0.8, overlap])
-        return _confidence(12.0, heights, np.array([lead]), overlaps, n_places=50)
+        return _confidence(12.0, heights, np.array([margin]), overlaps, n_places=50)
 
     assert confidence(0.99, 5.0, 0.8) < 0.1
     assert confidence(0.6, 5.0, 0.8) > 0.9
-    # As good a rival, over as much of the frame, over more of it, and over a corner.
+    # A rival that agrees as well: over as much of the frame, over more, and over a corner.
     assert confidence(0.6, 0.0, 0.8) < 0.5
     assert confidence(0.6, 0.0, 0.9) == confidence(0.6, 0.0, 0.8)
     assert confidence(0.6, 0.0, 0.1) > 0.8
@@ -278,14 +279,14 @@ def lattice_pair(drift, rng, spacing):
     """Return noiseless frames of a lattice with vacancies."""
     y, x = (np.indices((60, 60)) * spacing - 25 * spacing).reshape(2, -1)
     y, x = np.array([[1, 0.2], [-0.2, 1]]) @ [y, x] + rng.uniform(0, spacing, (2, 1))
-    there = rng.random(len(y)) > 0.04
-    scene = Scene(y[there], x[there], *np.ones((2, there.sum())) * [[1.0], [0.16 * spacing]])
+    kept = rng.random(len(y)) > 0.04
+    scene = Scene(y[kept], x[kept], *np.ones((2, kept.sum())) * [[1.0], [0.16 * spacing]])
     return [render_columns(scene, (128, 128), motion=m) for m in (None, Motion((128, 128), drift))]
 
 
 @pytest.mark.parametrize("spacing", [10.0, 21.0])
-def test_a_lattice_with_vacancies_seen_in_two_places_gets_no_confidence(spacing):
-    # Where no overlap is, drifts that put lattice on lattice differ only in how much they cover.
+def test_frames_of_a_lattice_without_overlap_get_no_confidence(spacing):
+    # Without a true overlap, drifts that put lattice on lattice differ only in their overlap.
     rng = np.random.default_rng(int(spacing))
     for _ in range(4):
         clean = lattice_pair((-35, 150), rng, spacing)
@@ -294,8 +295,8 @@ def test_a_lattice_with_vacancies_seen_in_two_places_gets_no_confidence(spacing)
 
 
 @pytest.mark.parametrize("spacing", [13.0, 17.0, 21.0])
-def test_borders_of_noiseless_frames_are_no_structure(spacing):
-    # Without noise all frequencies count alike, and a filter's trace along the borders stood out.
+def test_borders_of_noiseless_frames_are_not_registered(spacing):
+    # Without noise all frequencies have equal weight, also those of a filter's border effects.
     for seed in range(4):
         apart = lattice_pair((-35, 150), np.random.default_rng(seed), spacing)
         assert register(*apart).confidence < 0.7

@@ -39,7 +39,7 @@ def drift_errors(found, truth):
     )
 
 
-def moved(motion, by):
+def displaced(motion, by):
     return Motion(SHAPE, motion.drift + by, motion.matrix)
 
 
@@ -67,12 +67,12 @@ def test_more_pairs_average_the_noise():
 
 
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 3), (0, 4)])
-def test_a_wrong_pair_is_outvoted_and_does_not_pull(wrong):
+def test_a_wrong_pair_has_no_influence(wrong):
     truth, pairs = series(5, np.random.default_rng(7), noise=0.05)
-    pairs[wrong] = registration(moved(pairs[wrong].motion, (31, -18)), confidence=0.99)
+    pairs[wrong] = registration(displaced(pairs[wrong].motion, (31, -18)), confidence=0.99)
     found = reconcile(pairs, 5)
     assert drift_errors(found, truth).max() < 0.3
-    # The closure tells which frames have it, and that one of four pairs dissents.
+    # The closure shows which frames have the wrong pair, one of their four.
     for frame in range(5):
         if frame in wrong:
             assert found.closure[frame] == pytest.approx(np.hypot(31, 18) / 2, rel=0.05)
@@ -82,18 +82,18 @@ def test_a_wrong_pair_is_outvoted_and_does_not_pull(wrong):
             assert found.confidence[frame] > 0.84
 
 
-def test_three_frames_that_contradict_each_other_are_not_trusted():
-    # Any of the three pairs may be the wrong one: nothing is left to vote.
+def test_three_frames_that_contradict_each_other_get_a_low_confidence():
+    # Any of the three pairs may be the wrong one, and no other pair decides.
     for seed in range(5):
         _, pairs = series(3, np.random.default_rng(seed))
-        pairs[0, 2] = registration(moved(pairs[0, 2].motion, (0, 20)))
+        pairs[0, 2] = registration(displaced(pairs[0, 2].motion, (0, 20)))
         found = reconcile(pairs, 3)
         assert found.confidence[1:].max() == pytest.approx(0.95 * 2 / 3, abs=0.01)
         assert found.confidence.min() < 0.5
         assert np.nanmax(found.closure) > 10
 
 
-def test_pairs_that_do_not_overlap_do_not_disturb():
+def test_pairs_without_overlap_have_no_influence():
     truth, pairs = series(5, np.random.default_rng(8))
     pairs[0, 4] = registration(Motion(SHAPE, (90, 90)), confidence=0.05)
     found = reconcile(pairs, 5)
@@ -102,24 +102,24 @@ def test_pairs_that_do_not_overlap_do_not_disturb():
     assert found.confidence.min() > 0.9
 
 
-def test_pairs_off_by_a_lattice_vector_are_put_right_by_their_candidates():
+def test_pairs_off_by_a_lattice_vector_are_corrected_by_their_candidates():
     truth, pairs = series(4, np.random.default_rng(3), noise=0.05)
     for edge, vector in {(0, 1): LATTICE[0], (1, 3): LATTICE[1], (0, 3): -LATTICE[0]}.items():
         right = pairs[edge].motion
-        pairs[edge] = registration(moved(right, vector), 0.5, [(right, 0.7)])
+        pairs[edge] = registration(displaced(right, vector), 0.5, [(right, 0.7)])
     assert drift_errors(reconcile(pairs, 4), truth).max() < 0.3
 
 
-def test_three_frames_settle_on_the_candidates_that_close():
+def test_three_frames_take_the_candidates_that_close():
     truth, pairs = series(3, np.random.default_rng(5))
     right = pairs[0, 2].motion
-    pairs[0, 2] = registration(moved(right, LATTICE[0]), 0.6, [(right, 0.8)])
+    pairs[0, 2] = registration(displaced(right, LATTICE[0]), 0.6, [(right, 0.8)])
     found = reconcile(pairs, 3)
     assert drift_errors(found, truth).max() < 1e-6
     assert np.nanmax(found.closure) < 1e-6
 
 
-def test_confident_pairs_have_the_say():
+def test_pairs_of_high_confidence_prevail():
     right, wrong = Motion(SHAPE, (5, 0)), Motion(SHAPE, (25, 0))
     still = registration(Motion(SHAPE), 0.9)
     pairs = {(0, 1): registration(wrong, 0.05), (1, 2): still, (0, 2): registration(right, 0.9)}
@@ -127,19 +127,19 @@ def test_confident_pairs_have_the_say():
     np.testing.assert_allclose(found.motions[1].drift, (5, 0), atol=0.1)
 
 
-def test_pairs_may_be_given_either_way_round():
+def test_pairs_are_taken_in_either_order():
     truth, pairs = series(4, np.random.default_rng(11))
     swapped = {(j, i): registration(pair.motion.inverse()) for (i, j), pair in pairs.items()}
     assert drift_errors(reconcile(swapped, 4), truth).max() < 1e-6
 
 
-def test_what_no_loop_checks_has_no_closure():
+def test_frames_in_no_loop_have_no_closure():
     _, pairs = series(3, np.random.default_rng(1))
     del pairs[0, 2]
     assert np.isnan(reconcile(pairs, 3).closure).all()
 
 
-def test_frames_that_nothing_ties_to_the_first_have_no_confidence():
+def test_frames_without_a_chain_to_the_first_have_no_confidence():
     truth, pairs = series(4, np.random.default_rng(2))
     pairs = {edge: pair for edge, pair in pairs.items() if 3 not in edge}
     found = reconcile(pairs, 4)
@@ -150,7 +150,7 @@ def test_frames_that_nothing_ties_to_the_first_have_no_confidence():
     assert drift_errors(found, truth)[:3].max() < 1e-6
 
 
-def test_a_doubtful_pair_is_not_made_sure_by_the_sum():
+def test_agreement_of_doubtful_pairs_does_not_raise_the_confidence():
     _, pairs = series(3, np.random.default_rng(4))
     pairs = {edge: registration(pair.motion, 0.1) for edge, pair in pairs.items()}
     assert reconcile(pairs, 3).confidence[1:].max() < 0.2

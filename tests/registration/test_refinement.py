@@ -26,15 +26,17 @@ def test_margins_are_in_standard_errors():
 
 def test_an_estimate_does_not_depend_on_where_the_refinement_starts():
     data = make_drift_pairs(4, shape=SHAPE, random_state=31)
-    # Steps that noise shortens would end half-way.
+    # Steps shortened for noise would end before the optimum.
     for pair, motion in zip(data.pairs, data.motion, strict=True):
         frames = [prepare(weigh_frequencies(frame.astype(np.float32), 0.0)) for frame in pair]
-        afar = motion.drift + np.array([0.6, -0.5])
-        turned = Motion.from_parameters(SHAPE, drift=afar, rotation=motion.rotation + np.deg2rad(1))
-        from_truth, from_afar = (
+        displaced = motion.drift + np.array([0.6, -0.5])
+        turned = Motion.from_parameters(
+            SHAPE, drift=displaced, rotation=motion.rotation + np.deg2rad(1)
+        )
+        from_truth, from_displaced = (
             refine(frames, m, ("rotation",), full_steps=True) for m in (motion, turned)
         )
         places = [[0, 0], [159, 143]]
         np.testing.assert_allclose(
-            from_afar.motion.apply(places), from_truth.motion.apply(places), atol=0.1
+            from_displaced.motion.apply(places), from_truth.motion.apply(places), atol=0.1
         )

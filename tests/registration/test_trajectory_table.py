@@ -18,7 +18,7 @@ MODELS = {
 RANGES = {"rotation": (-1, 1), "shear": (-0.1, 0.1), "stretch": (-0.1, 0.1), "scale": (0.9, 1.1)}
 
 
-def made(model, n=4, seed=0):
+def random_motions(model, n=4, seed=0):
     rng = np.random.default_rng(seed)
     return [
         Motion.from_parameters(
@@ -37,7 +37,7 @@ def table_of(motions):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_motions_are_read_back(model):
-    motions = made(model)
+    motions = random_motions(model)
     for motion, again in zip(motions, motions_from_table(table_of(motions), SHAPE), strict=True):
         assert again.shape == SHAPE
         np.testing.assert_allclose(again.drift, motion.drift, atol=1e-12)
@@ -45,7 +45,7 @@ def test_motions_are_read_back(model):
 
 
 def test_tables_survive_a_file(tmp_path):
-    motions = made("affine")
+    motions = random_motions("affine")
     table_of(motions).to_csv(tmp_path / "trajectory.csv")
     for index in (None, "frame"):
         table = pd.read_csv(tmp_path / "trajectory.csv", index_col=index)
@@ -54,7 +54,7 @@ def test_tables_survive_a_file(tmp_path):
             np.testing.assert_allclose(again.drift, motion.drift, atol=1e-12)
 
 
-def test_columns_say_what_microscopists_quote():
+def test_columns_are_in_the_units_of_their_names():
     motion = Motion.from_parameters(
         SHAPE, drift=(3, -4), rotation=np.deg2rad(5), shear=0.01, stretch=0.02, scale=0.99
     )
@@ -78,28 +78,28 @@ def test_columns_say_what_microscopists_quote():
     assert table.loc[0].to_dict() == pytest.approx(unmoved)
 
 
-def test_missing_columns_stand_for_none_of_theirs():
+def test_missing_columns_mean_no_such_motion():
     (motion,) = motions_from_table(pd.DataFrame({"dy": [1], "dx": [2]}), SHAPE)
     np.testing.assert_array_equal(motion.drift, [1, 2])
     np.testing.assert_array_equal(motion.matrix, np.eye(2))
 
 
 @pytest.mark.parametrize("index", [[3, 1, 2, 0], ["a", "b", "c", "d"], [0, 0, 0, 0]])
-def test_rows_count_in_their_order(index):
-    motions = made("rigid")
+def test_rows_are_read_in_order_whatever_the_index(index):
+    motions = random_motions("rigid")
     table = table_of(motions).set_index(pd.Index(index))
     drifts = [motion.drift for motion in motions_from_table(table, SHAPE)]
     np.testing.assert_allclose(drifts, [motion.drift for motion in motions])
 
 
-def test_incomplete_tables_are_refused_by_name():
-    table = table_of(made("rigid"))
+def test_incomplete_tables_are_errors_that_name_the_column():
+    table = table_of(random_motions("rigid"))
     with pytest.raises(ValueError, match=r"^trajectory lacks the column\(s\) \['dx'\]"):
         motions_from_table(table.drop(columns="dx"), SHAPE)
     for name in ("dy", "rotation_deg", "scale"):
         with pytest.raises(ValueError, match=r"^trajectory holds NaN or inf"):
             motions_from_table(table.assign(**{name: [0, np.nan, 0, 0]}), SHAPE)
-    # What is no part of the motion may be unknown.
+    # Columns that are not part of the motion may be NaN.
     assert len(motions_from_table(table.assign(closure=np.nan), SHAPE)) == 4
 
 
@@ -132,7 +132,7 @@ def test_pairs_connect_all_frames(n_frames):
         graph[i, j] = 1
     assert connected_components(graph)[0] == 1
     if n_frames > 2:
-        # However wrong one pair is, another way leads around it.
+        # Without any one pair, all frames are still connected.
         links = (graph + graph.T).astype(bool).sum(axis=0)
         assert links.min() >= 2
     if n_frames <= 16:

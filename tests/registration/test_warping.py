@@ -48,7 +48,7 @@ def test_rotation_is_counter_clockwise_as_scikit_image_draws_it():
 
 
 def test_binned_frames_show_the_rescaled_motion():
-    # A rim of one row and two columns fills no block and shifts the centre.
+    # One row and one column fill no block, which shifts the centre.
     shape, binning = (121, 142), 3
     motion = Motion.from_parameters(shape, drift=(5.3, -4.1), rotation=0.6)
     rng = np.random.default_rng(0)
@@ -90,7 +90,7 @@ def test_warping_there_and_back_gives_the_frame():
     np.testing.assert_allclose(back[inside], frame[inside], atol=0.02)
 
 
-def test_fill_says_what_lies_outside():
+def test_fill_sets_the_values_outside():
     frame = smooth_frame((20, 20))
     motion = Motion(frame.shape, (0, 4))
     np.testing.assert_allclose(warp(frame, motion, fill=7)[:, :4], 7)
@@ -109,7 +109,7 @@ def test_frames_stay_finite(fill, drift):
 
 
 @pytest.mark.parametrize("fill", ["wrap", np.nan, np.inf, None, True])
-def test_bad_fill_is_refused(fill):
+def test_bad_fill_is_an_error(fill):
     with pytest.raises(ValueError, match=r"^fill must be"):
         warp(np.ones((3, 3), "float32"), Motion((3, 3)), fill=fill)
 
@@ -120,7 +120,7 @@ def test_coverage_is_where_the_source_lies_inside(motion):
     grid = np.indices(motion.shape).reshape(2, -1).T
     source = motion.to_skimage().inverse(grid[:, ::-1].astype(float))[:, ::-1]
     beyond = np.maximum(-source, source - [height - 1, width - 1]).max(axis=1)
-    clear = np.abs(beyond) > 1e-5  # on the very border rounding decides
+    clear = np.abs(beyond) > 1e-5  # exactly on the border, rounding decides
     np.testing.assert_array_equal(coverage(motion).ravel()[clear], (beyond < 0)[clear])
 
 
@@ -137,7 +137,7 @@ def test_a_margin_leaves_out_the_borders_of_both_frames(motion, margin):
     np.testing.assert_array_equal(found[clear], ((beyond < 0) & own)[clear])
 
 
-def test_align_stack_puts_frames_back_and_masks_what_they_lack():
+def test_align_stack_undoes_the_motions_and_masks_pixels_without_data():
     frame = smooth_frame((30, 40))
     motions = [Motion(frame.shape), Motion(frame.shape, (3, -5))]
     frames = np.stack([warp(frame, motion) for motion in motions])
