@@ -1,4 +1,4 @@
-"""Every public estimator, as small as it can be had: what the common tests run on."""
+"""Every public estimator with parameters that make it small, for the common tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stemkit.denoise import (
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise
 from stemkit.utils import all_estimators
 
-# Given to each estimator that has the parameter.
+# Set in each estimator that has the parameter.
 SMALL = {
     "n_channels": 4,
     "n_blocks": 1,
@@ -37,7 +37,7 @@ def _tiny_network() -> SCGNDenoiser:
     return tiny.fit(X, X)
 
 
-# For some estimators, parameters instead of or beside these: each a variant that is run.
+# For some estimators, parameters in place of these or in addition: each dict is a variant to test.
 VARIANTS: dict[type, list[dict]] = {
     BlindSpotDenoiser: [{"network_parameters": {"n_channels": 4}}],
     NetworkDenoiser: [
@@ -56,30 +56,30 @@ VARIANTS: dict[type, list[dict]] = {
             )
         }
     ],
-    # Measuring atoms first would only take time, as would the network that is shipped.
+    # A given atom size and a small network save time.
     MatchedDenoiser: [{"atom_sigma": 3.0, "denoiser": FrozenEstimator(_tiny_network())}],
-    # At its own rate a step leaves it a constant, of which every check would be true.
+    # After one step at its default rate the output is constant, and the checks would test nothing.
     UDVDDenoiser: [{"lr": 0.1}],
     CompositeDegradationNoise: [{}, {"level": [1, 5]}],
-    # Without weights nothing is known before fit; affine motions of lines only take time.
+    # Without weights it must be fitted first; translations take less time than affine motions.
     DriftDecayModel: [{"weights": None, "max_epochs": 0, "motion": "translation"}],
 }
 
 # Checks of scikit-learn that can't hold, each with its reason.
-_TABLE = "predict gives a table with a row for each atom, not one answer for each frame"
-_PLACES = "y of score is a table of true places, not one number for each frame"
-_FILM = "a frame is denoised with its neighbours in time"
-_PAIR = "predict takes two frames, and says how they are related: not one answer for each frame"
+_TABLE = "predict gives a table with a row for each atom, not one result for each frame"
+_POSITIONS = "y of score is a table of true positions, not one number for each frame"
+_NEIGHBOURS = "a frame is denoised with its neighbours in time"
+_PAIR = "predict relates two frames, and gives no result for each frame"
 EXPECTED_FAILURES: dict[type, dict[str, str]] = {
     AtomLocator: {
         "check_methods_sample_order_invariance": _TABLE,
-        "check_fit_score_takes_y": _PLACES,
-        "check_pipeline_consistency": _PLACES,
-        "check_array_api_input": _PLACES,
+        "check_fit_score_takes_y": _POSITIONS,
+        "check_pipeline_consistency": _POSITIONS,
+        "check_array_api_input": _POSITIONS,
     },
     UDVDDenoiser: {
-        "check_methods_sample_order_invariance": _FILM,
-        "check_methods_subset_invariance": _FILM,
+        "check_methods_sample_order_invariance": _NEIGHBOURS,
+        "check_methods_subset_invariance": _NEIGHBOURS,
     },
     DriftDecayModel: {
         "check_n_features_in_after_fitting": _PAIR,
@@ -99,7 +99,7 @@ EXPECTED_FAILURES: dict[type, dict[str, str]] = {
 
 
 def small_instances(cls: type[BaseEstimator]) -> list[BaseEstimator]:
-    """Make the variants of one class that are to be run."""
+    """Make the variants of a class."""
     known = signature(cls).parameters
     small = {name: value for name, value in SMALL.items() if name in known}
     return [cls(**{**small, **variant}) for variant in VARIANTS.get(cls, [{}])]
@@ -110,14 +110,14 @@ def all_small_instances() -> list[BaseEstimator]:
     return [estimator for _, cls in all_estimators() for estimator in small_instances(cls)]
 
 
-# Least value of a frame that is taken, where it is not 0 or any.
+# Lowest intensity that an estimator accepts, if it is neither 0 nor unlimited.
 LOWEST: dict[type, float] = {
-    # Below, gain * signal + offset would be a negative standard deviation.
+    # Below this, gain * signal + offset is a negative standard deviation.
     HRTEMNoise: -38.0,
 }
 
-# What becomes of a frame depends on the others of the series.
+# Estimators whose result for a frame depends on the other frames of the series.
 OF_THE_SERIES: dict[type, str] = {
-    UDVDDenoiser: _FILM,
-    DriftDecayModel: "frames are laid onto the first, as the drift between all of them says",
+    UDVDDenoiser: _NEIGHBOURS,
+    DriftDecayModel: "frames are aligned to the first, by the drift between all of them",
 }

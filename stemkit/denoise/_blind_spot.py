@@ -281,12 +281,12 @@ def hide(
         )
     size = (n, height if by_row else 1, width if by_column else 1)
     down, right = np.moveaxis(steps[generator.integers(len(steps), size=size)], -1, 0)
-    places = (
+    indices = (
         np.arange(n)[:, None, None],
         (np.arange(height)[:, None] + down) % height,
         (np.arange(width) + right) % width,
     )
-    neighbours = frames[tuple(torch.from_numpy(place).to(frames.device) for place in places)]
+    neighbours = frames[tuple(torch.from_numpy(index).to(frames.device) for index in indices)]
     rows = _one_in_four(n, height, generator) if by_row else np.ones((n, height), dtype=bool)
     columns = _one_in_four(n, width, generator) if by_column else np.ones((n, width), dtype=bool)
     hidden = torch.from_numpy(rows[:, :, None] & columns[:, None, :]).to(frames.device)

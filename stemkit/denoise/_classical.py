@@ -132,7 +132,7 @@ def _refine(response: np.ndarray, peaks: np.ndarray, axis: int) -> np.ndarray:
     step = np.eye(2, dtype=int)[axis]
     last = np.array(response.shape) - 1
     before, at, after = (response[tuple(np.clip(peaks + n * step, 0, last).T)] for n in (-1, 0, 1))
-    bend = before - 2 * at + after
+    curvature = before - 2 * at + after
     with np.errstate(divide="ignore", invalid="ignore"):
-        offset = np.where(bend < 0, 0.5 * (before - after) / bend, 0.0)
+        offset = np.where(curvature < 0, 0.5 * (before - after) / curvature, 0.0)
     return np.clip(offset, -0.5, 0.5)

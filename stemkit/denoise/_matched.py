@@ -59,9 +59,9 @@ class MatchedDenoiser(Denoiser):
     atom_sigma_ : float
         Standard deviation of an atom in the frames, in px.
     binning_ : int
-        Number of px that are binned along each axis.
+        Number of px that are averaged along each axis.
     frame_shape_ : tuple of int
-        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+        Shape (H, W) of the frames in ``fit``, or (W,) of one-line frames.
 
     Notes
     -----
@@ -178,15 +178,15 @@ class MatchedDenoiser(Denoiser):
         return np.stack(dots)
 
     def _match(self, frame: Float32Array) -> Float32Array:
-        moderated, _ = rescale_to_float32(frame)
-        level = self._sign * moderated.astype(float)
+        rescaled, _ = rescale_to_float32(frame)
+        level = self._sign * rescaled.astype(float)
         level -= ndimage.gaussian_filter(level, self.background_sigma or _SLOW * self.atom_sigma_)
         bins = self._bins(frame.shape)
-        beyond = [(0, -n % b) for n, b in zip(frame.shape, bins, strict=True)]
-        binned = downscale_local_mean(np.pad(level, beyond, mode="symmetric"), bins)
+        padding = [(0, -n % b) for n, b in zip(frame.shape, bins, strict=True)]
+        binned = downscale_local_mean(np.pad(level, padding, mode="symmetric"), bins)
         noise = noise_level(binned)
         # Below this only rounding errors of a constant frame remain.
-        noisy = noise > 1e-6 * np.abs(moderated).max()
+        noisy = noise > 1e-6 * np.abs(rescaled).max()
         scale = self.denoiser_.input_noise_ / noise if noisy else 0.0
         return (self.denoiser_.input_scaling_[0] + scale * binned).astype(np.float32)
 
@@ -198,7 +198,7 @@ class MatchedDenoiser(Denoiser):
         return np.float32(1 if self.atoms == "bright" else -1)
 
     def _ready_denoiser(self) -> Any:
-        """Return a denoiser that is fitted, without a change to the one that was given."""
+        """Return a fitted denoiser; the parameter ``denoiser`` is not changed."""
         if self.denoiser is None:
             denoiser = SCGNDenoiser(weights="default")
         else:
@@ -207,15 +207,15 @@ class MatchedDenoiser(Denoiser):
             check_is_fitted(denoiser)
         except (NotFittedError, TypeError) as error:
             raise ValueError(
-                f"denoiser must be one that is fitted or has weights, as "
+                f"denoiser must be fitted or have weights, as "
                 f"SCGNDenoiser(weights='default'); got {self.denoiser!r}. Fit it first, and wrap "
-                f"it in sklearn.frozen.FrozenEstimator where it is cloned."
+                f"it in sklearn.frozen.FrozenEstimator if it is cloned."
             ) from error
         if not hasattr(denoiser, "module_"):
-            denoiser.transform(np.zeros((1, 8, 8), np.float32))  # which takes up its weights
+            denoiser.transform(np.zeros((1, 8, 8), np.float32))  # loads its weights
         if getattr(denoiser, "input_noise_", None) is None:
             raise ValueError(
-                f"denoiser does not know how noisy the frames were that it learned from; got "
+                f"denoiser has no record of how noisy its training frames were; got "
                 f"{self.denoiser!r}. Use one that stemkit has trained, as "
                 f"SCGNDenoiser(weights='default')."
             )

@@ -266,7 +266,9 @@ def make_network(network: Callable[..., nn.Module], parameters: Mapping[str, Any
             "returned the same one twice."
         )
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise InvalidParameterError("network must have weights to train; all of its are fixed.")
+        raise InvalidParameterError(
+            "network must have weights to train; all of its weights are fixed."
+        )
     return module
 
 

@@ -25,8 +25,9 @@ class PINNEDDenoiser(SupervisedDenoiser):
 
     With the shipped weights, and whenever ``n_evidence`` is above 0, the network restores the
     lattice that it finds in each frame, over holes, dopants and other defects too: they may be
-    missing from the result, and a :class:`~stemkit.exceptions.LatticePriorWarning` says so. Use
-    ``n_evidence=0``, or look for defects in the noisy frames.
+    missing from the result. It then warns with
+    :class:`~stemkit.exceptions.LatticePriorWarning`. Use ``n_evidence=0``, or search for defects in
+    the noisy frames.
 
     The loss is :math:`L_{MSE} + \lambda_{TV} L_{TV} + \lambda_{SF} L_{SF} + \lambda_B L_B +
     \lambda_C L_C`: the mean square error, the total variation of the output, and the distances of
@@ -113,7 +114,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
     ``PINNEDDenoiser(n_evidence=2).fit(CrystalStream(CompositeDegradationNoise(level=[1, 2, 3])))``.
 
     At the higher levels most pixels carry no signal, and only the periodicity of the whole frame
-    determines what was there. The paper's network covers about 40 px around each pixel; with
+    determines the specimen. The paper's network covers about 40 px around each pixel; with
     ``n_evidence`` it is given the periodic part of the frame, see :class:`stemkit.networks.PINNED`.
 
     References
@@ -224,13 +225,13 @@ class PINNEDDenoiser(SupervisedDenoiser):
         )
 
     def _scaling_of_targets(self, targets: Tensor) -> Scaling:
-        least, most = targets.aminmax()
-        return Scaling(float(least), float(most - least) or 1.0)
+        lowest, highest = targets.aminmax()
+        return Scaling(float(lowest), float(highest - lowest) or 1.0)
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         if self.normalize == "training":
             return super()._denoise(frames)
-        self._ready_network()  # which may set the scaling
+        self._ready_network()  # loads the scaling too, if the weights are from a file
         mean = frames.mean((1, 2), keepdims=True)
         spread = frames.std((1, 2), keepdims=True)
         spread[spread == 0] = 1

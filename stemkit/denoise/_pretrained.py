@@ -40,7 +40,7 @@ class _ParametersOfCard:
 
     def accepts(self, value: object) -> bool:
         """Return whether the value is such an object."""
-        return isinstance(value, dict) and all(map(_is_moderate, value.values()))
+        return isinstance(value, dict) and all(map(_is_within_limits, value.values()))
 
     def __str__(self) -> str:
         return f"an object whose numbers are finite and at most {_LARGEST_PARAMETER}"
@@ -49,10 +49,10 @@ class _ParametersOfCard:
 _LARGEST_PARAMETER = 10_000
 
 
-def _is_moderate(value: object) -> bool:
+def _is_within_limits(value: object) -> bool:
     if isinstance(value, dict | list):
         items = value.values() if isinstance(value, dict) else value
-        return all(map(_is_moderate, items))
+        return all(map(_is_within_limits, items))
     limits = Interval(float, -_LARGEST_PARAMETER, _LARGEST_PARAMETER)
     return value is None or isinstance(value, bool | str) or limits.accepts(value)
 
@@ -151,11 +151,11 @@ def _check_parameters(
     Weights that are older than a parameter don't list it; their network has its default.
     """
     for key, value in requested.items():
-        theirs = found.get(key, defaults.get(key))
-        if _as_json(value) != _as_json(theirs):
+        of_weights = found.get(key, defaults.get(key))
+        if _as_json(value) != _as_json(of_weights):
             raise ValueError(
                 f"{key}={value!r} is not that of weights={str(name)!r}, whose network has "
-                f"{key}={theirs!r}: leave {key} out, or set weights=None to train a "
+                f"{key}={of_weights!r}: leave {key} out, or set weights=None to train a "
                 "network of your own."
             )
 

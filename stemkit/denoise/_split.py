@@ -47,7 +47,7 @@ class SplitPairs(Denoiser):
     denoiser_ : estimator
         The trained copy of ``denoiser``, with its ``history_``.
     frame_shape_ : tuple of int
-        Shape (H, W) of the frames that ``fit`` has seen, or (W,) of one-line frames.
+        Shape (H, W) of the frames in ``fit``, or (W,) of one-line frames.
 
     See Also
     --------

@@ -371,7 +371,7 @@ class SupervisedDenoiser(Denoiser):
 
     def _ready_network(self) -> nn.Module:
         if not hasattr(self, "module_"):
-            assert self.weights is not None  # or it would not count as fitted
+            assert self.weights is not None  # otherwise check_is_fitted has failed
             load_pretrained(self, self.weights)
         return self.module_
 

@@ -187,8 +187,8 @@ def test_a_wrong_map_is_corrected(jitter, dose):
     first, second = (lattice(1, row_shift=rng.normal(0, jitter, SHAPE[0])) for _ in range(2))
     pair = [record(f, dose=dose, background=0.1, random_state=rng) for f in (first, 0.6 * second)]
     # Rows that lie beside each other share less than they have: not damage.
-    for said in (0.8, 0.6, 0.1):
-        refined = refine(*pair, np.full_like(first, said))
+    for start in (0.8, 0.6, 0.1):
+        refined = refine(*pair, np.full_like(first, start))
         assert abs(refined.mean() - 0.6) < 0.04
         assert np.abs(refined - 0.6)[INSIDE].mean() < 0.07
 

@@ -1,4 +1,4 @@
-"""A network that learns in a second, as a user's own would be."""
+"""A small network, defined as a user would define one."""
 
 from torch import nn
 

@@ -24,21 +24,20 @@ def denoiser(**parameters):
 
 
 def lattice(n=24, side=32, seed=0):
-    """Atoms of about 1.8 px, each frame another place of the lattice; 60 counts at the peak."""
+    """Make frames of a lattice at random positions, with atoms of 1.8 px and 60 counts."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side]
     phase = rng.uniform(0, 2 * np.pi, (2, n, 1, 1))
     return 100 + 15 * (1 + np.cos(0.7 * y + phase[0])) * (1 + np.cos(0.7 * x + phase[1]))
 
 
-def test_learns_to_denoise_from_noise_alone():
-    """Trained without truth, it comes nearer to the truth than any Gaussian."""
+def test_learns_to_denoise_from_noisy_frames_alone():
     clean = lattice()
     noisy = clean + np.random.default_rng(1).normal(0, 20, clean.shape)
     model = denoiser(max_epochs=40, batch_size=8, lr=0.02).fit(noisy)
     denoised = model.transform(noisy)
     assert ((denoised - clean) ** 2).mean() < 0.25 * ((noisy - clean) ** 2).mean()
-    # what is learned last is the noise's variance and nothing less
+    # The loss can't fall below the variance of the noise.
     scale = model.target_scaling_[1]
     assert model.history_["train_loss"].iloc[-1] * scale**2 > 0.95 * 20**2
     identity = BlindSpotScorer()(Identity(), noisy)
@@ -67,7 +66,7 @@ def test_noise_that_columns_share_stays_unless_columns_are_hidden():
 
 
 def test_jitter_of_rows_stays_unless_rows_are_hidden():
-    """A row's other pixels tell where the probe was, and so it is drawn as crooked as it came."""
+    """The other pixels of a row show its jitter, so the network reproduces it."""
     clean = lattice()
     jittered = RowJitter(sigma=1.0, correlation=0, random_state=0).fit_transform(clean)
     noisy = jittered + np.random.default_rng(1).normal(0, 8, clean.shape)
@@ -82,8 +81,7 @@ def test_jitter_of_rows_stays_unless_rows_are_hidden():
 
 
 @pytest.mark.parametrize("structure, share", [("pixel", 1 / 16), ("row", 1 / 4), ("column", 1 / 4)])
-def test_pixels_that_are_hidden(structure, share):
-    """Evenly all over the frame, and each replaced by another pixel nearby."""
+def test_hidden_pixels_are_spread_evenly_and_replaced_by_neighbours(structure, share):
     frames = torch.arange(3.0 * 16 * 24).reshape(3, 16, 24)
     counts = torch.zeros(frames.shape)
     for seed in range(100):
@@ -99,10 +97,10 @@ def test_pixels_that_are_hidden(structure, share):
     distance = (filled - frames)[hidden].abs().reshape(-1)
     down, right = (distance + 12) // 24, (distance + 12) % 24 - 12
     inside = (down <= 2) & (right.abs() <= 2)
-    assert inside.float().mean() > 0.7  # others come from beyond the border
+    assert inside.float().mean() > 0.7  # the others are from the opposite border
 
 
-def test_noise_of_what_replaces_is_as_strong():
+def test_replaced_pixels_have_noise_of_the_same_strength():
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 64, 64)))
     filled, hidden = hide(noise, "pixel", np.random.default_rng(1))
     assert filled[hidden].std() == pytest.approx(1, abs=0.1)
@@ -132,7 +130,7 @@ def test_weights_and_interrupted_fits(tmp_path):
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
 
 
-def test_truth_is_looked_at_by_score_alone():
+def test_true_frames_are_used_by_score_alone():
     X = lattice(4, 16)
     model = denoiser().fit(X)
     with_y = denoiser().fit(X, np.full(X.shape, np.nan))

@@ -11,8 +11,8 @@ def nucleation():
     return make_nucleation(4, contrast="high", random_state=0)
 
 
-def test_baselines_are_as_good_as_they_were_found_to_be(nucleation):
-    """8.27 dB for the Gaussian, 24.1 dB and an IoU of 0.655 for peaks drawn again."""
+def test_baselines_reach_their_scores_of_the_benchmark(nucleation):
+    """8.27 dB for the Gaussian, 24.1 dB and an IoU of 0.655 for the rendered peaks."""
     X, y = nucleation.noisy, nucleation.target
     gaussian = GaussianDenoiser(sigma=2).fit(X).transform(X)
     assert abs(psnr(y, gaussian) - 8.27) < 0.6
@@ -23,13 +23,13 @@ def test_baselines_are_as_good_as_they_were_found_to_be(nucleation):
     assert model.score(X, y) > model.score(X[::-1], y) + 5
 
 
-def test_dots_lie_where_atoms_are():
+def test_dots_are_at_the_positions_of_the_atoms():
     y, x = np.mgrid[:64, :64]
-    places = np.array([[20.3, 15.8], [40.0, 50.5], [10.25, 44.0]])
-    frame = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 1.5**2)) for a, b in places)
+    positions = np.array([[20.3, 15.8], [40.0, 50.5], [10.25, 44.0]])
+    frame = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 1.5**2)) for a, b in positions)
     frame = 100 + 30 * frame + np.random.default_rng(0).normal(0, 0.1, frame.shape)
     dots = LoGRenderDenoiser(peak=100, dot_sigma=1).fit(frame[None]).transform(frame[None])[0]
-    for a, b in places:
+    for a, b in positions:
         near = (abs(y - a) < 5) & (abs(x - b) < 5)
         weight = dots * near
         centre = (weight * y).sum() / weight.sum(), (weight * x).sum() / weight.sum()

@@ -8,7 +8,7 @@ from stemkit.denoise._inference import _n_tiles, even_tile
 from .tiny import random_pairs
 
 
-def test_large_frames_are_done_in_tiles_without_steps():
+def test_tiles_of_large_frames_join_without_steps():
     X, y = random_pairs(2, (64, 64))
     tiny = SCGNDenoiser(n_blocks=1, n_channels=4, device="cpu", random_state=0)
     model = tiny.set_params(tile_size=64, max_epochs=4).fit(X, y)
@@ -17,7 +17,7 @@ def test_large_frames_are_done_in_tiles_without_steps():
     whole = model.set_params(tile_size=256).transform(large)[0]
     difference = tiled - whole
     assert np.abs(difference).mean() < 0.05 * whole.std()
-    # nowhere does the difference jump, as it would from tile to tile if they were just joined
+    # The difference has no jump between tiles.
     assert np.abs(np.diff(difference, axis=0)).mean(1).max() < 0.05 * whole.std()
     assert np.abs(np.diff(difference, axis=1)).mean(0).max() < 0.05 * whole.std()
 
@@ -33,11 +33,11 @@ def test_large_frames_are_done_in_tiles_without_steps():
         ((4096, 600), 2, 286),
     ],
 )
-def test_tiles_overlap_no_more_than_they_must(shape, at_once, tile):
+def test_tiles_overlap_as_little_as_possible(shape, at_once, tile):
     assert even_tile(shape, 256, 32, at_once) == tile
 
 
-def test_scgn_does_frames_of_twice_a_tile_at_once():
+def test_scgn_denoises_frames_of_twice_a_tile_in_one_piece():
     X, y = random_pairs(2, (32, 32))
     model = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=1, device="cpu", random_state=0)
     large, _ = random_pairs(1, (33, 64), seed=5)
@@ -51,5 +51,5 @@ def test_scgn_does_frames_of_twice_a_tile_at_once():
     "device, tile, n",
     [("cpu", 256, 1), ("cuda", 40, 16), ("cuda", 256, 16), ("cuda", 286, 12), ("cuda", 512, 4)],
 )
-def test_a_gpu_gets_no_more_pixels_at_once_where_tiles_are_larger(device, tile, n):
+def test_batches_of_larger_tiles_have_no_more_pixels_on_a_gpu(device, tile, n):
     assert _n_tiles(torch.device(device), 256, tile) == n

@@ -20,12 +20,12 @@ def nuclei():
 def like_another_microscope(frames, *, factor=3, gain=40.0, slope=30.0, seed=0):
     """Give frames larger atoms, other counts, and a background that rises to one side.
 
-    Binned again they have the noise that they had.
+    When they are binned, they have the noise of the original frames.
     """
     large = frames.repeat(factor, axis=1).repeat(factor, axis=2)
     rng = np.random.default_rng(seed)
     fine = rng.normal(0, 20, large.shape)
-    fine -= ndimage.uniform_filter(fine, (1, factor, factor))  # next to nothing of it when binned
+    fine -= ndimage.uniform_filter(fine, (1, factor, factor))  # nearly 0 when binned
     return gain * (large + fine) + slope * np.arange(large.shape[2]) + 5000
 
 
@@ -39,18 +39,18 @@ def f1(truth, dots, factor):
 
 
 def test_atoms_are_found_in_frames_of_another_scale(nuclei):
-    """As well as in those of training; and without matching hardly any is found rightly."""
+    """As many as in frames of the training's scale; without matching, few are found."""
     frames = like_another_microscope(nuclei.noisy)
     matched = MatchedDenoiser().fit(frames)
     assert matched.binning_ == 3
     dots = matched.transform(frames)
-    as_they_are = SCGNDenoiser(weights="default").transform(frames[:1])
-    known = SCGNDenoiser(weights="default").transform(nuclei.noisy)
+    unmatched = SCGNDenoiser(weights="default").transform(frames[:1])
+    original = SCGNDenoiser(weights="default").transform(nuclei.noisy)
     for i in range(2):
         truth = nuclei.positions[nuclei.positions["frame"] == i]
-        assert f1(truth, dots[i], 3) > f1(truth, known[i], 1) - 0.03 > 0.9
+        assert f1(truth, dots[i], 3) > f1(truth, original[i], 1) - 0.03 > 0.9
         if i == 0:
-            assert f1(truth, as_they_are[i], 3) < 0.5
+            assert f1(truth, unmatched[i], 3) < 0.5
 
 
 def test_dark_atoms_are_bright_ones_of_the_negative(nuclei):
@@ -67,7 +67,7 @@ def test_unit_and_offset_do_not_matter(nuclei):
     np.testing.assert_allclose(model.match(1e-30 * nuclei.noisy), plain, atol=0.05)
 
 
-def test_noise_becomes_that_of_training_and_its_vacuum_stays_empty():
+def test_noise_is_scaled_to_that_of_the_training_and_vacuum_stays_empty():
     rng = np.random.default_rng(0)
     vacuum = 20_000 + rng.normal(0, 300, (2, 256, 256)) * np.array([1, 5]).reshape(2, 1, 1)
     model = MatchedDenoiser(atom_sigma=3.0).fit(vacuum)
@@ -78,7 +78,7 @@ def test_noise_becomes_that_of_training_and_its_vacuum_stays_empty():
     assert not len(peaks(model.transform(vacuum[:, :128, :128]).reshape(-1, 128)))
 
 
-def test_slow_changes_are_taken_off_and_atoms_are_not(nuclei):
+def test_slow_changes_are_subtracted_and_atoms_are_kept(nuclei):
     frames = nuclei.noisy
     x = np.arange(64)
     slow = 400 * np.exp(-((x - 20) ** 2) / (2 * 40**2))
@@ -91,10 +91,10 @@ def test_slow_changes_are_taken_off_and_atoms_are_not(nuclei):
     assert np.corrcoef(detail.ravel(), kept.ravel())[0, 1] > 0.99
 
 
-def test_what_is_binned_is_the_mean_of_its_pixels():
+def test_binned_pixels_are_means():
     X = np.random.default_rng(0).normal(size=(1, 7, 10))
     model = MatchedDenoiser(atom_sigma=3.0, background_sigma=1e-3).fit(X)
-    # with such a background nothing is left of the frame
+    # A background filter so narrow subtracts the whole frame.
     np.testing.assert_allclose(model.match(X), OFFSET, atol=1e-3)
     model = MatchedDenoiser(atom_sigma=3.0, background_sigma=1e3).fit(X)
     matched = model.match(X)[0]
@@ -104,7 +104,7 @@ def test_what_is_binned_is_the_mean_of_its_pixels():
 
 
 @pytest.mark.parametrize("sigma, binning", [(0.7, 1), (1.5, 1), (2.9, 2), (4.4, 3), (15.0, 10)])
-def test_frames_are_binned_until_atoms_have_the_size_that_is_known(sigma, binning):
+def test_frames_are_binned_until_atoms_have_the_size_of_the_training(sigma, binning):
     X = np.random.default_rng(0).normal(size=(1, 23, 31))
     model = MatchedDenoiser(atom_sigma=sigma).fit(X)
     assert model.binning_ == binning
@@ -112,7 +112,7 @@ def test_frames_are_binned_until_atoms_have_the_size_that_is_known(sigma, binnin
     assert model.transform(X).shape == X.shape
 
 
-def test_atoms_are_measured_where_their_size_is_not_given(nuclei):
+def test_atoms_are_measured_if_their_size_is_not_given(nuclei):
     frames = like_another_microscope(nuclei.noisy, factor=2)
     assert MatchedDenoiser().fit(frames).atom_sigma_ == pytest.approx(3.1, abs=0.6)
     assert MatchedDenoiser(atoms="dark").fit(-frames).binning_ == 2
@@ -126,7 +126,7 @@ def test_constant_frames_are_the_background(value):
     assert np.isfinite(model.transform(X)).all()
 
 
-def test_a_denoiser_of_ones_own(nuclei):
+def test_a_custom_denoiser(nuclei):
     own = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=1, random_state=0)
     own.fit(nuclei.noisy, nuclei.target)
     model = MatchedDenoiser(denoiser=own, atom_sigma=1.5).fit(nuclei.noisy)
@@ -140,7 +140,7 @@ def test_a_denoiser_of_ones_own(nuclei):
     np.testing.assert_array_equal(again.transform(nuclei.noisy), model.transform(nuclei.noisy))
 
 
-def test_weights_say_how_noisy_their_frames_were(nuclei, tmp_path):
+def test_weights_record_the_noise_of_their_training_frames(nuclei, tmp_path):
     own = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=1, random_state=0)
     own.fit(nuclei.noisy, nuclei.target)
     assert own.input_noise_ == pytest.approx((nuclei.noisy - nuclei.clean).std(), rel=0.15)
@@ -150,7 +150,7 @@ def test_weights_say_how_noisy_their_frames_were(nuclei, tmp_path):
     assert again.input_noise_ == own.input_noise_
 
 
-def test_the_one_that_is_given_is_left_as_it_was(nuclei):
+def test_the_given_denoiser_is_not_changed(nuclei):
     given = SCGNDenoiser(weights="default")
     MatchedDenoiser(denoiser=given, atom_sigma=1.5).fit_transform(nuclei.noisy)
     assert not hasattr(given, "module_")
@@ -166,16 +166,16 @@ def test_the_one_that_is_given_is_left_as_it_was(nuclei):
             "background_sigma must be None or a finite number of px above 0",
         ),
         ({"atoms": "grey"}, "atoms must be one of"),
-        ({"denoiser": SCGNDenoiser()}, "fitted or has weights"),
-        ({"denoiser": GaussianDenoiser()}, "does not know how noisy|fitted or has weights"),
+        ({"denoiser": SCGNDenoiser()}, "fitted or have weights"),
+        ({"denoiser": GaussianDenoiser()}, "no record of how noisy|fitted or have weights"),
     ],
 )
-def test_what_it_can_not_use_is_named(parameters, message, nuclei):
+def test_bad_parameters_are_named(parameters, message, nuclei):
     with pytest.raises(ValueError, match=message):
         MatchedDenoiser(**parameters).fit(nuclei.noisy)
 
 
-def test_a_released_checkpoint_does_not_know_its_noise(shared_fixtures):
+def test_a_released_checkpoint_has_no_record_of_its_noise(shared_fixtures):
     model = SCGNDenoiser.from_checkpoint(shared_fixtures / "scgn_released_layout.pth")
     with pytest.raises(ValueError, match="how noisy"):
         MatchedDenoiser(denoiser=model).fit(np.zeros((1, 16, 16)))

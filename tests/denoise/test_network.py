@@ -46,7 +46,7 @@ class TwoOutputs(nn.Conv2d):
 
 
 class OnePixel(nn.Module):
-    """Its output would broadcast against any target."""
+    """A network whose output broadcasts to the shape of any target."""
 
     def __init__(self):
         super().__init__()
@@ -153,7 +153,7 @@ def test_networks_of_any_kind_are_trained(cls, network):
     np.testing.assert_array_equal(restored.transform(X), model.transform(X))
 
 
-def test_a_network_that_cannot_take_other_sizes_is_named_when_it_meets_them():
+def test_frames_of_a_size_that_a_network_cannot_take_are_an_error():
     X, y = random_pairs(2, (20, 18))
     model = denoiser(network=EvenSides).fit(X, y)
     with pytest.raises(ValueError, match=r"network must return shape \(1, 1, 7, 18\)"):
@@ -238,7 +238,7 @@ def test_parameters_that_a_card_cannot_hold_are_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_tuples_of_parameters_are_those_of_the_card(tmp_path):
+def test_tuples_among_parameters_equal_the_lists_of_the_card(tmp_path):
     def make(sides=(3, 5)):
         return nn.Sequential(*(nn.Conv2d(1, 1, side, padding=side // 2) for side in sides))
 
@@ -251,7 +251,7 @@ def test_tuples_of_parameters_are_those_of_the_card(tmp_path):
     np.testing.assert_array_equal(again.transform(X), model.transform(X))
 
 
-def test_checkpoints_of_a_network_of_ones_own(tmp_path):
+def test_checkpoints_of_a_custom_network(tmp_path):
     X, _ = random_pairs(2, (12, 12))
     network = SmallNet(3)
     torch.save(network.state_dict(), tmp_path / "mine.pth")
@@ -275,7 +275,7 @@ def with_parts(outputs, targets):
 
 
 @both
-def test_a_loss_of_ones_own_is_minimised(cls):
+def test_a_custom_loss_is_minimised(cls):
     X, y = random_pairs(2, (12, 12))
     named, function = (cls(**TINY, network=SmallNet, loss=loss).fit(X, y) for loss in ("l2", cubed))
     assert not same_weights(named, function)
@@ -302,23 +302,23 @@ def test_invalid_losses_are_named(loss, message):
 
 
 def test_a_function_of_noise_reaches_every_batch():
-    seen = []
+    drawn = []
 
     def noise(frames, *, generator):
         noisy = functional.gaussian_noise(frames, 5.0, generator=generator)
-        seen.append((noisy - frames).numpy().ravel())
+        drawn.append((noisy - frames).numpy().ravel())
         return noisy
 
     _, clean = random_pairs(2, (16, 16))
     model = denoiser(noise=noise, max_epochs=3, flip=False).fit(clean)
-    steps = np.stack(seen[-3:])
+    steps = np.stack(drawn[-3:])
     assert np.abs(np.corrcoef(steps) - np.eye(3)).max() < 0.2
     assert steps.std() == pytest.approx(5, rel=0.1)
     again = denoiser(noise=noise, max_epochs=3, flip=False).fit(clean)
     assert same_weights(model, again)
     assert model.score(clean) == model.score(clean)
-    with_it = denoiser(noise=functools.partial(functional.gaussian_noise, sigma=5.0))
-    assert np.isfinite(clone(with_it).fit(clean).transform(clean)).all()
+    partial = denoiser(noise=functools.partial(functional.gaussian_noise, sigma=5.0))
+    assert np.isfinite(clone(partial).fit(clean).transform(clean)).all()
     plain = denoiser(max_epochs=3, flip=False).fit(clean, clean)
     assert not same_weights(model, plain)
 

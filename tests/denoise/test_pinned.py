@@ -33,7 +33,7 @@ def model(clean, noisy):
     return PINNEDDenoiser(**TINY).fit(noisy, clean)
 
 
-def test_network_is_the_papers(model):
+def test_network_is_made_with_the_parameters(model):
     assert isinstance(model.module_, PINNED)
     other = PINNEDDenoiser(**TINY).set_params(n_blocks=1, slope=0.2)
     other.fit(np.ones((1, 8, 8)), np.ones((1, 8, 8)))
@@ -74,7 +74,7 @@ def test_weights_switch_terms_off(clean, noisy):
     assert "train_sf" not in some
 
 
-def test_variation_may_be_the_papers_sum(clean, noisy):
+def test_total_variation_is_a_mean_or_the_papers_sum(clean, noisy):
     mean, total = (
         PINNEDDenoiser(**TINY, tv_reduction=reduction).fit(noisy, clean).history_.train_tv.iloc[0]
         for reduction in ("mean", "sum")
@@ -111,7 +111,7 @@ def test_noise_is_fresh_in_every_batch(clean):
     assert fixed.train_mse.iloc[0] == pytest.approx(fixed.train_mse.iloc[1], rel=1e-5)
 
 
-def test_normalize_frame_bears_any_scale_and_puts_it_back(model, noisy):
+def test_normalize_frame_takes_and_returns_any_scale(model, noisy):
     own = PINNEDDenoiser(**TINY, normalize="frame")
     own.__setstate__({**model.__getstate__(), "normalize": "frame"})
     gain, offset = np.array([0.02, 1.0, 30.0]), np.array([5.0, 0.0, -900.0])
@@ -135,15 +135,15 @@ def test_frames_smaller_than_the_stride_and_whole_numbers(model):
         np.testing.assert_array_equal(model.transform(frames.astype("float64")), denoised)
 
 
-def test_search_over_a_pipeline_reaches_the_weights(clean):
+def test_search_over_a_pipeline_sets_the_weights_of_the_loss(clean):
     pipeline = make_pipeline(CompositeDegradationNoise(random_state=0), PINNEDDenoiser(**TINY))
     search = GridSearchCV(pipeline, {"pinneddenoiser__lambda_sf": [0, 0.1]}, cv=2)
     search.fit(clean, clean)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_shipped_weights_see_a_lattice_that_a_gaussian_does_not():
-    """A material, a zone axis and a seed that no training had, 60 % of the pixels replaced."""
+def test_shipped_weights_denoise_better_than_a_gaussian():
+    """A material, zone axis and seed outside the training; 60 % of the pixels are replaced."""
     clean = make_crystal_images("Al", 2, zone_axis=(1, 1, 0), rotation=31.0, random_state=5).frames
     noisy = CompositeDegradationNoise(level=2, random_state=5).fit_transform(clean)
     shipped = PINNEDDenoiser(weights="default", device="cpu")
@@ -152,13 +152,13 @@ def test_shipped_weights_see_a_lattice_that_a_gaussian_does_not():
     smooth = (ndimage.gaussian_filter(noisy, 2, axes=(1, 2)) - 127.5 * 0.6) / 0.4
     assert psnr(clean, denoised) > psnr(clean, smooth) + 3
     assert ssim(clean, denoised) > 0.6
-    # Noise alone has no lattice: nothing is made up of it.
+    # In noise without a lattice no structure is invented.
     vacuum = CompositeDegradationNoise(level=2, random_state=6).fit_transform(0 * clean[:1])
     with pytest.warns(LatticePriorWarning):
         assert shipped.transform(vacuum).std() < 15
 
 
-def test_shipped_weights_bring_their_own_network():
+def test_shipped_weights_determine_the_network():
     shipped = PINNEDDenoiser(weights="default", n_evidence=1)
     with pytest.raises(ValueError, match=r"n_evidence=1 is not that of weights='pinned_cdn'"):
         shipped.transform(np.zeros((1, 8, 8)))
@@ -170,7 +170,7 @@ def test_shipped_weights_bring_their_own_network():
 
 
 @pytest.mark.parametrize(
-    "bad, words",
+    "bad, message",
     [
         ({"lambda_tv": -1}, "lambda_tv must be a finite number of at least 0"),
         ({"lambda_c": np.inf}, "lambda_c must be a finite number"),
@@ -179,6 +179,6 @@ def test_shipped_weights_bring_their_own_network():
         ({"n_blocks": 0}, "n_blocks must be an int of at least 1"),
     ],
 )
-def test_bad_parameters_are_named(bad, words, clean, noisy):
-    with pytest.raises(ValueError, match=words):
+def test_bad_parameters_are_named(bad, message, clean, noisy):
+    with pytest.raises(ValueError, match=message):
         PINNEDDenoiser(**{**TINY, **bad}).fit(noisy, clean)

@@ -1,4 +1,4 @@
-"""Weights from files: our own, those that are shipped, the authors', and what is none of these."""
+"""Weights from files: saved, shipped and released ones, and files without valid weights."""
 
 import os
 import pickle
@@ -31,7 +31,7 @@ def test_weights_of_a_file(fitted, tmp_path):
     X, y = random_pairs()
     path = tmp_path / "w.safetensors"
     fitted.save_weights(path, data="made up")
-    # The size of the network is that of the file.
+    # The file determines the size of the network.
     other = unsized(fitted).set_params(weights=path)
     np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
     tuned = clone(other).set_params(max_epochs=1, lr=1e-9).fit(X, y)
@@ -99,14 +99,14 @@ def test_weights_of_another_network_or_cut_short(model, tmp_path):
         SCGNDenoiser(weights=path).transform(X)
 
 
-class Malice:
+class MakesFolder:
     def __reduce__(self):
         return os.mkdir, ("malice",)
 
 
 def test_damaged_and_malicious_checkpoints(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({"model_state_dict": {"head_conv.weight": Malice()}}, "malicious.pth")
+    torch.save({"model_state_dict": {"head_conv.weight": MakesFolder()}}, "malicious.pth")
     torch.save({"head_conv.weight": torch.zeros(2)}, "whole.pth")
     data = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "short.pth").write_bytes(data[: len(data) // 2])

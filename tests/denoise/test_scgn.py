@@ -12,15 +12,15 @@ def shipped(**parameters):
     return SCGNDenoiser(weights="default", device="cpu", **parameters)
 
 
-def test_seams_add_less_than_a_hundredth_to_the_error():
+def test_tiles_raise_the_error_at_their_seams_by_less_than_a_hundredth():
     model = shipped(tile_size=100)
     data = make_nucleation(8, (208, 112), random_state=2)
-    # tiles of rows 0..112 and 96..208, and one about the middle of what they share
+    # Tiles of rows 0..112 and 96..208, and one centred on their overlap.
     found = model.transform(data.noisy), model.transform(data.noisy[:, 48:160])
     seam = slice(104 - 8, 104 + 8), slice(56 - 8, 56 + 8)
     target = data.target[:, seam[0]]
-    tiled, amid = (((f[:, s] - target) ** 2).mean() for f, s in zip(found, seam, strict=True))
-    assert tiled < 1.01 * amid
+    tiled, central = (((f[:, s] - target) ** 2).mean() for f, s in zip(found, seam, strict=True))
+    assert tiled < 1.01 * central
 
 
 def test_half_precision_costs_less_than_a_twentieth_of_a_decibel():
@@ -45,12 +45,12 @@ def test_frames_without_contrast_stay_finite(level):
 def test_pickle_instead_of_weights_is_not_executed(tmp_path, capsys):
     path = tmp_path / "weights.safetensors"
     shipped().save_weights(path)
-    path.write_bytes(pickle.dumps(Loud()))
+    path.write_bytes(pickle.dumps(Prints()))
     with pytest.raises(ValueError, match="damaged"):
         SCGNDenoiser(weights=path).transform(np.ones((1, 8, 8)))
     assert capsys.readouterr().out == ""
 
 
-class Loud:
+class Prints:
     def __reduce__(self):
         return print, ("executed",)

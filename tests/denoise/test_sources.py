@@ -1,4 +1,4 @@
-"""What a network is shown, and when."""
+"""Batches of training pairs."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ def make_source(side=16, **settings):
     return PairSource(frames, 2 * frames, side=side, device=torch.device("cpu"), **settings)
 
 
-def test_each_frame_is_in_an_epoch_once():
+def test_each_frame_occurs_once_in_an_epoch():
     source = make_source(side=32)
     assert source.steps_per_epoch == 3
     epochs = [
@@ -28,18 +28,18 @@ def test_each_frame_is_in_an_epoch_once():
     assert epochs[0] != epochs[1]
 
 
-def test_squares_and_flips_are_those_of_both_frames():
+def test_inputs_and_targets_are_cropped_and_flipped_alike():
     source = make_source(side=8)
     assert source.n_samples == 5 * 2 * 3
-    corners, places = set(), set()
+    corners, positions = set(), set()
     for step in range(40):
         inputs, targets = source.batch(step)
         assert inputs.shape[1:] == (8, 8)
         torch.testing.assert_close(targets, 2 * inputs)
         for frame in inputs:
             corners.add((bool(frame[0, 0] < frame[-1, 0]), bool(frame[0, 0] < frame[0, -1])))
-            places.add(float(frame.min() % 100))
+            positions.add(float(frame.min() % 100))
     assert len(corners) == 4
-    assert len(places) > 40
+    assert len(positions) > 40
     one, other = (make_source(side=8).batch(7)[0] for _ in range(2))
     assert torch.equal(one, other)

@@ -47,12 +47,12 @@ def exposures(**camera):
 
 
 def share_of_noise(model, noisy):
-    """What is left of the noise, as a share of its variance."""
+    """Return the remaining share of the noise's variance."""
     return ((model.transform(noisy) - CLEAN) ** 2).mean() / ((noisy - CLEAN) ** 2).mean()
 
 
-def test_two_exposures_teach_what_they_share():
-    """Column noise too goes away, since each exposure has its own."""
+def test_it_learns_from_two_exposures():
+    """Column noise is removed too, since it differs between the exposures."""
     first, second = exposures(offset=15, column_sigma=12)
     model = SplitPairs(denoiser=SmallDenoiser()).fit(first, second)
     assert share_of_noise(model, first) < 0.35
@@ -65,7 +65,7 @@ def test_two_exposures_teach_what_they_share():
     [HRTEMNoise(offset=15, column_sigma=12), PoissonGaussianNoise(gain=4.0)],
     ids=["normal", "electrons"],
 )
-def test_one_exposure_teaches_if_its_noise_is_known(camera):
+def test_it_learns_from_one_exposure_if_its_noise_is_known(camera):
     noisy = clone(camera).set_params(random_state=0).fit_transform(CLEAN)
     model = SplitPairs(denoiser=SmallDenoiser(), noise=camera).fit(noisy)
     assert share_of_noise(model, noisy) < 0.4

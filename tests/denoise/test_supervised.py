@@ -15,8 +15,8 @@ from stemkit.noise import HRTEMNoise
 from .tiny import random_pairs, same_weights, scgn
 
 
-def test_learns_what_it_is_shown():
-    """Atoms of a lattice, to which the mean of each frame says nothing."""
+def test_learns_to_denoise():
+    """Frames of a lattice at random positions, all of the same mean."""
     y, x = np.mgrid[:32, :32]
     rng = np.random.default_rng(0)
     phase = rng.uniform(0, 2 * np.pi, (2, 64, 1, 1))
@@ -60,7 +60,7 @@ def test_unit_of_intensity_does_not_matter():
     np.testing.assert_allclose(counts, 3 * plain, atol=0.02 * plain.std())
 
 
-def test_seed_decides_and_global_randomness_is_left_alone():
+def test_weights_depend_on_the_seed_alone_and_the_global_random_state_is_kept():
     np.random.seed(3)
     torch.manual_seed(3)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()
@@ -73,8 +73,8 @@ def test_seed_decides_and_global_randomness_is_left_alone():
 
 
 @pytest.mark.parametrize("n_views", [4, 8])
-def test_views_of_a_frame_are_turned_back(model, n_views):
-    """A frame that is turned comes out turned, and is the mean of what its views give."""
+def test_results_of_views_are_averaged_in_the_frames_orientation(model, n_views):
+    """The result is the mean over the views, and is flipped with the frame."""
     X, _ = random_pairs(2, (17, 30))
     averaged = pickle.loads(pickle.dumps(model)).set_params(n_views=n_views)
     found = averaged.transform(X)
@@ -93,7 +93,7 @@ def test_views_of_a_frame_are_turned_back(model, n_views):
         averaged.set_params(n_views=3).transform(X)
 
 
-def test_copies_give_the_same(fitted):
+def test_copies_give_the_same_result(fitted):
     X, _ = random_pairs()
     data = pickle.dumps(fitted)
     assert b"torch" not in data
@@ -103,26 +103,26 @@ def test_copies_give_the_same(fitted):
 
 
 def test_clean_frames_get_fresh_noise():
-    seen = []
+    drawn = []
 
-    class Watched(HRTEMNoise):
+    class Recorded(HRTEMNoise):
         def _degrade(self, frames, generator):
             noisy = super()._degrade(frames, generator)
-            seen.append(np.asarray(noisy - frames))
+            drawn.append(np.asarray(noisy - frames))
             return noisy
 
     _, clean = random_pairs(4)
-    model = scgn(noise=Watched(), max_epochs=3, batch_size=4, flip=False).fit(clean)
-    noise = np.stack([batch.ravel() for batch in seen[-3:]])
+    model = scgn(noise=Recorded(), max_epochs=3, batch_size=4, flip=False).fit(clean)
+    noise = np.stack([batch.ravel() for batch in drawn[-3:]])
     assert np.abs(np.corrcoef(noise) - np.eye(3)).max() < 0.15
-    again = scgn(noise=Watched(), max_epochs=3, batch_size=4, flip=False).fit(clean)
+    again = scgn(noise=Recorded(), max_epochs=3, batch_size=4, flip=False).fit(clean)
     assert same_weights(model, again)
     assert model.score(clean) == pytest.approx(model.score(clean, clean), abs=1.0)
-    # with a target of its own, that is learned
+    # A given target takes the place of the clean frames.
     assert scgn(noise=HRTEMNoise()).fit(clean, 0 * clean + 5).transform(clean).mean() < 50
 
 
-def test_calibrated_noise_is_used_as_it_is():
+def test_calibrated_noise_is_not_fitted_again():
     _, clean = random_pairs(2)
     fitted = HRTEMNoise(gain=0.5).fit(clean).set_params(gain=0.0)
     model = scgn(noise=FrozenEstimator(fitted), max_epochs=1)

@@ -28,7 +28,7 @@ def test_learns_without_truth():
     model = UDVDDenoiser(max_epochs=25, batch_size=4, lr=8e-3, **TINY).fit(noisy)
     error = np.square(model.transform(noisy) - clean).mean()
     assert error < 0.1 * np.square(noisy - clean).mean()
-    # what is left of the loss is the noise, which can't be learnt
+    # The loss can't fall below the variance of the noise.
     left = model.history_["train_loss"].iloc[-1] * model.target_scaling_[1] ** 2
     assert left > 0.9 * 20**2
 
@@ -44,7 +44,7 @@ def test_a_frame_is_denoised_with_two_before_and_two_after(model):
         np.testing.assert_array_equal(differs, np.abs(np.arange(len(noisy)) - changed) <= 2)
 
 
-def test_no_pixel_is_seen_by_itself(model):
+def test_no_pixel_influences_its_own_value(model):
     noisy, _ = film()
     other = noisy.copy()
     other[2:7, 10, 20] += 1e5
@@ -60,7 +60,7 @@ def test_series_of_any_size(model, shape):
     assert np.isfinite(model.transform(X)).all()
 
 
-def test_large_frames_are_done_in_tiles():
+def test_large_frames_are_denoised_in_tiles():
     noisy, _ = film(2, (70, 45))
     model = UDVDDenoiser(max_epochs=1, tile_size=40, **TINY).fit(noisy)
     tiled = model.transform(noisy)
@@ -74,7 +74,7 @@ def test_constant_frames(model):
     np.testing.assert_allclose(again.transform(X), X, rtol=1e-3)
 
 
-def test_truth_is_not_looked_at(model):
+def test_true_frames_are_not_used_in_fit(model):
     noisy, clean = film()
     again = clone(model).fit(noisy, clean)
     np.testing.assert_array_equal(again.transform(noisy), model.transform(noisy))
@@ -83,7 +83,7 @@ def test_truth_is_not_looked_at(model):
         model.score(noisy)
 
 
-def test_goes_on_and_copies(model, tmp_path):
+def test_fit_resumes_and_copies_give_the_same_result(model, tmp_path):
     noisy, _ = film(4, (16, 16))
     whole = UDVDDenoiser(max_epochs=2, **TINY).fit(noisy)
     for _ in range(2):
@@ -98,6 +98,6 @@ def test_goes_on_and_copies(model, tmp_path):
     np.testing.assert_array_equal(loaded.transform(noisy), whole.transform(noisy))
 
 
-def test_frames_that_are_no_series():
+def test_a_single_pixel_is_an_error():
     with pytest.raises(ValueError, match=r"X\[np.newaxis\]|single pixel"):
         UDVDDenoiser(**TINY).fit(np.ones((1, 1, 1)))

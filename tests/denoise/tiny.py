@@ -1,4 +1,4 @@
-"""Denoisers that learn in no time, and what they learn from: noise on noise."""
+"""Small denoisers and random training pairs."""
 
 import numpy as np
 import torch
