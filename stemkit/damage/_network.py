@@ -14,6 +14,7 @@ from torch import Tensor
 from .._motion import Motion
 from .._validation import Float32Array
 from ..engine import load_weights, put_weights
+from ..engine.weights import check_shapes
 from ..networks.degradation import T_MAX, DegradationNet
 from ._decay_estimates import N_ESTIMATES
 from ._normalization import Units, scale_pair
@@ -82,12 +83,24 @@ def network_from_weights(weights: Mapping[str, Tensor], origin: str) -> Degradat
             f"{origin} does not hold weights of a degradation network: {missing[0]} is missing; "
             f"use a file of this network."
         )
+    bias = "judge.8.bias"
+    read = [*names, bias] if bias in weights else names
+    lengths = {name: len(weights[name]) if weights[name].ndim else 0 for name in read}
+    # The judge gives a weight for each estimate, a weight for the network's own and the network's
+    # own estimate. Released networks have no judge.
+    n_evidence = lengths[bias] - 2 if bias in lengths else 0
+    c1, c2, c3 = (lengths[name] for name in names)
+    if n_evidence < 0 or 0 in (c1, c2, c3):
+        name = bias if n_evidence < 0 else names[(c1, c2, c3).index(0)]
+        raise ValueError(
+            f"{origin} does not hold weights of a degradation network: {name} has the shape "
+            f"{tuple(weights[name].shape)}; use a file of this network."
+        )
     with torch.random.fork_rng():
-        # The judge gives a weight for each estimate, a weight for the network's own and the
-        # network's own estimate. Released networks have no judge.
-        n_judged = len(weights.get("judge.8.bias", [None, None]))
-        c1, c2, c3 = (len(weights[name]) for name in names)
-        module = DegradationNet((c1, c2, c3), n_evidence=n_judged - 2)
+        # Without memory, which a wrong width could exhaust.
+        with torch.device("meta"):
+            check_shapes(DegradationNet((c1, c2, c3), n_evidence=n_evidence), weights, origin)
+        module = DegradationNet((c1, c2, c3), n_evidence=n_evidence)
     put_weights(module, weights, origin)
     return module.eval()
 

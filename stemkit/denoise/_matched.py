@@ -17,6 +17,7 @@ from .._constraints import Constraints, HasMethods, Interval, Options
 from .._validation import Float32Array, check_stack, rescale_to_float32
 from ..localize import AtomLocator
 from ._base import Denoiser
+from ._lattice_prior import warn_once
 from ._noise_level import noise_level
 from ._scgn import SCGNDenoiser
 
@@ -171,10 +172,11 @@ class MatchedDenoiser(Denoiser):
         bins = self._bins(frames.shape[1:])
         dots = []
         # One at a time: a stack of them all would be a second copy of the frames.
-        for frame in frames:
-            drawn = self.denoiser_.transform(self._match(frame)[np.newaxis])[0]
-            enlarged = ndimage.zoom(drawn, bins, order=1, mode="nearest", grid_mode=True)
-            dots.append(enlarged[:height, :width])
+        with warn_once():
+            for frame in frames:
+                drawn = self.denoiser_.transform(self._match(frame)[np.newaxis])[0]
+                enlarged = ndimage.zoom(drawn, bins, order=1, mode="nearest", grid_mode=True)
+                dots.append(enlarged[:height, :width])
         return np.stack(dots)
 
     def _match(self, frame: Float32Array) -> Float32Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import hashlib
 import inspect
 import os
+import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,8 @@ choose the hardware. Noise that differs between devices changes the first batch,
 
 # Longer lists are described by a hash.
 _SHOWN = 16
+# Lists in lists, described in one entry; a list may contain itself.
+_DEPTH = 5
 # Bytes to hash at once.
 _CHUNK = 2**26
 # Their code is identified by a name: the version of stemkit is compared, and others change little.
@@ -72,9 +76,13 @@ def describe(values: Mapping[str, object]) -> Fingerprint:
     to an installed package. An object with a method ``fingerprint()`` is described by the mapping
     that this returns.
     """
+    return _describe(values, ())
+
+
+def _describe(values: Mapping[str, object], parents: tuple[int, ...]) -> Fingerprint:
     found: Fingerprint = {}
     for name, value in values.items():
-        found.update(_entries(name, value, ()))
+        found.update(_entries(name, value, parents))
     return found
 
 
@@ -88,14 +96,14 @@ def _entries(name: str, value: Any, parents: tuple[int, ...]) -> Iterator[tuple[
         yield name, f"the {type(value).__name__} that contains it"
         return
     parents = (*parents, id(value))
-    kind, parts = _take_apart(value)
+    kind, parts = _take_apart(value, parents)
     yield name, kind
     for part, content in parts.items():
         yield from _entries(f"{name}.{part}" if part else name, content, parents)
 
 
-def _plain(value: Any) -> str | None:
-    """Describe a number, text, array or short list of these; None if it is something else."""
+def _plain(value: Any, depth: int = 0) -> str | None:
+    """Describe a number, text, array or list of these; return None if it is something else."""
     if value is None or isinstance(value, bool | np.bool_ | bytes | complex):
         return repr(value if not isinstance(value, np.bool_) else bool(value))
     if isinstance(value, Integral):
@@ -108,44 +116,71 @@ def _plain(value: Any) -> str | None:
     if isinstance(value, torch.device | torch.dtype | np.dtype):
         return str(value)
     if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = value.float() if value.dtype == torch.bfloat16 else value
-        return _plain(value.numpy())
-    if isinstance(value, np.ndarray) and value.dtype != object:
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"{dtype}{list(value.shape)} #{hash_array(_to_numpy(value))}"
+    if isinstance(value, np.ma.MaskedArray):
+        return None
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return f"{value.dtype}{list(value.shape)} #{hash_array(value)}"
-    if isinstance(value, list | tuple) and len(value) <= _SHOWN:
-        items = [_plain(item) if not isinstance(item, np.ndarray) else None for item in value]
+    if isinstance(value, np.ndarray) and value.ndim > 1:
+        content = _plain(value.ravel())
+        return content and f"{list(value.shape)} {content}"
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
+        items = [
+            _plain(item, depth + 1) if depth < _DEPTH and not isinstance(item, np.ndarray) else None
+            for item in value
+        ]
         if all(item is not None for item in items):
+            if len(items) > _SHOWN:
+                return f"{len(items)} items #{_digest(repr(items).encode())}"
             return f"({', '.join(str(item) for item in items)})"
     return None
 
 
-def _take_apart(value: Any) -> tuple[str, dict[str, Any]]:
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
+    tensor = tensor.resolve_conj().resolve_neg()
+    try:
+        return tensor.numpy()
+    except TypeError:  # a type that NumPy does not have, such as bfloat16
+        return tensor.float().numpy()
+
+
+def _take_apart(value: Any, parents: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
     """Return the kind of a value, and its parts by name."""
     if callable(fingerprint := getattr(value, "fingerprint", None)) and not _is_type(value):
         return _name_of(type(value)), dict(fingerprint())
     if isinstance(value, Mapping):
         return type(value).__name__, {str(key): item for key, item in value.items()}
+    if isinstance(value, np.ma.MaskedArray):
+        parts = {"values": value.filled(0), "mask": np.ma.getmaskarray(value)}
+        return _name_of(type(value)), parts
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
         return f"{len(value)} items", {str(index): item for index, item in enumerate(value)}
     if isinstance(value, set | frozenset):
-        return f"{{{', '.join(sorted(map(repr, value)))}}}", {}
+        # The order of a set differs between processes.
+        items = sorted(repr(_describe({"": item}, parents)) for item in value)
+        return type(value).__name__, {"items": items}
     if isinstance(value, np.random.Generator):
         return "Generator", {"state": value.bit_generator.state}
     if isinstance(value, np.random.RandomState):
         return "RandomState", {"state": value.get_state(legacy=False)}
+    if isinstance(value, random.Random):
+        return _name_of(type(value)), {"state": value.getstate()}
     if isinstance(value, torch.Generator):
         return "torch.Generator", {"state": value.get_state()}
     if isinstance(value, functools.partial):
         return "partial", {"": value.func, "args": value.args, "keywords": value.keywords}
     if isinstance(value, types.MethodType):
-        return f"method {value.__func__.__qualname__}", _owner_of(value)
+        return f"method {value.__func__.__qualname__}", _owner_of(value, parents)
     if inspect.isroutine(value):
         return _name_of(value), _parts_of_function(value)
     if _is_type(value):
         return _name_of(value), _parts_of_class(value)
     if isinstance(value, nn.Module):
-        return _name_of(type(value)), _parts_of_module(value)
+        return _name_of(type(value)), _parts_of_module(value, parents)
     if isinstance(value, types.ModuleType):
         return f"module {value.__name__}", {}
     if hasattr(value, "to_numpy"):
@@ -156,16 +191,26 @@ def _take_apart(value: Any) -> tuple[str, dict[str, Any]]:
         return _name_of(type(value)), {"values": array if array.dtype != object else repr(array)}
     left_out = _unused_in_fit(value)
     parts = {name: item for name, item in _attributes(value).items() if name not in left_out}
-    return _name_of(type(value)), {"class": type(value), **parts}
+    return _name_of(type(value)), {"class": type(value), **(parts or _reduced(value))}
 
 
-def _owner_of(method: types.MethodType) -> dict[str, Any]:
+def _reduced(value: object) -> dict[str, Any]:
+    """Return the content of an object without attributes, as pickle would store it."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        content = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception:  # it cannot be pickled: an open file, an iterator
+        return {}
+    return {"content": content if isinstance(content, str) else content[1:]}
+
+
+def _owner_of(method: types.MethodType, parents: tuple[int, ...]) -> dict[str, Any]:
     """Return the object of a bound method, and the method's code."""
     owner = method.__self__
     if method.__name__ != "make_batch" or _is_type(owner):
         return {"": method.__func__, "of": owner}
     # A stream draws from the generator that it is given, not from a seed of its own.
-    kind, parts = _take_apart(owner)
+    kind, parts = _take_apart(owner, parents)
     parts.pop("random_state", None)
     return {"": kind, **parts}
 
@@ -190,13 +235,14 @@ def _parts_of_function(function: Any) -> dict[str, Any]:
 
 
 def _globals_of(function: Any, code: types.CodeType) -> dict[str, Any]:
-    """Return the numbers, texts, arrays and functions of its own module that a function uses."""
+    """Return the numbers, texts, arrays, lists and functions of its module that it uses."""
     known = function.__globals__
     named = {name: known[name] for name in _names(code) & known.keys()}
     return {
         name: named[name]
         for name in sorted(named)
         if _plain(named[name]) is not None
+        or isinstance(named[name], dict | list | tuple | set | frozenset)
         or (
             isinstance(named[name], types.FunctionType | type | functools.partial)
             and not _is_installed(named[name])
@@ -210,22 +256,26 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _parts_of_class(cls: type) -> dict[str, Any]:
-    """Return a hash of the methods' code, for a class of the user's own and its bases."""
+    """Return a hash of the constants and the methods' code, for a class of the user's own."""
     parts = {}
     for base in cls.__mro__:
         if _is_installed(base):
             continue
         for name, member in sorted(vars(base).items()):
-            member = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            kind = type(member).__name__
+            for inner in ("fget", "func", "__func__"):  # of a property, or a class method
+                member = getattr(member, inner, None) or member
             if isinstance(member, types.FunctionType):
-                parts[f"{base.__name__}.{name}"] = _hash_code(member.__code__)
+                parts[f"{base.__name__}.{name}"] = f"{kind} {_hash_code(member.__code__)}"
+            elif not name.startswith("__") and (plain := _plain(member)) is not None:
+                parts[f"{base.__name__}.{name}"] = plain
     return {"code": _digest(repr(parts).encode())} if parts else {}
 
 
-def _parts_of_module(module: nn.Module) -> dict[str, Any]:
+def _parts_of_module(module: nn.Module, parents: tuple[int, ...]) -> dict[str, Any]:
     """Return the layers of a module, their settings, and its weights."""
     layers = [
-        (name, _name_of(type(layer)), describe(_settings(layer)))
+        (name, _name_of(type(layer)), _describe(_settings(layer), parents))
         for name, layer in module.named_modules()
     ]
     state = module.state_dict()
@@ -238,14 +288,9 @@ def _parts_of_module(module: nn.Module) -> dict[str, Any]:
 
 
 def _settings(layer: nn.Module) -> dict[str, Any]:
-    """Return the numbers, texts and functions that a layer computes with."""
-    return {
-        name: value
-        for name, value in vars(layer).items()
-        if not name.startswith("_")
-        and name != "training"
-        and (_plain(value) is not None or inspect.isroutine(value))
-    }
+    """Return the attributes that a layer computes with, other than weights and layers."""
+    known = vars(nn.Module()).keys()
+    return {name: value for name, value in vars(layer).items() if name not in known}
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:
@@ -268,10 +313,15 @@ def hash_array(array: np.ndarray) -> str:
 
 def _hash_code(code: types.CodeType) -> str:
     constants = [
-        _hash_code(item) if isinstance(item, types.CodeType) else repr(item)
+        _hash_code(item) if isinstance(item, types.CodeType) else _show_constant(item)
         for item in code.co_consts
     ]
     return _digest(repr((code.co_code, constants, code.co_names, code.co_varnames)).encode())
+
+
+def _show_constant(item: object) -> str:
+    """Return the repr, the same in all processes: the order of a frozenset is not."""
+    return f"frozenset {sorted(map(repr, item))}" if isinstance(item, frozenset) else repr(item)
 
 
 def _digest(content: bytes) -> str:
@@ -280,8 +330,13 @@ def _digest(content: bytes) -> str:
 
 def _attributes(value: object) -> dict[str, Any]:
     """Return the attributes of an object, those in slots too."""
-    slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
-    in_slots = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    in_slots = {
+        name: getattr(value, name)
+        for cls in type(value).__mro__
+        if "__slots__" in vars(cls)
+        for name, member in vars(cls).items()
+        if isinstance(member, types.MemberDescriptorType) and hasattr(value, name)
+    }
     return in_slots | getattr(value, "__dict__", {})
 
 

@@ -207,6 +207,24 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     Traceback (most recent call last):
     ValueError: half.safetensors is not for a Linear of this size: it lacks bias.
     """
+    check_shapes(module, weights, origin)
+    unusable = [key for key, value in module.state_dict().items() if not _fits(weights[key], value)]
+    if unusable:
+        raise ValueError(
+            f"{origin} is damaged or not for a {type(module).__name__}: {_some(unusable)} holds "
+            "NaN, inf, or numbers of another kind."
+        )
+    module.load_state_dict(dict(weights))
+
+
+def check_shapes(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
+    """Check that weights have the names and shapes of a module's, which may be on meta.
+
+    Raises
+    ------
+    ValueError
+        If they do not; the error lists those that differ.
+    """
     wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in weights.items()}
     wrong = {
@@ -221,13 +239,6 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     if any(wrong.values()):
         said = "; ".join(f"it {what} {_some(keys)}" for what, keys in wrong.items() if keys)
         raise ValueError(f"{origin} is not for a {type(module).__name__} of this size: {said}.")
-    unusable = [key for key, value in module.state_dict().items() if not _fits(weights[key], value)]
-    if unusable:
-        raise ValueError(
-            f"{origin} is damaged or not for a {type(module).__name__}: {_some(unusable)} holds "
-            "NaN, inf, or numbers of another kind."
-        )
-    module.load_state_dict(dict(weights))
 
 
 def _fits(found: Tensor, wanted: Tensor) -> bool:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from stemkit._scene import render_columns
-from stemkit.damage._network import motion_to_theta, theta_to_motion
+from stemkit.damage._network import motion_to_theta, network_from_weights, theta_to_motion
 from stemkit.datasets import make_scene
+from stemkit.networks.degradation import DegradationNet
 from stemkit.registration import Motion
 
 
@@ -40,3 +41,26 @@ def test_theta_is_the_matrix_of_a_sampling_grid():
     inside = (slice(24, -24), slice(24, -24))
     np.testing.assert_allclose(drawn[inside], second[inside], atol=0.05)
     assert np.abs(first - second)[inside].max() > 0.5
+
+
+@pytest.mark.parametrize("n_evidence", [0, 2])
+def test_network_is_made_of_its_weights(n_evidence):
+    with torch.random.fork_rng():
+        net = DegradationNet((2, 3, 4), n_evidence=n_evidence)
+    again = network_from_weights(net.state_dict(), "w.safetensors")
+    assert again.n_evidence == n_evidence
+    assert not again.training
+    for name, value in net.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    "name", ["enc1.0.weight", "enc3.0.weight", "judge.8.bias", "out_theta.5.bias"]
+)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (0, 0, 0, 0), (500_000, 1, 1, 1)])
+def test_weights_of_a_wrong_shape_are_named(name, shape):
+    with torch.random.fork_rng():
+        weights = DegradationNet((2, 2, 2), n_evidence=1).state_dict()
+    weights[name] = torch.zeros(()).expand(shape)
+    with pytest.raises(ValueError, match=r"w\.safetensors"):
+        network_from_weights(weights, "w.safetensors")

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -6,7 +8,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from stemkit.datasets import make_nucleation
-from stemkit.denoise import GaussianDenoiser, MatchedDenoiser, SCGNDenoiser
+from stemkit.denoise import GaussianDenoiser, MatchedDenoiser, PINNEDDenoiser, SCGNDenoiser
+from stemkit.exceptions import LatticePriorWarning
 from stemkit.metrics import atom_score
 
 OFFSET, NOISE = 98.446, 4.901  # of the shipped weights
@@ -179,3 +182,19 @@ def test_a_released_checkpoint_has_no_record_of_its_noise(shared_fixtures):
     model = SCGNDenoiser.from_checkpoint(shared_fixtures / "scgn_released_layout.pth")
     with pytest.raises(ValueError, match="how noisy"):
         MatchedDenoiser(denoiser=model).fit(np.zeros((1, 16, 16)))
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_lattice_prior_is_warned_of_once_a_call():
+    frames = np.random.default_rng(0).normal(100, 10, (5, 16, 16))
+    prior = PINNEDDenoiser(
+        n_evidence=1, n_blocks=1, n_channels=4, max_epochs=1, device="cpu", random_state=0
+    )
+    with pytest.warns(LatticePriorWarning):
+        prior.fit(frames, frames)
+    model = MatchedDenoiser(denoiser=FrozenEstimator(prior), atom_sigma=1.5).fit(frames)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            model.transform(frames)
+        assert [warning.category for warning in caught] == [LatticePriorWarning]
+        assert caught[0].filename == __file__
