@@ -1,13 +1,25 @@
-"""What all code of a process shares: settings and random states."""
+"""What a fresh process finds changed by the import of stemkit, and by calls of its estimators.
 
+Run by test_process_state.py, since the tests themselves import and change much. It prints JSON:
+for each step the names of what has changed.
+"""
+
+import importlib
+import json
 import os
+import pkgutil
 import random
 import signal
 import sys
 import warnings
 
+import lightning_fabric  # noqa: F401  it sets filters of warnings, as do those below
 import numpy as np
+import pooch  # noqa: F401
+import skimage.io  # noqa: F401
+import sklearn.ensemble  # noqa: F401
 import torch
+import torch._dynamo  # torch sets variables of the environment when it is first needed
 
 
 def process_state():
@@ -55,4 +67,59 @@ def process_state():
 
 
 def differences(before, after):
-    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+    return sorted(name for name in before if before[name] != after[name])
+
+
+def import_all():
+    import stemkit
+
+    for module in pkgutil.walk_packages(stemkit.__path__, "stemkit."):
+        if "__main__" not in module.name:
+            importlib.import_module(module.name)
+    for name in stemkit.__all__:
+        getattr(stemkit, name)
+
+
+def call(estimator):
+    """Fit a small estimator and use it."""
+    X = np.random.default_rng(0).uniform(50, 100, (4, 24, 24)).astype(np.float32)
+    X[:, 8:13, 8:13] += 100
+    estimator.fit(X, X)
+    if hasattr(estimator, "analyze"):
+        estimator.predict(X[:2])
+        estimator.analyze(X)
+    elif hasattr(estimator, "transform"):
+        estimator.transform(X)
+    else:
+        estimator.predict(X)
+
+
+def call_in_vain(estimator):
+    """Fit frames that are no numbers."""
+    try:
+        estimator.fit(np.full((4, 24, 24), np.nan), np.zeros((4, 24, 24)))
+    except ValueError:
+        return
+    raise AssertionError("frames of NaN were fitted")
+
+
+def main():
+    found = {}
+
+    def run(name, step, *arguments):
+        step(*arguments)
+        found[name] = differences(before, process_state())
+
+    before = process_state()
+    run("import", import_all)
+    # The network that some small estimators take is fitted here.
+    from small_estimators import all_small_instances
+
+    for estimator in all_small_instances():
+        run(repr(estimator), call, estimator)
+        run(f"error of {estimator!r}", call_in_vain, estimator)
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -149,6 +149,8 @@ def test_the_lock_can_be_taken_again(tmp_path):
     for _ in range(2):
         with folder, pytest.raises(ValueError, match="in use"), CheckpointFolder(folder.folder, {}):
             pass
+        with CheckpointFolder(folder.folder, {}):  # while the first object still exists
+            pass
 
 
 def test_an_error_without_a_named_holder_is_still_clear(tmp_path):
