@@ -9,36 +9,13 @@ from skimage import transform
 
 from stemkit.registration import Motion
 
-
-def finite(low, high):
-    return st.floats(low, high, allow_nan=False, width=64)
-
-
-shapes = st.tuples(st.integers(1, 60), st.integers(1, 60))
-drifts = st.tuples(finite(-30, 30), finite(-30, 30))
-parameters = st.fixed_dictionaries(
-    {
-        "drift": drifts,
-        "rotation": finite(-3.1, 3.1),
-        "shear": finite(-0.3, 0.3),
-        "stretch": finite(-0.3, 0.3),
-        "scale": finite(0.7, 1.4),
-    }
-)
-
-
-@st.composite
-def motions(draw, n=1):
-    shape = draw(shapes)
-    made = [Motion.from_parameters(shape, **draw(parameters)) for _ in range(n)]
-    return made[0] if n == 1 else made
-
+from .motions import finite, motions, parameters, shapes
 
 points = st.lists(st.tuples(finite(-80, 80), finite(-80, 80)), min_size=1, max_size=5).map(np.array)
 
 
 @given(motions(), points)
-def test_points_go_where_scikit_image_puts_them(motion, points):
+def test_points_are_mapped_as_by_scikit_image(motion, points):
     expected = motion.to_skimage()(points[:, ::-1])[:, ::-1]
     np.testing.assert_allclose(motion.apply(points), expected, atol=1e-9)
 
@@ -54,7 +31,7 @@ def test_motions_form_a_group(three, points):
 
 
 @given(motions(), points, finite(0, 1))
-def test_points_go_straight_in_time(motion, points, t):
+def test_points_move_on_straight_lines_in_time(motion, points, t):
     expected = (1 - t) * points + t * motion.apply(points)
     np.testing.assert_allclose(motion.at(t).apply(points), expected, atol=1e-9)
 
@@ -67,14 +44,14 @@ def test_parameters_are_read_back(shape, given_parameters):
         assert getattr(motion, name) == pytest.approx(given_parameters[name], abs=1e-12), name
 
 
-def test_scan_drift_leaves_the_fast_axis_and_shears_the_slow_one():
+def test_scan_drift_changes_the_slow_axis_alone():
     # While the scan goes down one row the specimen moves by (0.02, 0.01) px.
     motion = Motion.from_parameters((101, 101), stretch=0.02, shear=0.01)
     np.testing.assert_allclose(motion.apply([[50, 0], [50, 100]]), [[50, 0], [50, 100]])
     np.testing.assert_allclose(motion.apply([[51, 50]]) - motion.apply([[50, 50]]), [[1.02, 0.01]])
 
 
-def test_transform_is_euclidean_where_the_motion_is():
+def test_transform_is_euclidean_if_the_motion_is_rigid():
     rigid = Motion.from_parameters((20, 30), drift=(1, 2), rotation=0.3).to_skimage()
     assert isinstance(rigid, transform.EuclideanTransform)
     assert rigid.rotation == pytest.approx(-0.3)  # in (x, y) with y down
@@ -84,7 +61,7 @@ def test_transform_is_euclidean_where_the_motion_is():
 
 @given(motions(), points, st.integers(1, 8))
 def test_rescaled_motion_moves_the_same_blocks(motion, points, binning):
-    def block(p):  # coordinates of the same place in the binned frame: pixel edges coincide
+    def block(p):  # coordinates in the binned frame, whose pixel edges coincide
         return (p + 0.5) / binning - 0.5
 
     small = tuple(max(n // binning, 1) for n in motion.shape)
@@ -119,16 +96,16 @@ def test_motions_cannot_be_changed():
         {"matrix": [[np.inf, 0], [0, 1]]},
     ],
 )
-def test_bad_numbers_are_refused_by_name(bad):
+def test_bad_numbers_are_errors_that_name_the_argument(bad):
     with pytest.raises(ValueError, match=f"^{next(iter(bad))} must be finite"):
         Motion((4, 5), **bad)
 
 
 @pytest.mark.parametrize("bad", [{"scale": 0.0}, {"stretch": -1.0}])
-def test_a_motion_has_a_way_back(bad):
+def test_a_motion_without_inverse_is_an_error(bad):
     with pytest.raises(ValueError, match=r"^matrix must have an inverse"):
         Motion.from_parameters((4, 5), **bad)
 
 
-def test_no_rotation_is_a_plain_zero():
+def test_no_rotation_is_zero_without_a_sign():
     assert str(Motion((4, 5)).rotation) == "0.0"

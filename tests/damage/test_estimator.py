@@ -10,22 +10,21 @@ from sklearn.exceptions import NotFittedError
 
 from stemkit import DriftDecayModel
 from stemkit.damage._decay_estimates import N_ESTIMATES
-from stemkit.datasets import make_damage_sequence, make_drift_pairs
+from stemkit.datasets import make_damage_sequence
 from stemkit.engine import save_weights
 from stemkit.networks import DegradationNet
+
+from ..small_drift import fitted_model, noisy_pair
 
 
 @pytest.fixture(scope="module")
 def model():
-    pairs = make_drift_pairs(1, shape=(128, 128), random_state=1).pairs
-    return DriftDecayModel(max_epochs=0, binning=1, random_state=0).fit(pairs)
+    return fitted_model()
 
 
 @pytest.fixture(scope="module")
 def pair():
-    return make_drift_pairs(
-        1, shape=(160, 160), max_drift=0.08, max_rotation=2, dose=50, random_state=7
-    )
+    return noisy_pair()
 
 
 def test_critical_dose_of_a_sequence_that_fades_exponentially(model):

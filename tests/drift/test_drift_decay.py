@@ -7,18 +7,17 @@ from stemkit import DriftDecayModel
 from stemkit.datasets import make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
 
+from ..small_drift import fitted_model, noisy_pair
+
 
 @pytest.fixture(scope="module")
 def model():
-    pairs = make_drift_pairs(1, shape=(128, 128), random_state=1).pairs
-    return DriftDecayModel(max_epochs=0, binning=1, random_state=0).fit(pairs)
+    return fitted_model()
 
 
 @pytest.fixture(scope="module")
 def pair():
-    return make_drift_pairs(
-        1, shape=(160, 160), max_drift=0.08, max_rotation=2, dose=50, random_state=7
-    )
+    return noisy_pair()
 
 
 def test_predict_finds_drift_rotation_and_decay(model, pair):
