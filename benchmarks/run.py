@@ -35,7 +35,7 @@ BENCHMARKS = {
     "import_time": Benchmark("time of imports", 1, 0.5),
     "drift": Benchmark("drift and rotation of simulated pairs", 40, 1),
     "decay": Benchmark("damage maps of simulated series", 60, 2),
-    "calibration": Benchmark("noise of a simulated camera", 10, 1),
+    "calibration": Benchmark("noise of a simulated camera", 5, 0.5),
     "data": Benchmark("speed of simulators", 5, 1),
     "localize": Benchmark("positions of atoms", 10, 2),
     "truth_free_selection": Benchmark("scores without truth", 15, 1.5),
