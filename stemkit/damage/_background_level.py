@@ -188,8 +188,8 @@ def _first_coefficient(sums: NDArray) -> NDArray:
     """Return the first term's coefficient in a linear least-squares fit.
 
     ``sums`` holds the products of all terms and, in the last row and column, of the response. The
-    coefficient is 0 if the other terms explain the first one: even damage cannot be told from an
-    offset.
+    coefficient is 0 if the other terms explain the first one: even damage cannot be distinguished
+    from an offset.
     """
     cross, others = sums[..., :1, 1:-1], sums[..., 1:-1, 1:-1]
     projected = sums[..., 0, [0, -1]] - np.squeeze(

@@ -62,7 +62,7 @@ def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Ar
     variance = ndimage.gaussian_filter(structure**2, WINDOW, mode="reflect")
     # A lower bound keeps the noise of vacuum from being scaled up to look like a specimen.
     floor = 0.25 * float(np.sqrt(np.mean(structure**2)))
-    # Contrast below the rounding of float32 is none. It is relative: intensities have any unit.
+    # Contrast below the rounding errors of float32 is ignored: relative ones, in any unit.
     rounding = 1e-6 * max(float(np.abs(frame).max()) for frame in (first, second))
     contrast = np.sqrt(np.maximum(variance, 0)).clip(
         max(floor, rounding, float(np.finfo(np.float32).tiny))
