@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from stemkit._constraints import Options, check_arguments
+
 
 def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     """Turn what a user asks for into a device that is there.
@@ -52,6 +54,7 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
+@check_arguments(precision=[Options("auto", "32-true", "bf16-mixed")])
 def pick_precision(precision: str, device: torch.device) -> str:
     """Choose a precision that a device computes in.
 
@@ -79,8 +82,6 @@ def pick_precision(precision: str, device: torch.device) -> str:
     >>> pick_precision("auto", pick_device("cpu"))
     '32-true'
     """
-    if precision not in ("auto", "32-true", "bf16-mixed"):
-        raise ValueError(f'precision must be "auto", "32-true" or "bf16-mixed"; got {precision!r}.')
     if precision != "auto":
         return precision
     # bfloat16 came with compute capability 8

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stemkit._constraints import Interval, check_arguments
 from stemkit._random import sample_generator
 
 Batch = tuple[Tensor, ...]
@@ -68,6 +69,7 @@ class ArraySource:
     [[0.0, 1.0], [2.0, 3.0], [4.0]]
     """
 
+    @check_arguments(batch_size=[Interval(int, 1, None)], shuffle=["boolean"])
     def __init__(
         self, *arrays: NDArray, batch_size: int = 16, shuffle: bool = True, random_state: int = 0
     ) -> None:
@@ -76,8 +78,6 @@ class ArraySource:
             raise ValueError(
                 f"arrays must hold the same number of samples, at least one; got {sorted(lengths)}."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
         self.arrays = arrays
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -128,6 +128,7 @@ class StreamSource:
     (torch.Size([4, 8, 8]), True)
     """
 
+    @check_arguments(make_batch=[callable], steps_per_epoch=[Interval(int, 1, None)])
     def __init__(
         self,
         make_batch: Callable[[np.random.Generator], Sequence[NDArray | Tensor]],
@@ -135,8 +136,6 @@ class StreamSource:
         steps_per_epoch: int = 100,
         random_state: int = 0,
     ) -> None:
-        if steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch must be at least 1; got {steps_per_epoch}.")
         self.make_batch = make_batch
         self.steps_per_epoch = steps_per_epoch
         self.random_state = random_state

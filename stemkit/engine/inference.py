@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from stemkit._constraints import Interval, check_arguments
 from stemkit.engine._device import pick_device, pick_precision
 
 
@@ -26,6 +27,14 @@ class _Span(NamedTuple):
     fade_stop: int
 
 
+@check_arguments(
+    function=[callable],
+    tile=[Interval(int, 1, None, unit="px")],
+    overlap=[Interval(int, 0, None, unit="px")],
+    multiple=[Interval(int, 1, None, unit="px")],
+    batch_size=[None, Interval(int, 1, None)],
+    verbose=["verbose"],
+)
 def run_tiled(
     function: Callable[[Tensor], Tensor],
     arrays: NDArray,
@@ -91,8 +100,6 @@ def run_tiled(
     picked = pick_device(device)
     if batch_size is None:
         batch_size = 1 if picked.type == "cpu" else 16
-    elif batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
     height, width = arrays.shape[2:]
     rows = _spans(height, tile, overlap, multiple)
     columns = _spans(width, tile, overlap, multiple)
@@ -122,19 +129,19 @@ def run_tiled(
                 if column is columns[-1]:
                     _fade_in(out[frame].swapaxes(1, 2), strip.swapaxes(1, 2), row)
     if out is None:
-        raise ValueError("arrays holds no frame.")
+        raise ValueError("arrays must hold at least one frame.")
     return out
 
 
 def _check_sizes(shape: tuple[int, ...], tile: int, overlap: int, multiple: int) -> None:
     if len(shape) != 4 or 0 in shape:
-        raise ValueError(f"arrays must be of shape (n, C, H, W), none of them 0; got {shape}.")
-    if multiple < 1 or tile < 1 or tile % multiple:
+        raise ValueError(f"arrays must be of shape (n, C, H, W), each at least 1; got {shape}.")
+    if tile % multiple:
         raise ValueError(f"tile must be a multiple of {multiple}; got {tile}.")
     most = min(tile // 2, tile - multiple)
-    if not 0 <= overlap <= most:
+    if overlap > most:
         raise ValueError(
-            f"overlap must lie between 0 and {most} for tiles of {tile}; got {overlap}."
+            f"overlap must be at most {most} px for tiles of {tile} px; got {overlap}."
         )
 
 

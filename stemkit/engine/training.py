@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from stemkit._constraints import Interval, check_arguments
 from stemkit.engine._checkpoint import CheckpointFolder
 from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
 from stemkit.engine._fingerprint import describe
@@ -74,6 +75,20 @@ def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) ->
     return lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@check_arguments(
+    module=[nn.Module],
+    loss=[callable],
+    max_steps=[Interval(int, 1, None)],
+    lr=[Interval(float, 0, None, closed="neither")],
+    weight_decay=[Interval(float, 0, None)],
+    warmup_steps=[Interval(int, 0, None)],
+    clip_norm=[None, Interval(float, 0, None, closed="neither")],
+    patience=[None, Interval(int, 1, None)],
+    checkpoint_dir=[None, "path"],
+    checkpoint_every=[Interval(int, 1, None)],
+    random_state=[Interval(int, 0, None)],
+    verbose=["verbose"],
+)
 def fit_module(
     module: nn.Module,
     loss: Loss,
@@ -171,11 +186,8 @@ def fit_module(
     >>> round(line.weight.item(), 2), round(line.bias.item(), 2), result.n_epochs
     (2.0, 1.0, 50)
     """
-    for name, value in {"max_steps": max_steps, "checkpoint_every": checkpoint_every}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}.")
     if patience is not None and validation is None:
-        raise ValueError("patience counts epochs of the validation loss: give validation too.")
+        raise ValueError("patience counts epochs of the validation loss: pass validation, too.")
     if fabric is None:
         fabric = make_fabric(device, precision)
     warmup_steps = min(warmup_steps, max_steps // 4)

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stemkit._constraints import Constraints, check_value
+from stemkit._constraints import Constraints, check_arguments, check_value
 from stemkit._output import write_whole
 from stemkit.engine._torch_file import load_torch_file
 from stemkit.exceptions import InvalidParameterError
@@ -23,6 +23,7 @@ from stemkit.exceptions import InvalidParameterError
 Weights = dict[str, Tensor]
 
 
+@check_arguments(module=[nn.Module, Mapping], path=["path"], card=[Mapping])
 def save_weights(
     module: nn.Module | Mapping[str, Tensor],
     path: str | os.PathLike[str],
@@ -91,6 +92,7 @@ def list_weights() -> list[str]:
     return sorted(name.stem for name in names if name.suffix == ".safetensors")
 
 
+@check_arguments(name=[str, os.PathLike])
 def load_weights(name: str | os.PathLike[str]) -> Weights:
     """Read weights that come with stemkit, by name, or those of a safetensors file.
 
@@ -132,6 +134,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
         ) from error
 
 
+@check_arguments(name=[str, os.PathLike])
 def load_card(
     name: str | os.PathLike[str], constraints: Mapping[str, Constraints] | None = None
 ) -> dict[str, Any]:
@@ -181,6 +184,7 @@ def load_card(
     return card
 
 
+@check_arguments(module=[nn.Module], weights=[Mapping])
 def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
     """Put weights into a module, all of them and nothing else.
 
@@ -249,6 +253,7 @@ def _fits(found: Tensor, wanted: Tensor) -> bool:
     return bool(found.to(wanted.dtype).isfinite().all())
 
 
+@check_arguments(path=["path"])
 def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
     """Read the weights of a checkpoint that the papers' authors released, or one like it.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .._constraints import Interval, check_arguments
 from ._convolution import Conv3x3
 
 # The authors' names, as they stand in their files, and ours.
@@ -115,11 +116,10 @@ def _frozen_statistics(block: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, n_batches
 
 
+@check_arguments(n_blocks=[Interval(int, 1, None)], n_channels=[Interval(int, 2, None)])
 def check_widths(n_blocks: int, n_channels: int) -> None:
-    """Refuse sizes that no such network has."""
-    if n_blocks < 1:
-        raise ValueError(f"n_blocks must be at least 1; got {n_blocks}.")
-    if n_channels < 2 or n_channels % 2:
+    """Check the number of blocks and of channels."""
+    if n_channels % 2:
         raise ValueError(
             f"n_channels must be even, half for space and half for frequencies; got {n_channels}."
         )

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._constraints import Interval, check_arguments
+
 # Keeps quotients finite where a frame or a patch is constant.
 _LEAST = 1e-6
 
@@ -62,6 +64,13 @@ class IDF(nn.Module):
     49021
     """
 
+    @check_arguments(
+        n_channels=[Interval(int, 1, None)],
+        n_iterations=[Interval(int, 1, None)],
+        kernel_size=[Interval(int, 3, None)],
+        image_channels=[Interval(int, 1, None)],
+        power=[Interval(float, 0, None, closed="neither")],
+    )
     def __init__(
         self,
         n_channels: int = 64,
@@ -72,14 +81,8 @@ class IDF(nn.Module):
         power: float = 3.0,
     ) -> None:
         super().__init__()
-        least = {"n_channels": n_channels, "n_iterations": n_iterations}
-        for name, value in {**least, "image_channels": image_channels}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}.")
-        if kernel_size < 3 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, at least 3; got {kernel_size}.")
-        if not power > 0:
-            raise ValueError(f"power must be above 0; got {power}.")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd; got {kernel_size}.")
         self.n_iterations = n_iterations
         self.kernel_size = kernel_size
         self.power = power

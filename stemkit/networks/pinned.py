@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._constraints import Interval, check_arguments
 from ._padding import mirror_to_multiple
 from ._periodic import periodic_part
 
@@ -84,18 +85,15 @@ class PINNED(nn.Module):
     torch.Size([2, 1, 21, 30])
     """
 
+    @check_arguments(
+        n_channels=[Interval(int, 1, None)],
+        n_blocks=[Interval(int, 1, None)],
+        slope=[Interval(float, 0, 1, closed="left")],
+        n_evidence=[Interval(int, 0, None)],
+    )
     def __init__(
         self, n_channels: int = 32, n_blocks: int = 3, slope: float = 0.01, n_evidence: int = 0
     ) -> None:
-        for name, value, least in (
-            ("n_channels", n_channels, 1),
-            ("n_blocks", n_blocks, 1),
-            ("n_evidence", n_evidence, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; got {value}.")
-        if not 0 <= slope < 1:
-            raise ValueError(f"slope must be at least 0 and below 1; got {slope}.")
         super().__init__()
         widths = [n_channels * 2**level for level in range(n_blocks)]
         self.multiple = 2**n_blocks

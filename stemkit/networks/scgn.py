@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._constraints import Options, check_arguments
 from ._convolution import Conv3x3
 from ._folding import conv_norm, pointwise
 from ._fourier import BandGate, Coordinates, FourierUnit, FrequencyBranch, joined_channels
@@ -96,6 +97,12 @@ class SCGN(SpatialFrequencyNet):
     torch.Size([2, 1, 20, 33])
     """
 
+    @check_arguments(
+        deviation_weighting=["boolean"],
+        band_weighting=[None, Options("band", "channel")],
+        position_embedding=["boolean"],
+        layout=[Options(*LAYOUTS), Layout],
+    )
     def __init__(
         self,
         n_blocks: int = 8,
@@ -107,13 +114,7 @@ class SCGN(SpatialFrequencyNet):
         layout: str | Layout = "stemkit",
     ) -> None:
         check_widths(n_blocks, n_channels)
-        if band_weighting not in ("band", "channel", None):
-            raise ValueError(
-                f'band_weighting must be "band", "channel" or None; got {band_weighting!r}.'
-            )
         if isinstance(layout, str):
-            if layout not in LAYOUTS:
-                raise ValueError(f"layout must be one of {sorted(LAYOUTS)}; got {layout!r}.")
             layout = LAYOUTS[layout]
         parts = (deviation_weighting, band_weighting, position_embedding, Layout(*layout))
         blocks = [_Block(n_channels, *parts) for _ in range(n_blocks)]

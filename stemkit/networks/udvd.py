@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._constraints import Interval, check_arguments
+
 N_FRAMES = 5
 """Frames that the network sees at once; it gives the middle one."""
 
@@ -48,9 +50,8 @@ class UDVD(nn.Module):
     torch.Size([2, 1, 21, 30])
     """
 
+    @check_arguments(n_channels=[Interval(int, 3, None)])
     def __init__(self, n_channels: int = 48) -> None:
-        if n_channels < 3:
-            raise ValueError(f"n_channels must be at least 3; got {n_channels}.")
         super().__init__()
         n_joined = 2 * n_channels // 3
         self.first = _BlindUNet(3, n_channels, n_joined)

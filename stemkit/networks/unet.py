@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._constraints import Interval, check_arguments
 from ._convolution import Conv3x3
 from ._padding import mirror_to_multiple
 
@@ -43,9 +44,10 @@ class UNet(nn.Module):
     torch.Size([2, 1, 21, 30])
     """
 
+    @check_arguments(n_channels=[Interval(int, 2, None)])
     def __init__(self, n_channels: int = 64) -> None:
-        if n_channels < 2 or n_channels % 2:
-            raise ValueError(f"n_channels must be even, at least 2; got {n_channels}.")
+        if n_channels % 2:
+            raise ValueError(f"n_channels must be even; got {n_channels}.")
         super().__init__()
         n = n_channels
         self.fine = _double_conv(1, n)

@@ -150,10 +150,10 @@ def test_modes_come_back_after_an_error():
     "shape, arguments, message",
     [
         ((4, 4), {}, r"of shape \(n, C, H, W\)"),
-        ((0, 1, 4, 4), {}, r"none of them 0; got \(0, 1, 4, 4\)"),
+        ((0, 1, 4, 4), {}, r"each at least 1; got \(0, 1, 4, 4\)"),
         ((1, 1, 4, 4), {"tile": 12, "multiple": 8}, "tile must be a multiple of 8; got 12"),
-        ((1, 1, 4, 4), {"tile": 8, "overlap": 5}, "overlap must lie between 0 and 4"),
-        ((1, 1, 4, 4), {"batch_size": 0}, "batch_size must be at least 1"),
+        ((1, 1, 4, 4), {"tile": 8, "overlap": 5}, "overlap must be at most 4 px"),
+        ((1, 1, 4, 4), {"batch_size": 0}, "batch_size must be None or an int of at least 1"),
     ],
 )
 def test_bad_arguments_are_named(shape, arguments, message):

@@ -246,9 +246,9 @@ def test_gradient_that_is_not_finite_leaves_the_weights():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"max_steps": 0}, "max_steps must be at least 1"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
-        ({"patience": 3}, "give validation too"),
+        ({"max_steps": 0}, "max_steps must be an int of at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be an int of at least 1"),
+        ({"patience": 3}, "pass validation, too"),
         ({"precision": "16"}, "precision must be"),
     ],
 )

@@ -84,11 +84,11 @@ def test_gradients_are_finite_where_nothing_is_to_be_seen():
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"n_channels": 0}, "n_channels must be at least 1"),
-        ({"n_iterations": 0}, "n_iterations must be at least 1"),
-        ({"image_channels": 0}, "image_channels must be at least 1"),
+        ({"n_channels": 0}, "n_channels must be an int of at least 1"),
+        ({"n_iterations": 0}, "n_iterations must be an int of at least 1"),
+        ({"image_channels": 0}, "image_channels must be an int of at least 1"),
         ({"kernel_size": 4}, "kernel_size must be odd"),
-        ({"power": 0}, "power must be above 0"),
+        ({"power": 0}, "power must be a finite number above 0"),
     ],
 )
 def test_bad_sizes_are_named(parameters, message):

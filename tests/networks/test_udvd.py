@@ -68,5 +68,5 @@ def test_sizes_are_those_of_the_authors():
 
 
 def test_too_few_channels():
-    with pytest.raises(ValueError, match="n_channels must be at least 3"):
+    with pytest.raises(ValueError, match="n_channels must be an int of at least 3"):
         UDVD(n_channels=2)
