@@ -205,8 +205,10 @@ FLAT = np.full((2, 64, 64), 7.0)
     ],
 )
 def test_frames_that_do_not_determine_the_drift_get_a_warning_and_no_confidence(model, pair):
-    with pytest.warns(LowConfidenceWarning, match="confidence"):
-        state = model.predict(pair)
+    for method in (model.register, model.analyze, model.predict):
+        with pytest.warns(LowConfidenceWarning, match="confidence") as caught:
+            state = method(pair)
+        assert [warning.filename for warning in caught] == [__file__]
     assert state.confidence < 0.2
     assert np.isfinite(state.decay).all()
     assert np.isfinite(state.frame).all()
