@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
-from ..networks.degradation import LEAST_DECAY, T_MAX, DegradationNet
+from ..networks.degradation import MIN_DECAY, T_MAX, DegradationNet
 from ._aligned_pair import AlignedPair, Background
 from ._background_level import background_of_pair
 from ._decay_estimates import decay_estimates, refine_decay
@@ -70,7 +70,7 @@ def decay_between(
         above = pair.above(background)
         inputs = np.stack([*scaled, *decay_estimates(pair, above)])
         end = run(_decay_at_end(module), inputs)[0]
-        end = refine_decay(above, end).clip(LEAST_DECAY, 1)
+        end = refine_decay(above, end).clip(MIN_DECAY, 1)
         # At a constant dose rate the signal decays exponentially.
         damage = np.stack([1 - end ** np.float32(t) for t in times])
     else:

@@ -1,4 +1,4 @@
-"""Layers written so that less is computed and kept than their definitions say."""
+"""Layers that compute and keep less than their definitions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def conv_norm(
     norm: nn.BatchNorm2d,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Convolve, keeping the size, weigh pixel by pixel and normalise, in as few passes as it takes.
+    """Convolve with padding, weight each pixel and normalise, in as few passes as possible.
 
-    Where the statistics are fixed, the normalisation goes into the kernels. They are scaled anew
-    at each call: they are small beside any frame, and so no second copy can go stale.
+    If the statistics are fixed, the kernels are scaled instead of the result. This is done at each
+    call, which takes little time and needs no second copy of the kernels.
     """
     if norm.training:
         response = _conv(x, kernel, bias)
@@ -41,11 +41,11 @@ def pointwise(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     ----------
     x : Tensor of shape (B, C, H, W)
     kernel : Tensor of shape (C_out, C) or (B, C_out, C)
-        One for all images, or one each.
+        One for all images, or one for each.
     bias : Tensor of shape (C_out,), optional
     """
     pixels = x.flatten(2)
-    kernels = kernel.expand(x.shape[0], -1, -1)  # `matmul` would turn all the pixels round and back
+    kernels = kernel.expand(x.shape[0], -1, -1)  # `matmul` would transpose all pixels twice
     if bias is None:
         mixed = torch.bmm(kernels, pixels)
     else:

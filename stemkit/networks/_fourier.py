@@ -17,17 +17,17 @@ Coordinates = Literal["index", "frequency"]
 
 
 class BandGate(nn.Module):
-    """Say how much each band of a spectrum counts, from its mean and its peak.
+    """Predict a weight for each band of a spectrum from its mean and its maximum.
 
     Parameters
     ----------
     n_channels : int
         Number of bands.
     peak : bool, default=True
-        Weights are the sum of two, one from the band's mean and one from its peak, and lie in
-        0..2; without it they come from the mean alone and lie in 0..1.
+        Whether weights are the sum of two, one from the band's mean and one from its maximum, in
+        0..2; otherwise they are computed from the mean alone and lie in 0..1.
     conv : bool, default=False
-        A 3x3 convolution comes before the pooling, as in the released code.
+        Whether a 3x3 convolution precedes the pooling, as in the released code.
     """
 
     def __init__(self, n_channels: int, *, peak: bool = True, conv: bool = False) -> None:
@@ -39,7 +39,7 @@ class BandGate(nn.Module):
         self.excite = nn.Linear(n_hidden, n_channels, bias=False)
 
     def forward(self, bands: Tensor) -> Tensor:
-        """Give the weights, (B, n_channels), of bands (B, n_channels, H, W)."""
+        """Return the weights (B, n_channels), of bands (B, n_channels, H, W)."""
         if self.conv is not None:
             mean, peak = pooled_conv(bands, self.conv)
         else:
@@ -52,28 +52,28 @@ class BandGate(nn.Module):
 
 
 class FourierUnit(nn.Module):
-    """Mix the channels of a half spectrum, bin by bin.
+    """Mix the channels of each bin of a half spectrum.
 
-    Real and imaginary parts are channels of their own, the reals first. They are mixed into bands
-    by a 1x1 convolution, which are weighed and mixed back.
+    Real and imaginary parts are separate channels, the real ones first. A 1x1 convolution mixes
+    them into bands, which are weighted and mixed back.
 
     Parameters
     ----------
     n_channels : int
-        Channels of what comes in and goes out.
+        Channels of the input and the output.
     gate : BandGate, optional
-        Weighs the bands.
+        Weights the bands.
     gate_joined : bool, default=False
-        The gate weighs the channels that go into the first convolution, and those are mixed back,
-        as the paper writes; otherwise it weighs the bands.
+        Whether the gate weights the inputs of the first convolution, and these are mixed back, as
+        in the paper; otherwise it weights the bands.
     recouple : bool, default=True
-        Mix the bands back; without it they are taken for the spectrum, as SFIN does.
+        Whether the bands are mixed back; otherwise they are the spectrum, as in SFIN.
     coordinates : {"index", "frequency"} or None, default=None
-        Tell each bin where it is: its row and column in the half spectrum, or the absolute values
-        of its two frequencies; each runs from 0 to 1. A row is another for +f than for -f.
+        Further inputs for each bin: its row and column in the half spectrum, or the absolute values
+        of its two frequencies, each from 0 to 1. The rows of +f and -f differ.
     centred : bool, default=False
-        Leave out the mean of each channel. With an orthonormal transform its bin grows with the
-        side of the frame, while those of noise do not.
+        Whether the mean of each channel is subtracted. With an orthonormal transform its bin grows
+        with the side of the frame, while those of noise do not.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FourierUnit(nn.Module):
         self.recouple = nn.Conv2d(n_bands, 2 * n_channels, 1, bias=False) if recouple else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give maps of the same shape as `x`, (B, n_channels, H, W)."""
+        """Return maps of the same shape as `x`, (B, n_channels, H, W)."""
         # half precision has no Fourier transform on most devices, and too little range for it
         with torch.autocast(x.device.type, enabled=False):
             spectrum = half_spectrum(x.float(), centred=self.centred)
@@ -119,7 +119,7 @@ class FourierUnit(nn.Module):
         if self.recouple is None:
             return bands if weights is None else bands * weights[..., None, None]
         kernel = self.recouple.weight.flatten(1)
-        # Weighing the kernel's columns is weighing the bands, without a pass over them.
+        # Weighting the kernel's columns equals weighting the bands, without a pass over them.
         return pointwise(bands, kernel if weights is None else kernel * weights[:, None])
 
     def _weights(self, bands: Tensor) -> Tensor | None:
@@ -134,8 +134,8 @@ class FourierUnit(nn.Module):
         if self.coordinates == "index":
             rows = torch.linspace(0, 1, height, device=device)
         else:
-            # The last column of a half spectrum is the highest frequency, but for odd widths a
-            # little less; that is not worth handing the width down here.
+            # For odd widths the last column of a half spectrum is slightly below the highest
+            # frequency; this is neglected, since the width is not known here.
             rows = 2 * torch.fft.fftfreq(height, device=device).abs()
         return (
             rows[:, None].expand(n, 1, height, width),
@@ -144,15 +144,14 @@ class FourierUnit(nn.Module):
 
 
 class FrequencyBranch(nn.Module):
-    """A convolution, a Fourier unit, and the convolution that joins its output with the input.
+    """A convolution, a Fourier unit, and the convolution that combines its output with the input.
 
-    The last one is only kept here: it is the caller that applies it, together with what it adds
-    and with the normalisation.
+    The caller applies the last one, together with the normalisation.
 
     Parameters
     ----------
     n_channels : int
-        Channels of what comes in.
+        Channels of the input.
     unit : FourierUnit
     """
 
@@ -163,10 +162,10 @@ class FrequencyBranch(nn.Module):
         self.join = Conv3x3(2 * n_channels, n_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give what is to be joined: the input's channels, then the unit's."""
+        """Return the channels of the input, then those of the unit."""
         return torch.cat((x, self.unit(self.enter(x))), 1)
 
 
 def joined_channels(n_channels: int, coordinates: Coordinates | None) -> int:
-    """Count what goes into the first convolution of a `FourierUnit`."""
+    """Return the number of inputs of the first convolution of a `FourierUnit`."""
     return 2 * n_channels + (0 if coordinates is None else 2)

@@ -1,4 +1,4 @@
-"""What SFIN and SCGN have in common: a chain of blocks between two convolutions."""
+"""The common base of SFIN and SCGN: a chain of blocks between two convolutions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from .._constraints import Interval, check_arguments
 from ._convolution import Conv3x3
 
-# The authors' names, as they stand in their files, and ours.
+# The names in the authors' files, and ours.
 _RELEASED_NAMES = [
     (r"^head_conv\.", "head."),
     (r"^tail_conv\.", "tail."),
@@ -42,14 +42,14 @@ _LINEAR = re.compile(r"\.unit\.gate\.(squeeze|excite)\.")
 class SpatialFrequencyNet(nn.Module):
     """Blocks between two 3x3 convolutions, with the first one's output added before the last.
 
-    Where a training step would keep more than 6 GB on a CPU, or half the memory of a GPU, blocks
-    keep their input only and are run a second time on the way back: a third more to compute, and a
-    fraction of the memory.
+    If a training step would keep more than 6 GB on a CPU, or half the memory of a GPU, blocks keep
+    only their input and are run again in the backward pass. This takes a third more computation and
+    a fraction of the memory.
 
     Parameters
     ----------
     n_channels : int
-        Channels of the blocks: even, half of them spatial, half of frequencies.
+        Even number of channels of the blocks, half of them spatial, half of frequencies.
     blocks : iterable of nn.Module
     """
 
@@ -72,27 +72,27 @@ class SpatialFrequencyNet(nn.Module):
         Tensor of shape (B, 1, H, W)
         """
         features = start = self.head(x)
-        learning = self.training and torch.is_grad_enabled()
-        afresh = learning and _kept_bytes(start) * len(self.blocks) > _room(x.device)
+        training = self.training and torch.is_grad_enabled()
+        run_twice = training and _kept_bytes(start) * len(self.blocks) > _max_kept_bytes(x.device)
         for block in self.blocks:
-            features = _run_afresh(block, features) if afresh else block(features)
+            features = _run_twice(block, features) if run_twice else block(features)
         return self.tail(features + start)
 
 
 def _kept_bytes(features: Tensor) -> int:
-    """Say about how much a block keeps for the way back: as measured, 25 times its input."""
+    """Return about how many bytes a block keeps for the backward pass: 25 times its input."""
     return 25 * features.numel() * features.element_size()
 
 
-def _room(device: torch.device) -> int:
-    """Say how many bytes a network may keep for the way back."""
+def _max_kept_bytes(device: torch.device) -> int:
+    """Return how many bytes a network may keep for the backward pass."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory // 2
     return 6 * 2**30
 
 
-def _run_afresh(block: nn.Module, features: Tensor) -> Tensor:
-    """Run a block, keep its input alone, and run it again when its gradient is due."""
+def _run_twice(block: nn.Module, features: Tensor) -> Tensor:
+    """Run a block, keep only its input, and run it again for its gradient."""
     return checkpoint(
         block,
         features,
@@ -104,7 +104,7 @@ def _run_afresh(block: nn.Module, features: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen_statistics(block: nn.Module) -> Iterator[None]:
-    """Normalise by the batch without counting it a second time."""
+    """Normalise by the batch without updating the running statistics a second time."""
     norms = [part for part in block.modules() if isinstance(part, nn.BatchNorm2d)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
@@ -126,14 +126,14 @@ def check_widths(n_blocks: int, n_channels: int) -> None:
 
 
 def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the authors' weights our names, and the reals before the imaginary parts.
+    """Rename the authors' weights to ours, with the real before the imaginary parts.
 
-    What has no name of ours keeps its own, so that who puts the weights into a module sees it.
+    A weight that our networks do not have keeps its name.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        Of a checkpoint of SFIN or SCGN, as :func:`stemkit.engine.read_checkpoint` gives it.
+        Weights of SFIN or SCGN, as :func:`stemkit.engine.read_checkpoint` returns them.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _reals_first(value: Tensor, *, axis: int = 0, start: int = 0) -> Tensor:
-    """Reorder (real, imaginary, real, ...) along an axis to all the reals, then the others."""
+    """Reorder (real, imaginary, real, ...) along an axis to all real, then all imaginary parts."""
     if value.ndim <= axis:
         return value
     n = value.shape[axis]

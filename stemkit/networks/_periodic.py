@@ -1,4 +1,4 @@
-"""What repeats in frames: their projection on the harmonics of their lattice."""
+"""The periodic part of frames: their projection on the harmonics of their lattice."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ import math
 import torch
 from torch import Tensor
 
-from ._reciprocal import HIGHEST, find_reciprocal, half_plane
+from ._reciprocal import MAX_FREQUENCY, find_reciprocal, half_plane
 
-_MOST_HARMONICS = 150
-_REACH = 16
-# Harmonics weaker than this, in power over the noise's, are left out; the others are shrunk by the
-# noise that they hold.
-_LEAST_POWER = 4.0
+_MAX_HARMONICS = 150
+_MAX_ORDER = 16
+# Harmonics of less power, relative to the noise, are left out; the noise's share is removed
+# from the others.
+_MIN_POWER = 4.0
 _SHRINK = 2.0
 
 
 def periodic_part(frames: Tensor, guide: Tensor) -> Tensor:
-    """Return what repeats on the lattice of a guide, each pixel an average over all its like.
+    """Return the part of frames that is periodic on the lattice of a guide.
 
     Parameters
     ----------
     frames : Tensor of shape (C, H, W)
         Versions of one frame. Gradients pass through them.
     guide : Tensor of shape (H, W)
-        The version in whose spectrum the lattice is looked for.
+        The version in whose spectrum the lattice is determined.
 
     Returns
     -------
     Tensor of shape (C, H, W)
-        With a mean of about zero; zero where there is no lattice.
+        With a mean of about zero; zero if there is no lattice.
     """
     found = find_reciprocal(guide - guide.mean())
     if found is None:
         return torch.zeros_like(frames)
     height, width = frames.shape[1:]
     frames = frames - frames.mean((1, 2), keepdim=True)
-    harmonics = half_plane(_REACH, frames.device).to(frames.dtype) @ found.basis
+    harmonics = half_plane(_MAX_ORDER, frames.device).to(frames.dtype) @ found.basis
     distance = harmonics.norm(dim=1)
-    order = distance.argsort()[:_MOST_HARMONICS]
-    harmonics = harmonics[order][distance[order] < HIGHEST]
+    order = distance.argsort()[:_MAX_HARMONICS]
+    harmonics = harmonics[order][distance[order] < MAX_FREQUENCY]
     along_y, along_x = _waves(harmonics, height, width)
-    seen = _coefficients(frames, along_y, along_x)
+    coefficients = _coefficients(frames, along_y, along_x)
     with torch.no_grad():
-        power = seen.abs().square() / _noise_power(frames)[:, None]
-        strong = (power > _LEAST_POWER).any(0)
-        gain = torch.where(power > _LEAST_POWER, 1 - _SHRINK / power, 0.0)[:, strong]
+        power = coefficients.abs().square() / _noise_power(frames)[:, None]
+        strong = (power > _MIN_POWER).any(0)
+        gain = torch.where(power > _MIN_POWER, 1 - _SHRINK / power, 0.0)[:, strong]
     if not strong.any():
         return torch.zeros_like(frames)
-    along_y, along_x, seen = along_y[:, strong], along_x[:, strong], seen[:, strong]
-    amplitude = _unmix(seen, harmonics[strong], height, width) * gain
-    # Of opposite harmonics only one was taken; the other is its complex conjugate.
-    drawn = torch.einsum("yk,ck,xk->cyx", along_y, amplitude, along_x)
-    return 2 * drawn.real
+    along_y, along_x, coefficients = along_y[:, strong], along_x[:, strong], coefficients[:, strong]
+    amplitude = _unmix(coefficients, harmonics[strong], height, width) * gain
+    # One of two opposite harmonics is enough; the other is its complex conjugate.
+    half = torch.einsum("yk,ck,xk->cyx", along_y, amplitude, along_x)
+    return 2 * half.real
 
 
 def _waves(harmonics: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -77,17 +77,17 @@ def _noise_power(frames: Tensor) -> Tensor:
     return floor.clamp(min=1e-30)
 
 
-def _unmix(seen: Tensor, harmonics: Tensor, height: int, width: int) -> Tensor:
-    """Solve for amplitudes whose waves, cut off at the frame's borders, give what was seen.
+def _unmix(coefficients: Tensor, harmonics: Tensor, height: int, width: int) -> Tensor:
+    """Return the amplitudes of waves, cut off at the frame's borders, with these coefficients.
 
-    Waves that do not fit into the frame are not orthogonal on it: the strong ones leak into the
-    weak ones.
+    Waves without a whole number of periods in the frame are not orthogonal, so strong ones
+    contribute to the coefficients of weak ones.
     """
     both = torch.cat([harmonics, -harmonics])
     apart = both[None] - both[:, None]
     mixing = _overlap(apart[..., 0], height) * _overlap(apart[..., 1], width)
     mixing = mixing + 1e-3 * torch.eye(len(both), device=mixing.device)
-    conjugates = torch.cat([seen, seen.conj()], 1)
+    conjugates = torch.cat([coefficients, coefficients.conj()], 1)
     return torch.linalg.solve(mixing, conjugates.mT).mT[:, : len(harmonics)]
 
 

@@ -1,4 +1,4 @@
-"""The mean and the peak of a convolution, without keeping the convolution."""
+"""The mean and the maximum of a convolution, without keeping the convolution."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 def pooled_conv(x: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Give mean and maximum over the pixels of a padded 3x3 convolution.
+    """Return mean and maximum over the pixels of a padded 3x3 convolution.
 
     The mean needs no convolution: it is linear in the sums of `x` and of its edges. The maximum
-    does, but its gradient passes through one pixel a channel, so that nothing is kept for it but
-    where that pixel is, and nothing convolved on the way back.
+    does, but its gradient depends on one pixel of each channel. So only the position of that pixel
+    is kept, and the backward pass needs no convolution.
 
     Parameters
     ----------
@@ -32,24 +32,24 @@ def pooled_conv(x: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
 
 def _mean(x: Tensor, conv: nn.Conv2d) -> Tensor:
     assert conv.bias is not None
-    # What each of the nine taps meets is all of the frame but a row, a column, or both: the first
-    # row of taps never meets the last row of pixels, and so on.
+    # Each of the nine elements of the kernel is multiplied with all of the frame but a row, a
+    # column, or both: the first row of the kernel never with the last row of pixels, and so on.
     total = x.sum((2, 3))
-    nothing = torch.zeros_like(total)
+    zero = torch.zeros_like(total)
     # Both edges are one slice, since each slice of `x` takes passes over all of its gradient.
     down, across = (slice(None, None, max(1, length - 1)) for length in x.shape[2:])
     first_and_last_row = x[:, :, down]
     row_sums, column_sums = first_and_last_row.sum(3), x[..., across].sum(2)
     corners = first_and_last_row[..., across]
-    rows = (row_sums[..., -1], nothing, row_sums[..., 0])
-    columns = (column_sums[..., -1], nothing, column_sums[..., 0])
+    rows = (row_sums[..., -1], zero, row_sums[..., 0])
+    columns = (column_sums[..., -1], zero, column_sums[..., 0])
     edges = (-1, None, 0)
-    met = [
-        total - rows[i] - columns[j] + (nothing if None in (y, z) else corners[:, :, y, z])
+    sums = [
+        total - rows[i] - columns[j] + (zero if None in (y, z) else corners[:, :, y, z])
         for i, y in enumerate(edges)
         for j, z in enumerate(edges)
     ]
-    mean = torch.stack(met, 2) / x[0, 0].numel()
+    mean = torch.stack(sums, 2) / x[0, 0].numel()
     return mean.flatten(1) @ conv.weight.flatten(1).T + conv.bias
 
 

@@ -1,4 +1,4 @@
-"""The Fourier transform of real maps, with a gradient that costs no more than itself."""
+"""The Fourier transform of real maps, with a gradient of the same cost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.autograd.function import once_differentiable
 
 
 def half_spectrum(x: Tensor, *, centred: bool = False) -> Tensor:
-    """Give the orthonormal ``rfft2`` of real maps.
+    """Return the orthonormal ``rfft2`` of real maps.
 
     Parameters
     ----------
     x : Tensor of shape (B, C, H, W)
     centred : bool, default=False
-        Leave out the mean of each map.
+        Whether the mean of each map is subtracted.
 
     Returns
     -------
@@ -24,8 +24,9 @@ def half_spectrum(x: Tensor, *, centred: bool = False) -> Tensor:
 
     Notes
     -----
-    PyTorch takes the gradient by the full complex transform of a spectrum half of which is 0. Its
-    real part is the real transform of the bins that stand for two, halved, and of the others.
+    PyTorch computes the gradient by the full complex transform of a spectrum half of which is 0.
+    Its real part is the real transform of the half spectrum in which the bins that represent two
+    frequencies are halved.
     """
     return _HalfSpectrum.apply(x, centred)
 

@@ -18,22 +18,22 @@ def local_deviation(x: Tensor, floor: Literal["add", "clamp"] = "add") -> Tensor
     ----------
     x : Tensor of shape (B, C, H, W)
     floor : {"add", "clamp"}, default="add"
-        What keeps the root away from 0: 1e-5 is added to the variance, as the paper writes, or is
-        its least value, as in the released code.
+        How the square root is kept above 0: 1e-5 is added to the variance, as in the paper, or is
+        its lowest value, as in the released code.
 
     Returns
     -------
     Tensor of shape (B, C, H, W)
-        Single precision at least.
+        In single precision at least.
 
     Notes
     -----
-    Edges are mirrored. The variance is E[x^2] - E[x]^2 of what is left of each channel without its
-    mean: a level of 100 would leave nothing of a deviation of 0.01 in float32.
+    Edges are mirrored. The variance is E[x^2] - E[x]^2 of each channel after its mean was
+    subtracted: with a mean of 100 a deviation of 0.01 would be lost in float32.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        # The result doesn't depend on the constant, and so neither does any gradient.
+        # Neither the result nor its gradient depends on the constant.
         centred = _mirror(x - x.detach().mean((2, 3), keepdim=True))
         n_channels = x.shape[1]
         window = x.new_full((n_channels, 1, 3, 3), 1 / 9)

@@ -16,16 +16,16 @@ T_MAX = 100.0
 """The second frame's time in released units; the first frame's is 0."""
 
 _JUDGE_CHANNELS = 32
-# Largest logarithm, either way, of an estimate's weight.
-_MOST_SAY = 5.0
-# Logarithm of the weight of the last estimate, beside 0 for the others, before there is a reason.
-_FAVOUR = 3.0
-# A decay of 0 has no power below 1 but 0: the least one, so that time matters where all is lost.
-LEAST_DECAY = 0.01
+# Largest absolute logarithm of an estimate's weight.
+_MAX_LOG_WEIGHT = 5.0
+# Initial logarithm of the last estimate's weight; that of the others is 0.
+_INITIAL_LOG_WEIGHT = 3.0
+# Lowest decay. A decay of 0 would be 0 at all times, since it is raised to the share of time.
+MIN_DECAY = 0.01
 
 
 class PairFeatures(NamedTuple):
-    """What the encoder makes of a pair of frames; it does not depend on the time."""
+    """Features of a pair of frames, the same for all times."""
 
     joined: Tensor
     """Features of both frames at an eighth of the resolution, (B, 2 * channels[2], h, w)."""
@@ -45,7 +45,7 @@ def _double_conv(n_in: int, n_out: int) -> nn.Sequential:
 
 
 def _context_stack(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
-    """Convolutions whose reach doubles from layer to layer."""
+    """Return convolutions whose dilation doubles from layer to layer."""
     layers: list[nn.Module] = []
     for dilation in (1, 2, 4, 8):
         layers += [nn.Conv2d(n_in, n_hidden, 3, padding=dilation, dilation=dilation), nn.ReLU()]
@@ -56,26 +56,25 @@ def _context_stack(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
 class DegradationNet(nn.Module):
     """Predict the decay map and the motion between two frames at a time in between.
 
-    One encoder reads both frames; its coarsest features are joined, the time is embedded and added
-    to every pixel, and a decoder with skips from both frames draws the decay map at full
-    resolution. A second head gives the motion.
+    One encoder takes both frames. Its coarsest features are concatenated, the embedded time is
+    added to every pixel, and a decoder with skip connections from both frames returns the decay map
+    at full resolution. A second head returns the motion.
 
     Parameters
     ----------
     channels : tuple of three int, default=(32, 64, 128)
         Features at full, half and quarter resolution.
     dropout : float, default=0.1
-        Share of the motion head's features that is dropped in training.
+        Fraction of the motion head's features that is dropped in training.
     n_evidence : int, default=0
-        Number of estimates of the decay that are given with each pair, and with them a map of
-        their standard error. The decay map is then a mean of these and of the network's own,
-        weighted pixel by pixel by the network: it chooses between measurements and does not have
-        to invent one. 0 is the paper's network.
+        Number of decay estimates that are passed with each pair, together with a map of their
+        standard error. The decay map is then the mean of these and of the network's own estimate,
+        with weights that the network predicts for each pixel. 0 is the paper's network.
 
     Notes
     -----
-    Frames whose sides are not multiples of 8 are padded by their edge at the bottom and right, and
-    the decay map is cropped back.
+    Frames whose sides are not multiples of 8 are padded with their edge at the bottom and right,
+    and the decay map is cropped to the frame.
 
     References
     ----------
@@ -91,7 +90,7 @@ class DegradationNet(nn.Module):
     >>> motion.shape, decay.shape
     (torch.Size([4, 3]), torch.Size([4, 1, 20, 33]))
 
-    Of one pair at many times, read once:
+    Encode a pair once and decode it at several times:
 
     >>> features = net.encode(first, second)
     >>> net.motion(features).shape, net.decode(features, 25.0).shape
@@ -130,23 +129,23 @@ class DegradationNet(nn.Module):
             nn.Linear(64, 3),
         )
 
-        # PyTorch's default shrinks what passes a layer, and nothing here scales it up again.
+        # PyTorch's default reduces the variance from layer to layer, and there is no normalisation.
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
         if n_evidence:
-            # All places count alike until there is a reason, and most the last estimate, joined of
-            # the others.
+            # At the start all pixels have the same weights, with the largest for the last estimate,
+            # which combines the others.
             nn.init.zeros_(self.judge.get_parameter("8.weight"))
             with torch.no_grad():
-                self.judge.get_parameter("8.bias")[n_evidence - 1] = _FAVOUR
+                self.judge.get_parameter("8.bias")[n_evidence - 1] = _INITIAL_LOG_WEIGHT
 
     def forward(
         self, x0: Tensor, xT: Tensor, t: Tensor | float, evidence: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Give the motion and the decay map of a batch of pairs at time t.
+        """Return the motion and the decay map of a batch of pairs at time t.
 
         Parameters
         ----------
@@ -155,7 +154,7 @@ class DegradationNet(nn.Module):
         t : Tensor of shape (B,) or float
             Time from 0 (first frame) to 100 (second frame).
         evidence : Tensor of shape (B, n_evidence + 1, H, W), optional
-            Estimates of the decay at the second frame, in 0..1, and last their standard error.
+            Decay estimates at the second frame, in 0..1; the last channel is their standard error.
 
         Returns
         -------
@@ -164,14 +163,14 @@ class DegradationNet(nn.Module):
             (``affine_grid(align_corners=True)``) that maps second-frame positions to first-frame
             positions.
         decay : Tensor of shape (B, 1, H, W)
-            Share of the first frame's signal that is left, in [0, 1].
+            Fraction of the first frame's signal that is left, in [0, 1].
         """
         features = self.encode(x0, xT)
         bottleneck = self._at_time(features, t)
-        return self.out_theta(bottleneck), self._draw(features, bottleneck, t, evidence)
+        return self.out_theta(bottleneck), self._decode(features, bottleneck, t, evidence)
 
     def encode(self, x0: Tensor, xT: Tensor) -> PairFeatures:
-        """Read both frames once; each time that is asked for then costs a decoding only.
+        """Encode both frames; the features serve for all times.
 
         Parameters
         ----------
@@ -189,19 +188,19 @@ class DegradationNet(nn.Module):
         skips = []
         for level in (self.enc1, self.enc2, self.enc3):
             x = level(x)
-            skips.append(_side_by_side(x))
+            skips.append(_concatenate_halves(x))
             x = F.max_pool2d(x, 2)
-        return PairFeatures(self.bottleneck(_side_by_side(x)), tuple(skips), (height, width))
+        return PairFeatures(self.bottleneck(_concatenate_halves(x)), tuple(skips), (height, width))
 
     def decode(
         self, features: PairFeatures, t: Tensor | float, evidence: Tensor | None = None
     ) -> Tensor:
-        """Draw the decay map of a time.
+        """Return the decay map at a time.
 
         Parameters
         ----------
         features : PairFeatures
-            What :meth:`encode` gave.
+            Result of :meth:`encode`.
         t : Tensor of shape (B,) or float
             Time from 0 (first frame) to 100 (second frame).
         evidence : Tensor of shape (B, n_evidence + 1, H, W), optional
@@ -211,18 +210,18 @@ class DegradationNet(nn.Module):
         -------
         Tensor of shape (B, 1, H, W)
         """
-        return self._draw(features, self._at_time(features, t), t, evidence)
+        return self._decode(features, self._at_time(features, t), t, evidence)
 
     def motion(self, features: PairFeatures, t: Tensor | float = T_MAX) -> Tensor:
-        """Read the motion off what was encoded.
+        """Return the motion of an encoded pair.
 
-        The head sees the time embedding, as in the release; the motion at another time is had from
-        the one at ``t=100`` by scaling, not by asking the head.
+        The head gets the time embedding, as in the released network. To get the motion at another
+        time scale the one at ``t=100``; do not call the head at that time.
 
         Parameters
         ----------
         features : PairFeatures
-            What :meth:`encode` gave.
+            Result of :meth:`encode`.
         t : Tensor of shape (B,) or float, default=100
             Time from 0 (first frame) to 100 (second frame).
 
@@ -237,7 +236,7 @@ class DegradationNet(nn.Module):
         share = _share_of_time(t, features.joined)
         return features.joined + self.time_embed(share[:, None])[:, :, None, None]
 
-    def _draw(
+    def _decode(
         self, features: PairFeatures, x: Tensor, t: Tensor | float, evidence: Tensor | None
     ) -> Tensor:
         levels = ((self.up1, self.dec1), (self.up2, self.dec2), (self.up3, self.dec3))
@@ -248,15 +247,15 @@ class DegradationNet(nn.Module):
             return self.out_lambda(x)[..., :height, :width]
         evidence = F.pad(evidence, (0, -width % 8, 0, -height % 8), mode="replicate")
         estimates, error = evidence[:, :-1], evidence[:, -1:]
-        # At a constant dose rate what is left at the second frame was left by its power before.
-        earlier = estimates.clamp(min=LEAST_DECAY) ** _share_of_time(t, x)[:, None, None, None]
-        # Estimates are smooth: a quarter of the resolution is enough to judge them, and lets a few
-        # layers see as far as noise has to be averaged.
+        # At a constant dose rate the decay at an earlier time is a power of that at the end.
+        earlier = estimates.clamp(min=MIN_DECAY) ** _share_of_time(t, x)[:, None, None, None]
+        # Estimates are smooth, so a quarter of the resolution is enough to weight them, and a few
+        # layers then cover the area over which noise has to be averaged.
         judged = self.judge(F.avg_pool2d(torch.cat([x, earlier, error], dim=1), 4))
         judged = F.interpolate(judged, scale_factor=4.0, mode="bilinear", align_corners=False)
         own = torch.sigmoid(self.out_lambda[0](x) + judged[:, -1:])
-        # Bounded, or the estimate that is best on average gets all the weight for good.
-        weights = (_MOST_SAY * torch.tanh(judged[:, :-1] / _MOST_SAY)).softmax(dim=1)
+        # Without a bound the estimate that is best on average would get all the weight.
+        weights = (_MAX_LOG_WEIGHT * torch.tanh(judged[:, :-1] / _MAX_LOG_WEIGHT)).softmax(dim=1)
         decay = (weights * torch.cat([earlier, own], dim=1)).sum(dim=1, keepdim=True)
         return decay[..., :height, :width]
 
@@ -266,6 +265,6 @@ def _share_of_time(t: Tensor | float, like: Tensor) -> Tensor:
     return times.expand(len(like)) / T_MAX
 
 
-def _side_by_side(x: Tensor) -> Tensor:
-    """Join the first half of the batch, the first frames, with the second along the channels."""
+def _concatenate_halves(x: Tensor) -> Tensor:
+    """Concatenate the first half of the batch with the second along the channels."""
     return torch.cat(x.chunk(2), dim=1)

@@ -1,4 +1,4 @@
-"""Iterative dynamic filtering: one small network that says, pixel by pixel, how to average."""
+"""Iterative dynamic filtering: one small network that predicts a kernel for each pixel."""
 
 from __future__ import annotations
 
@@ -8,46 +8,45 @@ from torch.nn import functional as F
 
 from .._constraints import Interval, check_arguments
 
-# Keeps quotients finite where a frame or a patch is constant.
-_LEAST = 1e-6
+# Added to denominators, which are 0 where a frame or a patch is constant.
+_EPSILON = 1e-6
 
 
 class IDF(nn.Module):
-    """Average each pixel with its neighbours, with weights of its own, again and again.
+    """Average each pixel with its neighbours by a predicted kernel, in several iterations.
 
-    A step looks at features of the frame, at how far its neighbours resemble a pixel, and at the
-    mean and spread of what the step before took away. It says how much of each neighbour goes into
-    the pixel: parts that are not negative and add up to 1. All steps are the same network; every
-    other one takes its neighbours from two pixels away.
+    From features of the frame, the correlation of each pixel with its neighbours, and the mean and
+    standard deviation of the residual of the iteration before, each iteration predicts the weights
+    of the neighbours: they are not negative and their sum is 1. All iterations use the same
+    network; in every other one the neighbours are two pixels apart.
 
     Parameters
     ----------
     n_channels : int, default=64
         Channels of the features.
     n_iterations : int, default=10
-        Number of steps.
+        Number of iterations.
     kernel_size : int, default=3
-        Neighbours along each axis, the pixel itself among them; odd.
+        Odd number of pixels along each axis of the kernel.
     image_channels : int, default=1
-        Channels of what comes in and goes out.
+        Channels of the input and the output.
     power : float, default=3.0
-        Parts are magnitudes to this power, over their sum.
+        The weights are magnitudes to this power, divided by their sum.
 
     Notes
     -----
-    What goes out is a mean of what came in: nothing gets brighter than the brightest pixel around.
+    The output is a weighted mean of the input, so no pixel is brighter than the brightest around.
 
-    With three channels in and out it has the 49,021 weights of the authors' network. It differs
+    With three channels it has the 49,021 weights of the authors' network. It differs
 
-    - where there is one channel. How far a neighbour resembles a pixel is the correlation of their
-      colours, which a grey pixel has not; here it is the product of their values, standardised over
-      the neighbourhood;
-    - at the frame's edges, which are repeated; theirs are mirrored in one step, and zeros lie
-      around in the next;
-    - in that it always takes all its steps; theirs may stop when the parts no longer change.
+    - for one channel: theirs uses the correlation of the colours of two pixels, which grey pixels
+      do not have; here it is the product of their values, standardised over the neighbourhood;
+    - at the frame's edges, which are repeated; theirs are mirrored in one iteration and padded with
+      zeros in the next;
+    - in the number of iterations, which is fixed; theirs may stop once the weights stay the same.
 
-    In training each step's output is mixed with its input, in shares drawn afresh for every frame,
-    as the authors do. ``power`` is that of the paper; their code has 2.
+    In training the output of each iteration is mixed with its input, with a random weight for each
+    frame, as in the authors' code. ``power`` is that of the paper; their code has 2.
 
     References
     ----------
@@ -108,30 +107,30 @@ class IDF(nn.Module):
         -------
         Tensor of shape (B, image_channels, H, W)
         """
-        taken_away = None
+        residual = None
         for index in range(self.n_iterations):
-            filtered = self._filter(x, taken_away, dilation=2 - index % 2)
+            filtered = self._filter(x, residual, dilation=2 - index % 2)
             if self.training:
                 share = torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
                 filtered = torch.lerp(filtered, x, share)
-            x, taken_away = filtered, x - filtered
+            x, residual = filtered, x - filtered
         return x
 
-    def _filter(self, x: Tensor, taken_away: Tensor | None, dilation: int) -> Tensor:
+    def _filter(self, x: Tensor, residual: Tensor | None, dilation: int) -> Tensor:
         neighbours = _neighbours(x, self.kernel_size, dilation)
         features = self.features(_unit_rms(x))
-        if taken_away is not None:
-            features = features * self.gate(taken_away)
-        known = torch.cat((features, _resemblance(neighbours.detach())), 1)
-        # Where every part is next to nothing, all are alike.
-        parts = self.parts(_unit_rms(known)).abs() + _LEAST
+        if residual is not None:
+            features = features * self.gate(residual)
+        known = torch.cat((features, _correlation(neighbours.detach())), 1)
+        # The constant makes the weights equal if all magnitudes are negligible.
+        parts = self.parts(_unit_rms(known)).abs() + _EPSILON
         parts = (parts / parts.amax(1, keepdim=True)) ** self.power
         parts = parts / parts.sum(1, keepdim=True)
         return (neighbours * parts[:, None]).sum(2)
 
 
 class _Gate(nn.Module):
-    """Weigh features by the mean and the spread of what was taken away."""
+    """Weight features by the mean and the standard deviation of the residual."""
 
     def __init__(self, image_channels: int, n_channels: int) -> None:
         super().__init__()
@@ -140,9 +139,9 @@ class _Gate(nn.Module):
         self.squeeze = nn.Linear(n, n_channels, bias=False)
         self.excite = nn.Linear(n_channels, n_channels, bias=False)
 
-    def forward(self, taken_away: Tensor) -> Tensor:
-        mean = taken_away.mean((2, 3))
-        spread = (taken_away.var((2, 3), correction=0) + _LEAST**2).sqrt()
+    def forward(self, residual: Tensor) -> Tensor:
+        mean = residual.mean((2, 3))
+        spread = (residual.var((2, 3), correction=0) + _EPSILON**2).sqrt()
         statistics = _unit_rms(self.mix(torch.cat((mean, spread), 1)))
         return self.excite(F.relu(self.squeeze(statistics))).sigmoid()[:, :, None, None]
 
@@ -154,11 +153,11 @@ def _conv(n_in: int, n_out: int) -> nn.Conv2d:
 def _unit_rms(x: Tensor) -> Tensor:
     """Scale each sample to a root mean square of 1."""
     square = x.square().mean(tuple(range(1, x.ndim)), keepdim=True)
-    return x * (square + _LEAST**2).rsqrt()
+    return x * (square + _EPSILON**2).rsqrt()
 
 
 def _neighbours(x: Tensor, size: int, dilation: int) -> Tensor:
-    """Put the neighbours of each pixel along an axis: (B, C, size * size, H, W)."""
+    """Return the neighbours of each pixel along a new axis: (B, C, size * size, H, W)."""
     reach = dilation * (size // 2)
     padded = F.pad(x, (reach,) * 4, mode="replicate")
     return (
@@ -168,12 +167,13 @@ def _neighbours(x: Tensor, size: int, dilation: int) -> Tensor:
     )
 
 
-def _resemblance(neighbours: Tensor) -> Tensor:
+def _correlation(neighbours: Tensor) -> Tensor:
     """Correlate each neighbour (B, C, K, H, W) with the pixel in the middle: (B, K, H, W).
 
-    Over the channels; where there is but one, it is its term in the neighbourhood's correlation.
+    The correlation is over the channels, or for one channel the term of each neighbour in that over
+    the neighbourhood.
     """
     axis = 1 if neighbours.shape[1] > 1 else 2
     centred = neighbours - neighbours.mean(axis, keepdim=True)
-    unit = centred * (centred.square().sum(axis, keepdim=True) + _LEAST**2).rsqrt()
+    unit = centred * (centred.square().sum(axis, keepdim=True) + _EPSILON**2).rsqrt()
     return (unit * unit[:, :, unit.shape[2] // 2, None]).sum(1)

@@ -10,20 +10,20 @@ from .._constraints import Interval, check_arguments
 from ._padding import mirror_to_multiple
 from ._periodic import periodic_part
 
-# Side in px of the squares over which a frame is compared with what repeats in it.
+# Side in px of the squares over which a frame is compared with its periodic part.
 _MATCH_SIDE = 33
 _WIDTH = 16
-# Bins of the histogram and what they span, in standard deviations about the training frames' mean.
+# Number of bins of the histogram, and their range in standard deviations of the training frames.
 _N_BINS = 48
 _RANGE = (-4.0, 6.0)
 
 
 class PINNED(nn.Module):
-    """Compress frames to a latent representation, and draw them again from it.
+    """Encode frames into a latent representation and decode it.
 
-    Each block of the encoder has three 3x3 convolutions, each with a leaky ReLU. The last one goes
-    in steps of two pixels. The decoder mirrors them: a transposed convolution that doubles the
-    resolution, and two more. A 3x3 convolution without ReLU ends it.
+    Each block of the encoder has three 3x3 convolutions, each with a leaky ReLU; the last one has a
+    stride of 2. Each block of the decoder has a transposed convolution that doubles the resolution
+    and two 3x3 convolutions. The last layer is a 3x3 convolution without ReLU.
 
     Parameters
     ----------
@@ -34,43 +34,42 @@ class PINNED(nn.Module):
     slope : float, default=0.01
         Slope of the leaky ReLU below zero.
     n_evidence : int, default=0
-        Versions of the frame's periodic part that the network is given beside the frame, see the
-        notes; 0 is the paper's network.
+        Number of versions of the frame's periodic part, the lattice prior, that the network gets
+        as further inputs, see the notes; 0 is the paper's network.
 
     Notes
     -----
-    The paper says no more of its network than that each block has three convolutions with leaky
-    ReLU, that the encoder compresses and that the decoder has transposed convolutions. What it
-    leaves open was decided so:
+    The paper states only that each block has three convolutions with leaky ReLU, that the encoder
+    compresses and that the decoder has transposed convolutions. The rest was chosen here:
 
-    - Strides instead of pooling: the network learns what to leave out.
-    - Three blocks, so one latent pixel for 8 x 8: about one atomic column at usual samplings. What
-      comes out sees about 40 px around it, several lattice periods, over which noise averages out.
-    - Transposed convolutions of 4 x 4 px: all pixels get as many contributions, which kernels of 3
-      do not give, and they leave no checkerboard.
-    - No connections past the latent representation, of which the paper speaks as holding all that
-      is kept. No normalisation layers: brightness is part of the answer.
-    - The end is linear: the paper's loss keeps intensities in range, and a sigmoid would flatten
+    - Strides instead of pooling.
+    - Three blocks, so one latent pixel for 8 x 8: about one atomic column at common samplings. The
+      receptive field is about 40 px, several lattice periods, over which noise averages out.
+    - Transposed convolutions of 4 x 4 px: all pixels get the same number of contributions, unlike
+      with kernels of 3, so there is no checkerboard pattern.
+    - No skip connections, since in the paper the latent representation holds all information. No
+      normalisation layers, since they would remove the brightness.
+    - A linear last layer: the paper's loss keeps intensities in range, and a sigmoid would flatten
       the brightest columns.
 
-    A pixel that noise has replaced can be known from its like in all other cells of the lattice,
-    of which the network sees but a few, whereas a spectrum holds them all. With ``n_evidence`` it
-    is not left alone with what is near:
+    A pixel that noise has replaced can be estimated from the equivalent pixels of all other unit
+    cells. The receptive field contains only a few of them, the spectrum all. If ``n_evidence`` is
+    above 0, the network also gets the lattice prior:
 
-    - The lattice is looked for in the spectrum of the whole frame (or of the tile, where there are
-      several), and the frame is projected on its harmonics. No weight is learnt for that. Where a
-      spectrum shows none, there is no evidence.
-    - Noise with far outliers buries what a limiter would save. So the frame goes through curves
-      first, learnt functions of a pixel's value alone, and the evidence is what repeats in each.
-    - Where a crystal ends or bends its periodic part is wrong. So the network is also told how well
-      frame and evidence agree in squares of 33 px.
-    - How much contrast was lost shows in the distribution of a frame's values. From its histogram
-      the gain and the offset are told that are due on the whole.
-    - What comes out is the evidence, each version multiplied by a map of how far to trust it, and
-      what the network has to add. Both are drawn in full resolution, past the latent one.
+    - The lattice is determined in the spectrum of the whole frame (or of each tile, if there are
+      several), and the frame is projected on its harmonics. This has no trained weights. If the
+      spectrum shows no lattice, the periodic part is 0.
+    - Noise with strong outliers hides the lattice. So the frame first passes trained functions of
+      the value of each pixel, one for each version, and each version has its own periodic part.
+    - Where a crystal ends or bends its periodic part is wrong. So the network also gets the
+      agreement of the frame with its periodic part in squares of 33 px.
+    - The loss of contrast shows in the distribution of a frame's values. From its histogram the
+      network predicts one gain and one offset for the frame.
+    - The result is the sum of the versions, each multiplied by a predicted map of its gain, and of
+      a predicted image. Both are computed at full resolution, after the decoder.
 
-    Frames whose sides are no multiples of ``2**n_blocks`` are mirrored at the bottom and the right,
-    and cropped in the end.
+    Frames whose sides are not multiples of ``2**n_blocks`` are mirrored at the bottom and the
+    right, and the result is cropped to the frame.
 
     References
     ----------
@@ -97,7 +96,7 @@ class PINNED(nn.Module):
         super().__init__()
         widths = [n_channels * 2**level for level in range(n_blocks)]
         self.multiple = 2**n_blocks
-        self.evidence = Evidence(n_evidence, slope) if n_evidence else None
+        self.evidence = LatticePrior(n_evidence, slope) if n_evidence else None
         n_inputs = 1 if self.evidence is None else self.evidence.n_channels
         encoder: list[nn.Module] = []
         for n_in, n in zip([n_inputs, *widths], widths, strict=False):
@@ -117,14 +116,14 @@ class PINNED(nn.Module):
             nn.Sequential(*(part for layer in layers for part in (layer, nn.LeakyReLU(slope))))
             for layers in (encoder, decoder)
         )
-        # PyTorch's default shrinks what passes a layer, and nothing here scales it up again.
+        # PyTorch's default reduces the variance from layer to layer, and there is no normalisation.
         for layer in (*encoder, *decoder):
             _start_at_unit_gain(layer, slope)
         if self.evidence is None:
             self.tail: nn.Module = nn.Conv2d(widths[0], 1, 3, padding=1)
         else:
             last = nn.Conv2d(widths[0], 1 + self.evidence.n_terms, 3, padding=1)
-            # At the start the evidence passes as it is.
+            # Before training the result is the periodic part.
             _start_at_zero(last)
             self.tail = nn.Sequential(
                 nn.Conv2d(widths[0] + n_inputs, widths[0], 3, padding=1),
@@ -147,22 +146,22 @@ class PINNED(nn.Module):
         Tensor of shape (B, 1, H, W)
         """
         height, width = x.shape[2:]
-        seen = mirror_to_multiple(x if self.evidence is None else self.evidence(x), self.multiple)
-        drawn = self.decoder(self.encoder(seen))
+        inputs = mirror_to_multiple(x if self.evidence is None else self.evidence(x), self.multiple)
+        decoded = self.decoder(self.encoder(inputs))
         if self.evidence is None:
-            return self.tail(drawn)[..., :height, :width]
+            return self.tail(decoded)[..., :height, :width]
         n = self.evidence.n_terms
-        terms, expected = seen[:, 1 : 1 + n], seen[:, 2 + n :]
-        added, trust = (self.tail(torch.cat([drawn, seen], 1)) + expected).tensor_split([1], 1)
-        return (added + (trust * terms).sum(1, keepdim=True))[..., :height, :width]
+        terms, expected = inputs[:, 1 : 1 + n], inputs[:, 2 + n :]
+        added, gain = (self.tail(torch.cat([decoded, inputs], 1)) + expected).tensor_split([1], 1)
+        return (added + (gain * terms).sum(1, keepdim=True))[..., :height, :width]
 
 
-class Evidence(nn.Module):
-    """Put beside frames (B, 1, H, W) what the whole of each says: (B, n_channels, H, W).
+class LatticePrior(nn.Module):
+    """Compute the inputs (B, n_channels, H, W) of the network from frames (B, 1, H, W).
 
-    The channels are the frame; the terms that make up what comes out, which are its periodic part
-    in each version and its mean; how well the first version agrees with the frame round about; and,
-    the same at each pixel, the offset and each term's gain that the histogram lets expect.
+    The channels are the frame; the terms of the result, which are the periodic part of each version
+    and the mean; the local agreement of the first version with the frame; and, constant over the
+    frame, the offset and the gain of each term as predicted from the histogram.
     """
 
     def __init__(self, n_versions: int, slope: float) -> None:
@@ -171,7 +170,7 @@ class Evidence(nn.Module):
         self.n_channels = 2 * self.n_terms + 3
         self.curves = nn.Sequential(nn.Conv2d(1, _WIDTH, 1), nn.LeakyReLU(slope))
         self.mix = nn.Conv2d(_WIDTH, n_versions, 1)
-        # The curves start as straight lines.
+        # Before training the functions are the identity.
         _start_at_zero(self.mix)
         last = nn.Linear(4 * _WIDTH, 1 + self.n_terms)
         self.expect = nn.Sequential(
@@ -181,12 +180,12 @@ class Evidence(nn.Module):
             nn.LeakyReLU(slope),
             last,
         )
-        # A share of each version: together with the mean the frame's own brightness and contrast.
+        # Before training the result is the mean of the versions, with the frame's mean.
         nn.init.constant_(last.bias[1:-1], 1 / n_versions)
         nn.init.constant_(last.bias[-1:], 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the frames and what is known of them."""
+        """Return the frames and the further inputs."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             versions = x + self.mix(self.curves(x))
@@ -199,7 +198,7 @@ class Evidence(nn.Module):
 
 
 def _histogram(x: Tensor) -> Tensor:
-    """Return roots of the shares of values (B, _N_BINS): of all, about equally uncertain."""
+    """Return the roots of a histogram (B, _N_BINS), which all have about the same variance."""
     low, high = _RANGE
     place = ((x.flatten(1) - low) * (_N_BINS / (high - low))).long().clamp(0, _N_BINS - 1)
     counts = torch.zeros(len(x), _N_BINS, device=x.device)
@@ -209,17 +208,18 @@ def _histogram(x: Tensor) -> Tensor:
 
 
 def _agreement(frames: Tensor, periodic: Tensor) -> Tensor:
-    """Regress frames on their periodic part in squares about each pixel: 1 where it is all there.
+    """Regress frames on their periodic part in squares about each pixel.
 
-    In vacuum, and where the part is next to nothing, it is 0.
+    The slope is 1 where the frame contains the periodic part, and 0 in vacuum and where the part
+    is negligible.
     """
-    product, square = (_smooth(periodic * other) for other in (frames, periodic))
+    product, square = (_mean_over_squares(periodic * other) for other in (frames, periodic))
     power = square.mean((2, 3), keepdim=True)
     return (product / (square + 0.1 * power + 1e-12)).clamp(-1, 3)
 
 
-def _smooth(values: Tensor) -> Tensor:
-    """Take means over squares about each pixel, smaller ones at the borders."""
+def _mean_over_squares(values: Tensor) -> Tensor:
+    """Return means over squares about each pixel, smaller ones at the borders."""
     for axis in (2, 3):
         side = [1, 1]
         side[axis - 2] = _MATCH_SIDE
@@ -233,11 +233,11 @@ def _start_at_zero(layer: nn.Module) -> None:
 
 
 def _start_at_unit_gain(layer: nn.Module, slope: float) -> None:
-    """Let a layer start so that the power of what passes it and a leaky ReLU stays."""
+    """Initialise a layer so that it and a leaky ReLU keep the mean square."""
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
     n_terms = weight[0].numel()
     if isinstance(layer, nn.ConvTranspose2d):
-        # Of its 4 x 4 places each pixel gets 2 x 2, from all channels that come in.
+        # Each pixel gets 2 x 2 of the 4 x 4 kernel, from all input channels.
         n_terms = weight.shape[0] * 4
     nn.init.normal_(weight, std=(2 / (1 + slope**2) / n_terms) ** 0.5)
     nn.init.zeros_(bias)

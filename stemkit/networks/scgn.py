@@ -19,20 +19,20 @@ BandWeighting = Literal["band", "channel"]
 
 
 class Layout(NamedTuple):
-    """Where the paper's text, the authors' code and ours go different ways."""
+    """The choices in which the paper's text, the authors' code and ours differ."""
 
     gate_conv: bool
-    """A 3x3 convolution comes before the pooling of the bands."""
+    """Whether a 3x3 convolution precedes the pooling of the bands."""
     gate_joined: bool
-    """The weights go to the spectrum before it is mixed into bands, not to the bands."""
+    """Whether the spectrum is weighted before it is mixed into bands, instead of the bands."""
     residual_around: bool
-    """A block's input is added to its output; otherwise within it, before the last convolution."""
+    """Whether a block's input is added to its output, or before its last convolution."""
     deviation_floor: Literal["add", "clamp"]
-    """How the root of a variance is kept away from 0."""
+    """How the square root of a variance is kept above 0."""
     coordinates: Coordinates
-    """What tells bins where they are: the index in the half spectrum, or the frequency."""
+    """Coordinates of the bins: the index in the half spectrum, or the frequency."""
     centred: bool
-    """Spectra are taken without the mean of each channel."""
+    """Whether the mean of each channel is subtracted before the transform."""
 
 
 LAYOUTS = {
@@ -43,26 +43,26 @@ LAYOUTS = {
 
 
 class SCGN(SpatialFrequencyNet):
-    """Denoise with weights that local deviation and frequency bands give.
+    """Denoise with weights from the local standard deviation and from frequency bands.
 
-    Half the channels are convolved and weighted, pixel by pixel, by what their local standard
-    deviation says; the other half go through their spectrum, whose bands are weighted as a whole.
+    Half the channels are convolved, and each pixel is weighted by a function of the local standard
+    deviation. Of the other half the spectrum is computed, and each of its bands gets one weight.
 
     Parameters
     ----------
     n_blocks : int, default=8
         Number of blocks, of two layers each.
     n_channels : int, default=64
-        Channels, even: half of them spatial, half of frequencies.
+        Even number of channels: half of them spatial, half of frequencies.
     deviation_weighting : bool, default=True
-        Weigh the spatial half by its local deviation.
+        Whether the spatial half is weighted by its local standard deviation.
     band_weighting : {"band", "channel"} or None, default="band"
-        Weigh bands by their mean and their peak, in 0..2, by their mean alone, in 0..1, as plain
-        channel attention does, or not.
+        "band" weights the bands by their mean and maximum, in 0..2; "channel" by their mean alone,
+        in 0..1, as channel attention does; None does not weight them.
     position_embedding : bool, default=True
-        Tell each bin of a spectrum where it is.
+        Whether the coordinates of each bin of the spectrum are further inputs.
     layout : {"stemkit", "paper", "released"} or Layout, default="stemkit"
-        The paper's text, the authors' code, where both differ, or ours. See the notes.
+        Ours, that of the paper's text, or that of the authors' code. See the notes.
 
     Notes
     -----
@@ -70,17 +70,17 @@ class SCGN(SpatialFrequencyNet):
     ``position_embedding``: V1 (False, None, False), V2 (False, "band", True), V3 (True, None,
     False), V4 (True, "channel", False), V5 (True, "band", False), and the network itself.
 
-    The released layout has a 3x3 convolution before each pooling of bands, of which the paper says
-    nothing: 36 % of the parameters and 23 % of the multiplications. Ours is the released one
+    The released layout has a 3x3 convolution before each pooling of bands, which the paper does not
+    mention: 36 % of the parameters and 23 % of the multiplications. Ours is the released one
     without it, and
 
     - spectra are centred. The bin of the mean grows with the side of the frame, from 6.4 thousand
-      at 64 px to 51 thousand at 512, where those of noise stay at 5 to 7, and so the weights would
+      at 64 px to 51 thousand at 512, while those of noise stay at 5 to 7, and so the weights would
       depend on the size of the frame;
-    - the coordinates are frequencies: bins of the same frequency get the same code in frames of
-      any size, and +f and -f are told the same.
+    - the coordinates are frequencies: bins of the same frequency have the same coordinates in
+      frames of any size, and those of +f and -f are equal.
 
-    In all layouts the local deviation is taken without cancellation, see
+    In all layouts the local deviation is computed without cancellation, see
     ``local_deviation`` in ``stemkit.networks._statistics``.
 
     References

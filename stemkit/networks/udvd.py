@@ -27,20 +27,20 @@ class UDVD(nn.Module):
 
     Notes
     -----
-    Two U-Nets in a row, as in FastDVDnet: the same one sees frames 1 to 3, 2 to 4 and 3 to 5, and
-    the other one what it makes of them. It is the authors' network for one channel, but
+    Two U-Nets in a row, as in FastDVDnet: the first one is applied to frames 1 to 3, 2 to 4 and
+    3 to 5, and the second one to its three outputs. It is the authors' network for one channel, but
 
-    - frames that are not square, or whose sides are no multiples of 4, are continued by zeros at
-      the bottom and the right. Theirs are mirrored, and across a mirror a pixel sees itself;
-    - it gives the mean alone. Theirs may also give the spread of what a pixel could be, to be
-      combined with the pixel by a model of the noise; on electron micrographs they leave that out.
+    - frames that are not square, or whose sides are not multiples of 4, are padded with zeros at
+      the bottom and the right. Theirs are mirrored, so that a pixel may be among its own inputs;
+    - it returns the mean alone. Theirs may also return the standard deviation of the pixel, to
+      combine it with the pixel by a model of the noise, but not for electron micrographs.
 
     References
     ----------
     Sheth et al., "Unsupervised Deep Video Denoising", ICCV 2021, https://arxiv.org/abs/2011.15045.
 
-    Laine et al., "High-Quality Self-Supervised Deep Image Denoising", NeurIPS 2019, whose blind
-    spot it is.
+    Laine et al., "High-Quality Self-Supervised Deep Image Denoising", NeurIPS 2019, for the blind
+    spot.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class UDVD(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise the middle ones of frames of any size.
+        """Denoise the middle frames of stacks of any size.
 
         Parameters
         ----------

@@ -25,10 +25,10 @@ class UNet(nn.Module):
 
     Notes
     -----
-    As in the authors' code, but for the end: theirs is ReLU, batch normalisation and a sigmoid of
-    one channel, for targets in 0..1; here it is the 1x1 convolution alone, for targets on any
-    scale. Frames whose sides are no multiples of 4 are mirrored at the bottom and the right, where
-    theirs get zeros all around.
+    As in the authors' code, but for the last layer: theirs is ReLU, batch normalisation and a
+    sigmoid, for targets in 0..1; here it is the 1x1 convolution alone, for targets on any scale.
+    Frames whose sides are not multiples of 4 are mirrored at the bottom and the right; theirs are
+    padded with zeros on all sides.
 
     References
     ----------

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stemkit.networks import IDF
-from stemkit.networks.idf import _neighbours, _resemblance
+from stemkit.networks.idf import _correlation, _neighbours
 
 
 def small(**parameters):
@@ -49,19 +49,19 @@ def test_neighbours_are_those_of_the_frame():
             np.testing.assert_array_equal(found[index], padded[top : top + 5, left : left + 7])
 
 
-def test_resemblance_of_colours_is_their_correlation():
+def test_correlation_of_colours_is_numpys():
     rng = np.random.default_rng(0)
     neighbours = rng.normal(size=(1, 5, 9, 2, 3)).astype(np.float32)
-    found = _resemblance(torch.from_numpy(neighbours))[0].numpy()
+    found = _correlation(torch.from_numpy(neighbours))[0].numpy()
     for y, x in np.ndindex(2, 3):
         expected = np.corrcoef(neighbours[0, :, :, y, x], rowvar=False)[4]
         np.testing.assert_allclose(found[:, y, x], expected, atol=1e-5)
 
 
-def test_resemblance_of_greys_tells_an_edge():
+def test_correlation_of_greys_shows_an_edge():
     edge = torch.zeros(1, 1, 3, 3)
     edge[..., 2] = 1.0
-    at_the_middle = _resemblance(_neighbours(edge, 3, 1))[0, :, 1, 1].reshape(3, 3)
+    at_the_middle = _correlation(_neighbours(edge, 3, 1))[0, :, 1, 1].reshape(3, 3)
     assert (at_the_middle[:, :2] > 0).all()
     assert (at_the_middle[:, 2] < 0).all()
 

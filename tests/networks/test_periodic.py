@@ -38,14 +38,14 @@ def test_most_lattices_are_found_in_noise():
         frame = lattice_frame(basis)
         frame += rng.normal(0, 8, frame.shape).astype(np.float32)
         found = find_reciprocal(torch.from_numpy(frame - frame.mean()))
-        n_found += found.evidence > 20 and is_same_lattice(found.basis.numpy(), basis, 0.02)
+        n_found += found.log_ratio > 20 and is_same_lattice(found.basis.numpy(), basis, 0.02)
     assert n_found >= 0.95 * n_lattices
 
 
 def test_noise_alone_has_next_to_no_evidence():
     noise = torch.randn(20, 128, 128, generator=torch.Generator().manual_seed(0))
-    evidence = [find_reciprocal(frame - frame.mean()).evidence for frame in noise]
-    assert max(evidence) < 20
+    log_ratios = [find_reciprocal(frame - frame.mean()).log_ratio for frame in noise]
+    assert max(log_ratios) < 20
 
 
 def test_periodic_part_takes_off_noise():

@@ -135,7 +135,7 @@ def test_bad_settings_are_named(make, message):
 def test_blocks_that_are_run_twice_learn_the_same(make, monkeypatch):
     found = []
     for room in (2**40, 0):
-        monkeypatch.setattr(_frame, "_room", lambda device, room=room: room)
+        monkeypatch.setattr(_frame, "_max_kept_bytes", lambda device, room=room: room)
         network = seeded(make).train()
         runs = []
         network.blocks[0].register_forward_pre_hook(lambda *_, runs=runs: runs.append(1))
