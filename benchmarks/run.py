@@ -32,18 +32,18 @@ class Benchmark(NamedTuple):
 
 _REAL = "real frames in ../shared/data"
 BENCHMARKS = {
-    "import_time": Benchmark("time of imports", 1, 0.5),
-    "drift": Benchmark("drift and rotation of simulated pairs", 40, 1.2),
+    "import_time": Benchmark("time of imports", 1, 0.3),
+    "drift": Benchmark("drift and rotation of simulated pairs", 40, 0.6),
     "decay": Benchmark("damage maps of simulated series", 60, 2.5),
     "calibration": Benchmark("noise of a simulated camera", 5, 0.5),
     "data": Benchmark("speed of simulators", 5, 0.5),
     "localize": Benchmark("positions of atoms", 10, 1.5),
-    "truth_free_selection": Benchmark("scores without truth", 15, 1.5),
+    "truth_free_selection": Benchmark("scores without truth", 15, 0.9),
     "scgn_speed": Benchmark("time and memory of SCGN", 20, 0.1),
-    "pinned": Benchmark("crystals under composite noise", 10, 1),
+    "pinned": Benchmark("crystals under composite noise", 10, 0.1),
     "scgn": Benchmark("networks on nucleation frames", 1, 0.1),
     "real": Benchmark("drift and damage of real series", 1.3, 1.3, _REAL),
-    "real_denoise": Benchmark("SCGN on real frames", 30, 0.5, _REAL),
+    "real_denoise": Benchmark("SCGN on real frames", 30, 0.9, _REAL),
 }
 LONG = """Not started from here, since they train networks for hours or days:
   python benchmarks/scgn.py --train      (all networks, frames and seeds: about eight days)
