@@ -1,4 +1,4 @@
-"""Random generators that depend on nothing but what they are asked for."""
+"""Random generators that depend only on their seed and index."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RandomState: TypeAlias = int | np.integer | np.random.Generator | np.random.Rand
 
 
 def check_generator(random_state: RandomState) -> np.random.Generator:
-    """Turn what scikit-learn calls a ``random_state`` into a NumPy generator.
+    """Return a NumPy generator for a ``random_state`` of scikit-learn.
 
-    A ``Generator`` is returned as it is; a ``RandomState`` gives a seed and so moves on.
+    A ``Generator`` is returned as it is; from a ``RandomState`` a seed is drawn.
     """
     if isinstance(random_state, np.random.Generator):
         return random_state
@@ -32,26 +32,26 @@ def check_generator(random_state: RandomState) -> np.random.Generator:
 
 
 def check_seed(random_state: RandomState) -> int:
-    """Return one int that stands for ``random_state``; fresh for None."""
+    """Return an int for ``random_state``; a random one for None."""
     if isinstance(random_state, (int, np.integer)) and random_state >= 0:
         return int(random_state)
     return int(check_generator(random_state).integers(2**31))
 
 
 def check_resumable(checkpoint_dir: object, random_state: RandomState) -> None:
-    """Refuse checkpoints of a fit that could not be taken up: its seed would be another one."""
+    """Check that a fit with a checkpoint has a seed, which is the same when it is continued."""
     if checkpoint_dir is not None and random_state is None:
         raise ValueError(
-            "checkpoint_dir needs a random_state that is the same when fit is called again, "
-            "or it could not go on; pass an int."
+            "checkpoint_dir needs a random_state that is the same when fit is called again to "
+            "continue; pass an int."
         )
 
 
 def sample_generator(seed: int, index: int, *more: int) -> np.random.Generator:
-    """Return the generator of one sample: a pure function of its seed and index.
+    """Return the generator of one sample, a function of the seed and the index alone.
 
-    So a sample is the same in whatever order, batch or process it is drawn. Its stream is that of
-    no other index, nor that of the seed itself.
+    So a sample does not depend on the order, batch or process in which it is drawn. Its stream
+    differs from those of other indices and of the seed itself.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *more)))
 
@@ -59,14 +59,14 @@ def sample_generator(seed: int, index: int, *more: int) -> np.random.Generator:
 def frame_generators(
     frames: NDArray[np.float32], random_state: RandomState
 ) -> Iterator[np.random.Generator]:
-    """Give each frame of a stack a generator of its own: one of the seed, and of the frame alone.
+    """Yield a generator for each frame of a stack, from the seed and the frame's values.
 
-    A frame's draws are the same in whatever order or subset it comes. Frames that are repeated get
-    different ones.
+    The random numbers of a frame do not depend on its position or on the other frames. Equal frames
+    get different ones.
     """
     seed = check_seed(random_state)
-    seen: Counter[int] = Counter()
+    n_before: Counter[int] = Counter()
     for frame in frames:
         checksum = int.from_bytes(hashlib.blake2b(frame, digest_size=8).digest(), "little")
-        yield sample_generator(seed, checksum, seen[checksum])
-        seen[checksum] += 1
+        yield sample_generator(seed, checksum, n_before[checksum])
+        n_before[checksum] += 1

@@ -1,4 +1,4 @@
-"""The contract that every estimator of frames keeps with scikit-learn."""
+"""The common base of estimators of frames."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 class FrameEstimator(BaseEstimator):
     """Base of estimators whose ``X`` is a stack of frames and whose network is ``module_``.
 
-    A fitted estimator pickles with its weights, and the columns of its ``history_``, as NumPy
-    arrays: what a GPU has trained opens on a CPU, and a file holds nothing of torch or pandas, so
-    that skops takes it.
+    A fitted estimator is pickled with its weights, and the columns of its ``history_``, as NumPy
+    arrays. So an estimator trained on a GPU can be loaded on a CPU, and skops can load its file,
+    which contains no objects of torch or pandas.
     """
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        # what was trained before can be used without fit
+        # An estimator with pretrained weights can be used without fit.
         tags.requires_fit = self.get_params(deep=False).get("weights") is None
         tags.non_deterministic = self.get_params(deep=False).get("random_state", 0) is None
         return tags
@@ -34,18 +34,18 @@ class FrameEstimator(BaseEstimator):
     history_: Any
 
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {}
-    """What each parameter may be, see :mod:`stemkit._constraints`."""
+    """Constraints of each parameter, see :mod:`stemkit._constraints`."""
 
     _unused_in_fit: ClassVar[frozenset[str]] = frozenset()
-    """Parameters that only `predict` uses, so that a checkpoint need not agree on them."""
+    """Parameters that only `predict` uses, which are not compared with a checkpoint."""
 
     def _check_parameters(self) -> None:
-        """Check the parameters against their constraints, and what no table can express."""
+        """Check the parameters against their constraints and their relations."""
         check_parameters(self)
 
     def _build_module(self, weights: Mapping[str, Tensor]) -> nn.Module:
-        """Make the network that these weights belong to."""
-        raise TypeError("an estimator with a module_ has to say how it is built")
+        """Return the network with these weights."""
+        raise TypeError("an estimator with a module_ must override _build_module")
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__().copy()
@@ -67,11 +67,11 @@ class FrameEstimator(BaseEstimator):
         if history is not None:
             import pandas as pd
 
-            # Copied, since a memory map can't be written.
+            # Copied, since a memory map may be read-only.
             self.history_ = pd.DataFrame({key: column.copy() for key, column in history.items()})
         if weights is not None:
             import torch
 
-            # Copied, since what is read from a memory map can't be trained further.
+            # Copied, since weights in a read-only memory map can't be trained.
             tensors = {key: torch.tensor(value) for key, value in weights.items()}
             self.module_ = self._build_module(tensors).eval()

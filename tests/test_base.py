@@ -53,7 +53,7 @@ DUPLICATES = {
 
 
 @pytest.mark.parametrize("duplicate", DUPLICATES.values(), ids=DUPLICATES)
-def test_duplicates_have_the_same_weights_of_their_own(duplicate, tmp_path):
+def test_copies_have_equal_weights_and_share_none(duplicate, tmp_path):
     model = Scaler(width=2).fit(None)
     again = duplicate(model, tmp_path)
     assert again.get_params() == model.get_params()
@@ -85,7 +85,7 @@ def test_files_hold_numpy_and_nothing_of_torch():
     assert not hasattr(model, "_weights")
 
 
-def test_what_is_not_fitted_stays_so():
+def test_copies_of_unfitted_estimators_are_unfitted():
     again = pickle.loads(pickle.dumps(Scaler(width=5)))
     assert again.width == 5
     assert not hasattr(again, "module_")
@@ -97,11 +97,11 @@ def test_clones_are_not_fitted():
     assert not hasattr(fresh, "module_")
 
 
-def test_an_estimator_has_to_say_how_its_network_is_built():
+def test_an_estimator_must_build_its_network():
     class Forgetful(FrameEstimator):
         pass
 
-    with pytest.raises(TypeError, match="has to say how it is built"):
+    with pytest.raises(TypeError, match="must override _build_module"):
         Forgetful().__setstate__({"_weights": {"a": np.ones(2)}})
 
 
@@ -119,7 +119,7 @@ def frames():
 
 
 @pytest.mark.parametrize("weights", ["default", None])
-def test_fitted_model_answers_the_same_after_pickling(weights):
+def test_fitted_model_gives_the_same_result_after_pickling(weights):
     model = DriftDecayModel(
         weights=weights, max_epochs=0, registration="network", binning=1, random_state=0
     ).fit(frames())
@@ -133,7 +133,7 @@ def test_fitted_model_answers_the_same_after_pickling(weights):
     assert again.history_.equals(model.history_)
 
 
-def test_pickling_leaves_global_random_state_alone():
+def test_pickling_does_not_change_the_global_random_state():
     model = DriftDecayModel(weights=None, max_epochs=0, random_state=0).fit(frames())
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     pickle.loads(pickle.dumps(model))

@@ -18,19 +18,19 @@ def test_none_is_fresh():
     assert check_seed(None) != check_seed(None)
 
 
-def test_a_generator_is_handed_through():
+def test_a_generator_is_returned_as_it_is():
     generator = np.random.default_rng(0)
     assert check_generator(generator) is generator
 
 
-def test_a_random_state_moves_on():
+def test_a_random_state_gives_a_new_seed_each_time():
     first, again = np.random.RandomState(3), np.random.RandomState(3)
     assert draws(check_generator(first)) == draws(check_generator(again))
     assert draws(check_generator(first)) != draws(check_generator(np.random.RandomState(3)))
 
 
 @pytest.mark.parametrize("random_state", [0, 12, np.uint8(200), 2**40])
-def test_a_seed_is_its_own_int(random_state):
+def test_an_int_is_its_own_seed(random_state):
     assert check_seed(random_state) == random_state
     assert type(check_seed(random_state)) is int
 
@@ -43,7 +43,7 @@ def test_a_seed_drawn_from_a_generator_is_reproducible():
 
 @pytest.mark.parametrize("check", [check_generator, check_seed])
 @pytest.mark.parametrize("random_state", [-1, 0.5, "0", [1]])
-def test_what_is_no_random_state_is_refused(check, random_state):
+def test_invalid_random_states_are_errors(check, random_state):
     with pytest.raises(ValueError, match=r"^random_state must"):
         check(random_state)
 
@@ -77,7 +77,7 @@ def test_samples_of_neighbouring_indices_are_independent():
     assert np.abs(correlation).max() < 5 / np.sqrt(4000)
 
 
-def test_global_state_is_left_alone():
+def test_global_state_is_not_changed():
     before = np.random.get_state()[1].copy()
     check_generator(None).random()
     check_generator(3).random()

@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""Choice of device and precision."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from stemkit._constraints import Options, check_arguments
 
 
 def pick_device(device: str | int | torch.device = "auto") -> torch.device:
-    """Turn what a user asks for into a device that is there.
+    """Return an available device.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, int or torch.device, default="auto"
-        "auto" takes the first GPU if there is one, else the CPU; an int counts GPUs.
+        "auto" is the first GPU if there is one, otherwise the CPU; an int is the number of a GPU.
 
     Returns
     -------
     torch.device
-        One that is there.
+        The device.
 
     Raises
     ------
     ValueError
-        If torch doesn't know the name or doesn't see that GPU.
+        If the name is unknown to torch, or the GPU is not available.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
         picked = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
     except RuntimeError as error:
         raise ValueError(
-            f'device={device!r} is not one: use "auto", "cpu", "cuda" or "cuda:1".'
+            f'device={device!r} is not a device: use "auto", "cpu", "cuda" or "cuda:1".'
         ) from error
     if picked.type not in ("cpu", "cuda"):
         raise ValueError(
@@ -49,32 +49,32 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     index = picked.index or 0
     if index >= n_gpus:
         raise ValueError(
-            f'device={device!r} is not there: torch sees {n_gpus} GPUs. Use "auto" or "cpu".'
+            f'device={device!r} is not available: torch finds {n_gpus} GPUs. Use "auto" or "cpu".'
         )
     return torch.device("cuda", index)
 
 
 @check_arguments(precision=[Options("auto", "32-true", "bf16-mixed")])
 def pick_precision(precision: str, device: torch.device) -> str:
-    """Choose a precision that a device computes in.
+    """Return the precision to compute in on a device.
 
     Parameters
     ----------
     precision : {"auto", "32-true", "bf16-mixed"}
-        "auto" takes bfloat16 on GPUs that compute in it and float32 elsewhere: most CPUs only
-        emulate bfloat16, which is slower than float32.
+        "auto" is bfloat16 on GPUs that support it and float32 otherwise: most CPUs only emulate
+        bfloat16, which is slower than float32.
     device : torch.device
-        What to compute on.
+        Device of the computation.
 
     Returns
     -------
     {"32-true", "bf16-mixed"}
-        As lightning-fabric names it.
+        In the notation of lightning-fabric.
 
     Raises
     ------
     ValueError
-        If it is none of these.
+        If `precision` is invalid.
 
     Examples
     --------

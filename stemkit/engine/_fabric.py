@@ -1,4 +1,4 @@
-"""What the loop needs of lightning-fabric beyond its own methods: silence, shares, seeds."""
+"""Functions on top of lightning-fabric: no messages, parts of batches, seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemkit.engine._sources import Batch
 
 
 def make_fabric(device: str | int | torch.device, precision: str) -> Fabric:
-    """Make a Fabric of one device, without a word on the console."""
+    """Return a Fabric of one device, without messages on the console."""
     picked = pick_device(device)
     logger = logging.getLogger("lightning_fabric")
     level = logger.level
@@ -31,9 +31,9 @@ def make_fabric(device: str | int | torch.device, precision: str) -> Fabric:
 
 
 def take_share(fabric: Fabric, batch: Batch) -> Batch:
-    """Give this process its rows of a batch, on its device.
+    """Return the rows of a batch for this process, on its device.
 
-    Where there are more processes than rows, some take a row that another one has too.
+    If there are more processes than rows, some rows are used by more than one process.
     """
     if fabric.world_size > 1:
         n = len(batch[0])
@@ -44,17 +44,17 @@ def take_share(fabric: Fabric, batch: Batch) -> Batch:
 
 @contextmanager
 def own_randomness(fabric: Fabric) -> Iterator[None]:
-    """Leave torch's global random state as it was found."""
+    """Restore torch's global random state on exit."""
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 def seed_step(fabric: Fabric, random_state: int, step: int) -> None:
-    """Seed torch from the step alone, so that a resumed fit draws what an unbroken one does."""
+    """Seed torch for a step, so that a resumed fit draws the numbers of an uninterrupted one."""
     entropy = [random_state, step, fabric.global_rank]
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
-    # not torch.manual_seed: it seeds all GPUs, also those of others and those not yet in use
+    # torch.manual_seed would seed all GPUs, also those that are not used.
     torch.default_generator.manual_seed(seed)
     if fabric.device.type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Less at once, where a GPU has too little memory."""
+"""Smaller batches if a GPU has too little memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Result = TypeVar("Result")
 
 
 def halve_until_it_fits(run: Callable[[int], Result], batch_size: int) -> Result:
-    """Give ``run(batch_size)``, with half the batch as often as memory does not suffice.
+    """Return ``run(batch_size)``, and halve the batch size as long as memory is insufficient.
 
     Raises
     ------
     MemoryError
-        If there is too little even for one.
+        If the memory is insufficient for a batch of one.
     """
     while True:
         try:
@@ -28,12 +28,12 @@ def halve_until_it_fits(run: Callable[[int], Result], batch_size: int) -> Result
                     "The GPU has too little memory even for one tile at a time: "
                     'use a smaller tile_size, or device="cpu".'
                 ) from error
-        # only here, where the traceback no longer holds what did not fit
+        # Here the traceback no longer holds the tensors.
         batch_size //= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         warnings.warn(
-            f"The GPU has too little memory; going on with batches of {batch_size}.",
+            f"The GPU has too little memory; continuing with batches of {batch_size}.",
             RuntimeWarning,
             stacklevel=2,
         )

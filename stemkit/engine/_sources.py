@@ -21,7 +21,7 @@ Batch = tuple[Tensor, ...]
 
 
 class Source(Protocol):
-    """Anything that gives the batch of a step, the same one each time it is asked.
+    """Protocol of objects that return the batch of a step, the same one at each call.
 
     A fit with a `checkpoint_dir` is continued if all attributes of its source are the same. A
     source whose attributes change as it is used needs a method ``fingerprint()`` that returns a
@@ -31,12 +31,12 @@ class Source(Protocol):
     steps_per_epoch: int
 
     def batch(self, step: int) -> Batch:
-        """Give the batch of a step.
+        """Return the batch of a step.
 
         Parameters
         ----------
         step : int
-            From 0; steps run on over the epochs.
+            Number of the step from 0, counted over all epochs.
 
         Returns
         -------
@@ -52,7 +52,7 @@ class ArraySource:
     Parameters
     ----------
     *arrays : ndarray of shape (n_samples, ...)
-        Arrays or memory maps; only the rows of a batch are ever read.
+        Arrays or memory maps; only the rows of a batch are read.
     batch_size : int, default=16
         Samples a step. The last batch of an epoch may be smaller.
     shuffle : bool, default=True

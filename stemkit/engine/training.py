@@ -26,16 +26,16 @@ Loss = Callable[[nn.Module, Batch], Tensor | Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit leaves behind beside the module's weights.
+    """Result of a fit, apart from the module's weights.
 
     Attributes
     ----------
     history : DataFrame
         One row an epoch: epoch, step, lr, seconds, train_loss, val_loss and each named loss.
     n_steps : int
-        Steps that were made.
+        Number of steps.
     n_epochs : int
-        Epochs that were begun.
+        Number of epochs, complete or not.
     best_epoch : int or None
         The epoch, from 0, whose weights the module has; None without validation.
     """
@@ -47,7 +47,7 @@ class FitResult:
 
 
 def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) -> float:
-    """Give the learning rate of a step: a linear rise, then half a cosine down towards zero.
+    """Return the learning rate of a step: a linear rise, then half a cosine towards zero.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) ->
     Returns
     -------
     float
-        What the optimiser is to take in this step.
+        Learning rate of the step.
 
     Examples
     --------
@@ -117,16 +117,16 @@ def fit_module(
     module : nn.Module
         Its weights are changed.
     loss : callable
-        ``loss(module, batch)`` gives a scalar tensor, or a dict of them whose "loss" is minimised
-        and whose others are kept in the history. It has to call the module itself, not its methods,
-        or mixed precision and several GPUs are passed by.
+        ``loss(module, batch)`` returns a scalar tensor, or a dict of them: "loss" is minimised, and
+        all are kept in the history. It must call the module itself, not its methods, or mixed
+        precision and several GPUs have no effect.
     source : Source
         Training batches, see `ArraySource` and `StreamSource`.
     max_steps : int
-        Steps at most.
+        Maximum number of steps.
     validation : Source, optional
-        Its first epoch is evaluated after each epoch of training. The weights of the best epoch
-        are put back in the end.
+        Its first epoch is evaluated after each epoch of training. At the end the module gets the
+        weights of the best epoch.
     lr : float, default=1e-3
         Highest learning rate, see `learning_rate`.
     weight_decay : float, default=0.0
@@ -139,23 +139,23 @@ def fit_module(
         Stop after so many epochs without a lower validation loss. Needs `validation`.
     checkpoint_dir : path, optional
         Folder for the checkpoint. If it holds one of the same fit, with the same data, parameters
-        and weights at the start, that is continued: on the CPU the weights at the end are those of
-        an unbroken fit, bit for bit. The folder is locked while the fit runs.
+        and initial weights, that fit is continued: on the CPU the final weights are those of an
+        uninterrupted fit, bit for bit. The folder is locked while the fit runs.
     checkpoint_every : int, default=500
-        Steps from checkpoint to checkpoint; there is one at the end in any case.
+        Steps between checkpoints; another one is written at the end.
     fingerprint : mapping of str to object, optional
-        What else decides the result and must be the same for a fit to be continued: the
-        parameters of an estimator, for which see `fit_parameters`. Arrays are compared by a hash of
+        Further values that decide the result and must be the same for a fit to be continued, such
+        as the parameters of an estimator, see `fit_parameters`. Arrays are compared by a hash of
         all their values, functions by their code, other objects by their attributes, or by the
         mapping that their method ``fingerprint()`` returns.
     device, precision : default="auto"
         See `pick_device` and `pick_precision`.
     fabric : lightning_fabric.Fabric, optional
-        A launched one of your own, for several GPUs; `device` and `precision` are then not used.
-        Each process takes its share of every batch.
+        A launched Fabric, for several GPUs; `device` and `precision` are then not used. Each
+        process takes a part of every batch.
     random_state : int, default=0
-        Seed of what is random in the module, dropout for one. The global random state is left as
-        it was.
+        Seed of the module's random numbers, such as those of dropout. The global random state is
+        not changed.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar.
 
@@ -264,13 +264,13 @@ def fit_module(
 
 @dataclass
 class _State:
-    """What is carried from step to step, and in a checkpoint from process to process."""
+    """State of a fit between steps, also stored in the checkpoint."""
 
     step: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    """Of each step since the epoch began: how many samples, and their mean losses."""
+    """For each step of the current epoch: the number of samples and their mean losses."""
     best_epoch: int | None = None
     best_weights: dict[str, Tensor] | None = None
 
@@ -282,7 +282,7 @@ class _State:
         return len(self.rows) - 1 - self.best_epoch >= patience
 
     def end_epoch(self, row: dict[str, float], module: nn.Module) -> None:
-        """Add the row of an epoch, and keep the weights if none were better."""
+        """Add the row of an epoch, and keep the weights if they are the best so far."""
         self.rows.append(row)
         self.losses = []
         if "val_loss" not in row:
@@ -313,21 +313,21 @@ class _Trainer:
         self.random_state = random_state
 
     def step(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
-        """Improve the weights by one batch; give its mean losses."""
+        """Update the weights with one batch and return its mean losses."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.module.train()
         seed_step(self.fabric, self.random_state, step)
         losses = self._losses(batch)
-        means = self._over_processes(losses)
-        self._refuse_not_finite("loss", means["loss"], step)
+        means = self._mean_over_processes(losses)
+        self._check_finite("loss", means["loss"], step)
         self.optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
         if self.clip_norm is not None:
             norm = self.fabric.clip_gradients(
                 self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
             )
-            self._refuse_not_finite(
+            self._check_finite(
                 "gradient",
                 float(norm),  # type: ignore[arg-type]  # None only where values are clipped
                 step,
@@ -337,14 +337,14 @@ class _Trainer:
 
     @torch.no_grad()
     def validate(self, source: Source, step: int) -> list[tuple[int, dict[str, float]]]:
-        """Give sample counts and losses over one epoch of a source, the same one each time."""
+        """Return sample counts and losses of the first epoch of a source."""
         self.module.eval()
         losses = []
         for index in range(source.steps_per_epoch):
             seed_step(self.fabric, self.random_state, index)
             batch = source.batch(index)
-            means = self._over_processes(self._losses(batch))
-            self._refuse_not_finite("validation loss", means["loss"], step)
+            means = self._mean_over_processes(self._losses(batch))
+            self._check_finite("validation loss", means["loss"], step)
             losses.append((len(batch[0]), means))
         return losses
 
@@ -353,26 +353,26 @@ class _Trainer:
         if isinstance(losses, Tensor):
             return {"loss": losses}
         if "loss" not in losses:
-            raise ValueError(f'loss gave {sorted(losses)}; one of them must be named "loss".')
+            raise ValueError(f'loss returned {sorted(losses)}; one of them must be named "loss".')
         return dict(losses)
 
-    def _over_processes(self, losses: dict[str, Tensor]) -> dict[str, float]:
-        """Take means over the processes, so that all of them see, and stop at, the same."""
+    def _mean_over_processes(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Return means over the processes, so that all of them stop at the same step."""
         means = self.fabric.all_reduce({name: value.detach() for name, value in losses.items()})
-        # Fabric gives back what it is given, a dict here, and says that it may be a tensor.
+        # Fabric returns a dict for a dict, but is annotated to return a tensor, too.
         return {name: float(mean) for name, mean in means.items()}  # type: ignore[union-attr]
 
-    def _refuse_not_finite(self, what: str, value: float, step: int) -> None:
+    def _check_finite(self, what: str, value: float, step: int) -> None:
         if not math.isfinite(value):
             rate = self.optimizer.param_groups[0]["lr"]
             raise FloatingPointError(
                 f"The {what} became {value} at step {step}, with a learning rate of {rate:.3g}: "
-                "use a lower lr, and look for extreme values in the data."
+                "use a lower lr, and check the data for extreme values."
             )
 
 
 def _means(part: str, losses: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    """Take the mean of each loss over the samples."""
+    """Return the mean of each loss over the samples."""
     totals: dict[str, float] = {}
     n_total = 0
     for n_samples, values in losses:
@@ -383,7 +383,7 @@ def _means(part: str, losses: Iterable[tuple[int, Mapping[str, float]]]) -> dict
 
 
 def _with_first_batch(name: str, source: Source | None) -> dict[str, object]:
-    """Return a source, to be described by its attributes, and the batch that it starts with."""
+    """Return a source, which is compared by its attributes, and its first batch."""
     if source is None:
         return {name: None}
     return {name: source, f"first batch of {name}": source.batch(0)}

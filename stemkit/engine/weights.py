@@ -29,23 +29,23 @@ def save_weights(
     path: str | os.PathLike[str],
     card: Mapping[str, Any],
 ) -> None:
-    """Write weights as safetensors, and what is known of them beside it.
+    """Write weights as safetensors, and their card in a file of the same name.
 
     Parameters
     ----------
     module : nn.Module or mapping of str to Tensor
-        Whose ``state_dict`` to write, or one.
+        Module, or its ``state_dict``.
     path : path
-        Ends in ".safetensors"; the card goes to the same name with ".json".
+        Name that ends in ".safetensors"; that of the card ends in ".json".
     card : mapping
-        How the weights were made: data, steps, seed, scores. Anything that JSON can hold.
+        How the weights were made: data, steps, seed, scores. Values that JSON can represent.
 
     Raises
     ------
     ValueError
         If `path` ends otherwise or the card can't be written as JSON.
     OSError
-        If the disk is full; files that were there are kept.
+        If the disk is full; existing files are kept.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def save_weights(
     except TypeError as error:
         raise ValueError(f"card can't be written as JSON: {error}.") from error
     state = module.state_dict() if isinstance(module, nn.Module) else module
-    # copies, because safetensors refuses tensors that share memory
+    # Copies, because safetensors does not accept tensors that share memory.
     copies = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
     write_whole(path, safetensors.torch.save(copies))
     write_whole(path.with_suffix(".json"), text.encode())
@@ -99,7 +99,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     name : str or path
-        One of `list_weights`, hyphens for underscores if you like, or the path of a file.
+        One of `list_weights`, with hyphens or underscores, or the path of a file.
 
     Returns
     -------
@@ -109,13 +109,13 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     Raises
     ------
     FileNotFoundError
-        If there is neither.
+        If there are no such weights.
     ValueError
         If the file is damaged or not safetensors.
 
     See Also
     --------
-    put_weights : To put them into a module.
+    put_weights : Load them into a module.
 
     Examples
     --------
@@ -138,19 +138,19 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
 def load_card(
     name: str | os.PathLike[str], constraints: Mapping[str, Constraints] | None = None
 ) -> dict[str, Any]:
-    """Read how weights were made.
+    """Read the card of weights, which describes how they were made.
 
     Parameters
     ----------
     name : str or path
         As for `load_weights`.
     constraints : mapping of str to collection of constraints, optional
-        Entries that the card must have, and what each may be.
+        Entries that the card must have, with their constraints.
 
     Returns
     -------
     dict
-        What `save_weights` wrote.
+        The card that `save_weights` wrote.
 
     Raises
     ------
@@ -186,22 +186,22 @@ def load_card(
 
 @check_arguments(module=[nn.Module], weights=[Mapping])
 def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
-    """Put weights into a module, all of them and nothing else.
+    """Load weights into a module of the same names and shapes.
 
     Parameters
     ----------
     module : nn.Module
-        Is changed, unless the weights don't fit.
+        Changed in place, unless there is an error.
     weights : mapping of str to Tensor
-        As `load_weights` and `read_checkpoint` give them.
+        As `load_weights` and `read_checkpoint` return them.
     origin : str
-        Where the weights are from, for the error.
+        Source of the weights, for error messages.
 
     Raises
     ------
     ValueError
-        If names, shapes or kinds of numbers differ, or weights are not finite; the error lists
-        which.
+        If names, shapes or types of numbers differ, or weights are not finite; the message lists
+        them.
 
     Examples
     --------
@@ -241,8 +241,8 @@ def check_shapes(module: nn.Module, weights: Mapping[str, Tensor], origin: str) 
         ],
     }
     if any(wrong.values()):
-        said = "; ".join(f"it {what} {_some(keys)}" for what, keys in wrong.items() if keys)
-        raise ValueError(f"{origin} is not for a {type(module).__name__} of this size: {said}.")
+        text = "; ".join(f"it {what} {_some(keys)}" for what, keys in wrong.items() if keys)
+        raise ValueError(f"{origin} is not for a {type(module).__name__} of this size: {text}.")
 
 
 def _fits(found: Tensor, wanted: Tensor) -> bool:
@@ -255,10 +255,10 @@ def _fits(found: Tensor, wanted: Tensor) -> bool:
 
 @check_arguments(path=["path"])
 def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
-    """Read the weights of a checkpoint that the papers' authors released, or one like it.
+    """Read the weights of a checkpoint in the layout that the papers' authors released.
 
-    No code in the file is executed. Weights are found at the top or under "model_state_dict" or
-    "state_dict", and the "module." that data-parallel training puts before each name is taken off.
+    No code in the file is executed. Weights are at the top level or under "model_state_dict" or
+    "state_dict". The prefix "module." of data-parallel training is removed from their names.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, or holds something other than weights.
+        If the file is damaged, or holds something other than weights.
 
     Examples
     --------

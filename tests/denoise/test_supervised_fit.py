@@ -93,7 +93,7 @@ class LimitedDenoiser(SupervisedDenoiser):
 
 def test_batches_are_halved_if_memory_is_short(monkeypatch):
     X, y = random_pairs(8)
-    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+    with pytest.warns(RuntimeWarning, match="continuing with batches of 2"):
         model = LimitedDenoiser(batch_size=4, max_epochs=1, device="cpu", random_state=0).fit(X, y)
     small_batches = LimitedDenoiser(batch_size=2, max_epochs=1, device="cpu", random_state=0).fit(
         X, y
@@ -101,7 +101,7 @@ def test_batches_are_halved_if_memory_is_short(monkeypatch):
     assert model.history_["step"].iloc[-1] == small_batches.history_["step"].iloc[-1] == 4
     expected = small_batches.transform(X)
     monkeypatch.setattr("stemkit.denoise._inference._n_tiles", lambda *_: 4)
-    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+    with pytest.warns(RuntimeWarning, match="continuing with batches of 2"):
         np.testing.assert_array_equal(small_batches.transform(X), expected)
     monkeypatch.setattr("stemkit.denoise._inference._n_tiles", lambda *_: 2)
     monkeypatch.setattr(Limited, "largest_batch", 0)
@@ -117,5 +117,5 @@ def test_batches_of_streams_are_halved_if_memory_is_short():
     limited = LimitedDenoiser(
         steps_per_epoch=2, batch_size=4, max_epochs=1, device="cpu", random_state=0
     )
-    with pytest.warns(RuntimeWarning, match="going on with batches of 2"):
+    with pytest.warns(RuntimeWarning, match="continuing with batches of 2"):
         assert limited.fit(stream).history_["step"].iloc[-1] == 2

@@ -38,8 +38,8 @@ def test_without_a_gpu_auto_is_the_cpu():
 
 @pytest.mark.parametrize("asked", ["cuda", "cuda:3", 2])
 @pytest.mark.usefixtures("no_gpu")
-def test_gpu_that_is_not_there_is_named(asked):
-    with pytest.raises(ValueError, match=f'device={asked!r} is not there.*Use "auto" or "cpu"'):
+def test_gpu_that_is_not_available_is_named(asked):
+    with pytest.raises(ValueError, match=f'device={asked!r} is not available.*Use "auto" or "cpu"'):
         pick_device(asked)
 
 

@@ -150,12 +150,12 @@ def test_damaged_checkpoint_is_an_error_and_kept(tmp_path, harm):
     assert (tmp_path / FILE).read_bytes() == damaged
 
 
-def test_a_wrong_byte_anywhere_is_either_harmless_or_found_out(tmp_path):
+def test_a_wrong_byte_is_harmless_or_an_error(tmp_path):
     folder = CheckpointFolder(tmp_path, {})
     folder.save(1, {"state": torch.ones(2)})
     path = tmp_path / FILE
     whole = path.read_bytes()
-    complaints = []
+    messages = []
     for place in range(0, len(whole), 3):
         content = bytearray(whole)
         content[place] ^= 0xFF
@@ -163,9 +163,9 @@ def test_a_wrong_byte_anywhere_is_either_harmless_or_found_out(tmp_path):
         try:
             assert torch.equal(folder.load()["state"], torch.ones(2))
         except ValueError as error:
-            complaints.append(str(error))
-    assert len(complaints) > 200
-    assert all("is damaged" in complaint for complaint in complaints)
+            messages.append(str(error))
+    assert len(messages) > 200
+    assert all("is damaged" in message for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +183,13 @@ def test_a_wrong_byte_anywhere_is_either_harmless_or_found_out(tmp_path):
         ({"module": linear(weight=0.0, bias=1.0)}, "module.weights"),
     ],
 )
-def test_checkpoint_of_another_fit_is_refused(tmp_path, changes, named):
+def test_checkpoint_of_another_fit_is_an_error(tmp_path, changes, named):
     fit(tmp_path)
     with pytest.raises(ValueError, match=f"is of another fit: its {named}"):
         fit(tmp_path, **changes)
 
 
-def test_checkpoint_of_an_earlier_layout_is_refused(tmp_path):
+def test_checkpoint_of_an_earlier_layout_is_an_error(tmp_path):
     (tmp_path / "checkpoint_b.pt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"checkpoint_b\.pt is of an earlier version"):
         fit(tmp_path)
