@@ -1,4 +1,4 @@
-"""What a card says of where its weights come from."""
+"""Entries of a card on the origin of weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def provenance(module: nn.Module) -> dict[str, str]:
-    """Name the commit and the device that a module was trained with."""
+    """Return the commit and the device of the training of a module."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     )

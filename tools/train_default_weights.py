@@ -2,8 +2,8 @@
 
     python tools/train_default_weights.py --steps 400 --seed 0
 
-Run again after an interruption, it goes on from the last checkpoint and ends with the same
-weights. A GPU is used where there is one; ``--channels 32 64 128 --side 128`` is the paper's size.
+After an interruption run it again: it continues from the checkpoint and ends with the same
+weights. A GPU is used if there is one; ``--channels 32 64 128 --side 128`` is the paper's size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stemkit.networks.degradation import DegradationNet
 def main(
     output: Annotated[Path, typer.Option(help="Weights to write.")] = ROOT
     / "stemkit/weights/drift_decay.safetensors",
-    checkpoint_dir: Annotated[Path, typer.Option(help="Where to keep checkpoints.")] = ROOT
+    checkpoint_dir: Annotated[Path, typer.Option(help="Folder of the checkpoint.")] = ROOT
     / "build/drift_decay",
     steps: int = 400,
     seed: int = 0,

@@ -1,4 +1,4 @@
-"""Networks over frames of any size: tile by tile, in memory that doesn't grow with the frame."""
+"""Application of networks to frames of any size in tiles, with limited memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stemkit.engine._device import pick_device, pick_precision
 
 
 class _Span(NamedTuple):
-    """Where a tile lies along one axis, and where it takes over from the tile before."""
+    """Position of a tile along one axis, and of its transition from the tile before."""
 
     start: int
     stop: int
@@ -50,15 +50,14 @@ def run_tiled(
 ) -> NDArray[np.float32]:
     """Apply a function from images to images of the same height and width.
 
-    Frames larger than a tile are cut into tiles that overlap; where they do, one fades into the
-    next. Frames that fit into a tile are done in one pass.
+    Larger frames are cut into overlapping tiles, with smooth transitions in the overlaps. Frames
+    that fit into a tile are processed in one pass.
 
     Parameters
     ----------
     function : nn.Module or callable
-        From a tensor (B, C, h, w) to one of (B, C_out, h, w). A module is put in evaluation mode
-        for the time of the call, and stays on the device; another callable gets its tensors on the
-        device.
+        From a tensor (B, C, h, w) to one of (B, C_out, h, w), on the device. A module is in
+        evaluation mode during the call, and remains on the device.
     arrays : array of shape (n, C, H, W)
         A memory map does: it is read tile by tile.
     tile : int, default=256
@@ -86,7 +85,7 @@ def run_tiled(
     Raises
     ------
     ValueError
-        If sizes don't go together, or the function gives another height or width than it got.
+        If sizes are inconsistent, or the function changes the height or width.
 
     Examples
     --------
@@ -172,7 +171,7 @@ def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[_Span]:
 
 
 def _cut(frame: NDArray, row: _Span, column: _Span) -> NDArray[np.float32]:
-    """Read a tile, mirrored where it reaches beyond the frame."""
+    """Return a tile, mirrored beyond the edge of the frame."""
     image = np.asarray(frame[:, row.start : row.stop, column.start : column.stop], np.float32)
     missing = [
         span.stop - span.start - n for span, n in zip((row, column), image.shape[1:], strict=True)
@@ -183,7 +182,7 @@ def _cut(frame: NDArray, row: _Span, column: _Span) -> NDArray[np.float32]:
 
 
 def _fade_in(canvas: NDArray[np.float32], image: NDArray[np.float32], span: _Span) -> None:
-    """Draw an image onto a canvas along their last axis, fading over from what is there."""
+    """Write an image to a canvas, with a smooth transition along their last axis."""
     length = min(span.stop, canvas.shape[2]) - span.start
     first, last = span.fade_start - span.start, span.fade_stop - span.start
     image = image[:, : canvas.shape[1], :length]
@@ -195,7 +194,7 @@ def _fade_in(canvas: NDArray[np.float32], image: NDArray[np.float32], span: _Spa
 
 @contextmanager
 def _evaluating(function: Callable[[Tensor], Tensor], device: torch.device) -> Iterator[Any]:
-    """Put a module on the device and in evaluation mode, and back in the modes it was in."""
+    """Move a module to the device, and set evaluation mode until exit."""
     if not isinstance(function, nn.Module):
         yield
         return
