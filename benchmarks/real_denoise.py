@@ -158,7 +158,7 @@ def made_up(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.DataFra
     for name, frame in empty.items():
         matched = MatchedDenoiser(denoiser=model, atom_sigma=SIZE)
         like_noise = matched.fit([frame]).match([frame])
-        offset, scale = model.input_scaling_
+        offset, scale = matched.denoiser_.input_scaling_
         like_spread = offset + scale * (like_noise - like_noise.mean()) / like_noise.std()
         counts[name] = {
             "spread of training": len(places(model.transform(like_spread)[0], 0.5, 1)),

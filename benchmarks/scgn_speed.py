@@ -28,9 +28,9 @@ import torch
 import typer
 from _plain_scgn import PlainSCGN
 from _scgn_large import in_own_process, large_frame, peak_gib, seams
-from stemkit.denoise._tiled import denoise_tiled
 
 from stemkit.denoise import SCGNDenoiser
+from stemkit.denoise._inference import denoise_tiled
 from stemkit.engine import put_weights
 from stemkit.networks import SCGN, rename_released
 
