@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stemkit.engine import ArraySource, fit_module
-from stemkit.engine._checkpoint import FILE, LOCK, CheckpointFolder
+from stemkit.engine._checkpoint import FILE, LOCK, CheckpointFolder, _show
 
 NUMBERS = np.linspace(0, 1, 8, dtype=np.float32)[:, None]
 
@@ -158,3 +158,28 @@ def test_an_error_without_a_named_holder_is_still_clear(tmp_path):
         (tmp_path / "checkpoint.holder").unlink()
         with pytest.raises(ValueError, match=r"in use by another fit: wait"):
             CheckpointFolder(tmp_path, {}).__enter__()
+
+
+def test_an_error_names_two_differences_and_counts_the_others(tmp_path):
+    names = ("first", "second", "third", "fourth", "fifth")
+    with CheckpointFolder(tmp_path, dict.fromkeys(names, "1")) as folder:
+        folder.save(1, {})
+    for n_changed, end in [
+        (1, ""),
+        (2, ""),
+        (3, "; and 1 more differ"),
+        (5, "; and 3 more differ"),
+    ]:
+        changed = {name: "2" if i < n_changed else "1" for i, name in enumerate(names)}
+        listed = "; ".join(f"its {name} is 1, here it is 2" for name in names[: min(n_changed, 2)])
+        with pytest.raises(ValueError, match=rf"of another fit: {listed}{end}\."):
+            CheckpointFolder(tmp_path, changed).load()
+
+
+@pytest.mark.parametrize("length", [1, 79, 80, 81, 82, 200])
+def test_long_values_are_shortened_to_80_characters(length):
+    value = "".join(chr(ord("a") + i % 26) for i in range(length))
+    shown = _show(value)
+    assert len(shown) == min(length, 80)
+    assert shown == value or (shown.endswith("...") and value.startswith(shown[:-3]))
+    assert _show(None) == "absent"

@@ -460,6 +460,23 @@ def test_a_memory_map_is_read_in_pieces(monkeypatch):
     of(np.zeros((50, 10)))
     assert max(sizes) <= 1000
     assert sum(sizes) == 4000
+    # Rows that are larger than a piece, one at a time.
+    sizes.clear()
+    of(np.zeros((6, 150)))
+    assert sizes == [1200] * 6
+
+
+def test_pieces_of_a_big_memory_map_take_little_memory(monkeypatch):
+    sizes = []
+
+    def recorded(rows):
+        sizes.append(rows.nbytes)
+        return np.zeros(1)
+
+    monkeypatch.setattr(np, "ascontiguousarray", recorded)
+    of(np.broadcast_to(np.float32(0), (2000, 1000, 1000)))  # 8 GB, of which one number is stored
+    assert sum(sizes) == 8e9
+    assert max(sizes) < 100e6
 
 
 def test_cycles_end():
@@ -548,6 +565,28 @@ def test_fit_parameters_are_all_but_those_compared_elsewhere():
     assert found.keys() == {"estimator", "dose"} | names
     assert found["estimator"] is HRTEMNoise
     assert found["dose"] == 7
+
+
+class WithHardware(Ridge):
+    """An estimator with parameters that cannot change its fit, one of them its own."""
+
+    _unused_in_fit = frozenset({"pause"})
+
+    def __init__(self, alpha=1.0, checkpoint_dir=None, device="auto", pause=0.0, verbose=0):
+        super().__init__(alpha=alpha)
+        self.checkpoint_dir = checkpoint_dir
+        self.device = device
+        self.pause = pause
+        self.verbose = verbose
+
+
+class WithoutOwn(WithHardware):
+    _unused_in_fit = frozenset()
+
+
+def test_fit_parameters_leave_out_what_cannot_change_the_fit():
+    assert fit_parameters(WithHardware()).keys() == {"estimator", "alpha"}
+    assert fit_parameters(WithoutOwn()).keys() == {"estimator", "alpha", "pause"}
 
 
 def test_the_seed_of_a_stream_is_not_compared():

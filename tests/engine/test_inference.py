@@ -112,6 +112,12 @@ def test_function_never_gets_more_than_a_batch_of_tiles():
     assert sum(shape[0] for shape in seen) == 3 * 6
 
 
+def test_one_tile_at_a_time_on_the_cpu_by_default():
+    seen = []
+    run_tiled(lambda x: seen.append(len(x)) or x, random_frames(3, 1, 50, 100), tile=64, overlap=8)
+    assert seen == [1] * 6
+
+
 def test_frame_that_fits_is_done_in_one_pass():
     seen = []
     run_tiled(lambda x: seen.append(x.shape) or x, random_frames(1, 1, 61, 256), tile=256)

@@ -151,6 +151,36 @@ def test_printing_resolution_and_oblong_pixels_give_no_pixel_size(tmp_path):
     assert read_stack([tmp_path / "a.tif", tmp_path / "b.tif"]).pixel_size is None
 
 
+def test_a_unit_without_a_resolution_gives_no_pixel_size(tmp_path):
+    description = "ImageJ=1.11a\nimages=1\nunit=nm\n"
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(random_counts()[0], description=description, metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        assert tiff.imagej_metadata["unit"] == "nm"
+    # tifffile always writes the two tags, so their numbers are changed to others, unknown.
+    content = (tmp_path / "a.tif").read_bytes()
+    for tag in (282, 283):
+        old, new = tag.to_bytes(2, "little"), (65000 + tag).to_bytes(2, "little")
+        assert content.count(old + b"\x05\x00\x01\x00") == 1
+        content = content.replace(old + b"\x05\x00\x01\x00", new + b"\x05\x00\x01\x00")
+    (tmp_path / "a.tif").write_bytes(content)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert "XResolution" not in tiff.pages[0].tags
+    assert read_stack(tmp_path / "a.tif").pixel_size is None
+
+
+@pytest.mark.parametrize("oblong, expected", [(1.005, 0.05), (1.02, None)])
+def test_pixels_are_square_to_a_percent(tmp_path, oblong, expected):
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        random_counts(),
+        imagej=True,
+        resolution=(20, 20 * oblong),
+        metadata={"unit": "nm"},
+    )
+    assert read_stack(tmp_path / "a.tif").pixel_size == expected
+
+
 def test_pixel_size_of_hyperspy_tif(shared_data):
     paths = sorted((shared_data / "ptnc").glob("04[78]*.tif"))
     read = read_stack(paths)
@@ -167,6 +197,22 @@ def test_errors_name_files_of_different_shape_or_pixel_size(tmp_path):
         read_stack([tmp_path / "a.tif", tmp_path / "b.tif"])
     with pytest.raises(ValueError, match=r"one pixel size.*a\.tif has 0\.1 nm.*c\.tif has 0\.2 nm"):
         read_stack([tmp_path / "a.tif", tmp_path / "c.tif"])
+
+
+@pytest.mark.parametrize("difference, are_equal", [(0.003, True), (0.009, True), (0.015, False)])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_pixel_sizes_may_differ_by_a_percent(tmp_path, difference, are_equal, scale):
+    # That much differ two calibrations of one microscope, or numbers that were rounded.
+    sizes = {"a.tif": scale, "b.tif": scale * (1 + difference)}
+    for name, size in sizes.items():
+        write_stack(tmp_path / name, SMALL, pixel_size=size)
+    for paths in (["a.tif", "b.tif"], ["b.tif", "a.tif"]):
+        files = [tmp_path / name for name in paths]
+        if are_equal:
+            assert read_stack(files).pixel_size == pytest.approx(sizes[paths[0]], rel=1e-5)
+        else:
+            with pytest.raises(ValueError, match="one pixel size"):
+                read_stack(files)
 
 
 def npy_bytes(array):

@@ -1,0 +1,62 @@
+"""Fabrics of one device, parts of batches for several processes, and seeds of steps."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from stemkit.engine import _fabric
+from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
+
+
+@pytest.mark.parametrize(
+    "device, accelerator, devices", [("cpu", "cpu", 1), ("cuda:1", "cuda", [1]), (0, "cuda", [0])]
+)
+def test_a_fabric_uses_the_one_device_that_was_asked_for(monkeypatch, device, accelerator, devices):
+    # Without `devices`, lightning takes all GPUs.
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(_fabric, "Fabric", lambda **arguments: arguments)
+    made = make_fabric(device, "auto")
+    assert made["accelerator"] == accelerator
+    assert made["devices"] == devices
+    assert made["precision"] == ("32-true" if accelerator == "cpu" else "bf16-mixed")
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+def test_the_level_of_lightnings_messages_is_restored(monkeypatch, level):
+    logger = logging.getLogger("lightning_fabric")
+    monkeypatch.setattr(logger, "level", level)
+    make_fabric("cpu", "32-true")
+    assert logger.level == level
+
+
+def process(rank, of):
+    return SimpleNamespace(global_rank=rank, world_size=of, to_device=lambda batch: batch)
+
+
+@pytest.mark.parametrize("n_rows, n_processes", [(8, 1), (8, 2), (7, 3), (1, 2), (2, 5), (3, 3)])
+def test_processes_share_the_rows_of_a_batch(n_rows, n_processes):
+    batch = torch.arange(n_rows), 10 * torch.arange(n_rows)
+    shares = [take_share(process(rank, n_processes), batch) for rank in range(n_processes)]
+    rows = [share[0].tolist() for share in shares]
+    assert all(torch.equal(share[1], 10 * share[0]) for share in shares)
+    assert {row for part in rows for row in part} == set(range(n_rows))
+    # None is without rows, which some use together if there are too few; no other row is repeated.
+    assert sum(map(len, rows)) == max(n_rows, n_processes)
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_numbers_of_a_step_depend_on_seed_step_and_process():
+    def drawn(random_state, step, rank=0):
+        fabric = SimpleNamespace(global_rank=rank, device=torch.device("cpu"))
+        seed_step(fabric, random_state, step)
+        return tuple(torch.rand(3).tolist())
+
+    before = torch.get_rng_state()
+    with own_randomness(SimpleNamespace(device=torch.device("cpu"))):
+        cases = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0, 1), (2, 3, 4), (3, 2, 4)]
+        assert len({drawn(*case) for case in cases}) == len(cases)
+        assert drawn(0, 0) == drawn(0, 0)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,132 @@
+"""The filter that finds atoms, its noise, and the guess of their size, against theory."""
+
+import numpy as np
+import pytest
+
+from stemkit.localize._peaks import (
+    atom_response,
+    find_peaks,
+    guess_sigma,
+    response_noise,
+    white_noise,
+)
+
+
+def blobs(shape, places, amplitude, sigma):
+    rows, columns = np.indices(shape)
+    frame = np.zeros(shape)
+    for (y, x), height, width in zip(
+        places,
+        np.broadcast_to(amplitude, len(places)),
+        np.broadcast_to(sigma, len(places)),
+        strict=True,
+    ):
+        frame += height * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * width**2))
+    return frame
+
+
+@pytest.mark.parametrize("sigma", [1.2, 2.0, 5.0])
+def test_response_at_an_isolated_atom_is_its_amplitude(sigma):
+    size = 2 * int(8 * sigma) + 1
+    frame = blobs((size, size + 4), [(size // 2, size // 2)], 7.0, sigma)
+    response = atom_response(frame, sigma)
+    # The sampled filter is not quite a Gaussian's derivative for narrow atoms.
+    assert response[size // 2, size // 2] == pytest.approx(7, rel=0.03)
+    assert np.unravel_index(response.argmax(), response.shape) == (size // 2, size // 2)
+
+
+@pytest.mark.parametrize("sigma", [1.2, 3.0])
+def test_a_background_with_a_slope_gives_no_response(sigma):
+    y, x = np.indices((80, 90))
+    response = atom_response(1000 + 3.0 * x - 2.0 * y, sigma)
+    inner = response[20:-20, 20:-20]
+    # The sum of the truncated filter is not exactly zero.
+    assert np.abs(inner).max() < 3
+
+
+@pytest.mark.parametrize("sigma", [1.5, 2.5, 6.0])
+def test_noise_of_the_response_is_that_of_theory(sigma):
+    # The integral of the squared Laplacian of a Gaussian is 1 / (2 pi width^6), by Parseval.
+    width = 0.9 * sigma
+    at_center = 2 * sigma**2 / (sigma**2 + width**2) ** 2
+    expected = 1 / (np.sqrt(2 * np.pi) * width**3) / at_center
+    assert response_noise(sigma) == pytest.approx(expected, rel=0.02)
+    noise = np.random.default_rng(0).normal(size=(300, 300))
+    assert atom_response(noise, sigma).std() == pytest.approx(response_noise(sigma), rel=0.06)
+
+
+@pytest.mark.parametrize("shape", [(200, 200), (1, 40_000)])
+@pytest.mark.parametrize("sigma", [1e-3, 4.0])
+def test_white_noise_is_measured_on_frames_and_lines(shape, sigma):
+    frame = np.random.default_rng(0).normal(0, sigma, shape)
+    # The detail of neighbours is correlated: the median scatters by about 1 %.
+    assert white_noise(frame) == pytest.approx(sigma, rel=0.03)
+    assert white_noise(8 * frame) == pytest.approx(8 * white_noise(frame), rel=1e-12)
+
+
+def test_a_smooth_field_adds_little_to_white_noise():
+    y, x = np.indices((200, 200))
+    field = 30 * np.sin(x / 20) + 2 * y
+    noise = np.random.default_rng(0).normal(size=(200, 200))
+    assert white_noise(noise + field) == pytest.approx(white_noise(noise), rel=0.01)
+
+
+@pytest.mark.parametrize("value", [7.0, -7.0])
+def test_a_frame_without_noise_has_that_of_single_precision(value):
+    assert white_noise(np.full((9, 9), value)) == pytest.approx(7e-6)
+
+
+def test_peaks_are_the_maxima_above_the_threshold_from_top_left_to_bottom_right():
+    response = np.zeros((20, 30))
+    heights = {(15, 3): 5.0, (2, 28): 5.0, (2, 4): 7.0, (0, 0): 6.0, (19, 29): 4.0, (9, 9): 1.0}
+    for place, height in heights.items():
+        response[place] = height
+    expected = sorted(place for place, height in heights.items() if height > 2)
+    assert [tuple(peak) for peak in find_peaks(response, 2.0)] == expected
+    assert find_peaks(response, 10.0).shape == (0, 2)
+
+
+def grid(size, spacing):
+    first = np.arange(spacing / 2, size - spacing / 2 + 1, spacing)
+    return np.stack(np.meshgrid(first, first), axis=-1).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("sigma", [1.1, 2.0, 4.0, 7.0])
+@pytest.mark.parametrize("n_frames", [1, 3])
+def test_the_size_of_isolated_atoms_is_guessed(sigma, n_frames):
+    size = int(40 * sigma)
+    clean = blobs((size, size), grid(size, 10 * sigma), 50.0, sigma)
+    frames = clean + np.random.default_rng(0).normal(0, 1, (n_frames, size, size))
+    found = guess_sigma(frames.astype("f4"), 6.0)
+    # The scales are a geometric series, whose steps are smaller than 22 %.
+    assert found == pytest.approx(sigma, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma, is_atom", [(8.0, True), (14.0, False)])
+def test_blobs_above_10_px_are_no_atoms(sigma, is_atom):
+    size = 256
+    clean = blobs((size, size), [(80, 80), (170, 90), (120, 180)], 50.0, sigma)
+    frame = clean + np.random.default_rng(0).normal(0, 0.5, clean.shape)
+    found = guess_sigma(frame[None].astype("f4"), 6.0)
+    assert (found is not None and found > 5) == is_atom
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 12), (1, 40, 6), (2, 3, 3)])
+def test_the_size_is_at_most_an_eighth_of_the_frame(shape):
+    _, height, width = shape
+    frame = blobs((height, width), [(height / 2, width / 2)], 50.0, max(height, width) / 5)
+    found = guess_sigma(np.broadcast_to(frame, shape).astype("f4"), 6.0)
+    assert found is None or found <= max(0.81, max(height, width) / 8)
+
+
+def test_nothing_is_guessed_where_nothing_is_significant():
+    noise = np.random.default_rng(0).normal(size=(1, 64, 64)).astype("f4")
+    assert guess_sigma(noise, 8.0) is None
+    assert guess_sigma(np.zeros((2, 32, 32), "f4"), 6.0) is None
+
+
+@pytest.mark.parametrize("factor", [2.0**-20, 2.0**20])
+def test_the_unit_of_the_frames_does_not_change_the_guess(factor):
+    clean = blobs((80, 80), grid(80, 16), 50.0, 2.0)
+    frames = (clean + np.random.default_rng(0).normal(size=(2, 80, 80))).astype("f4")
+    assert guess_sigma(frames * np.float32(factor), 6.0) == guess_sigma(frames, 6.0)
