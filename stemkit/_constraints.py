@@ -186,6 +186,19 @@ def check_parameters(estimator: Any, constraints: Mapping[str, Constraints] | No
             check_value(value, name, table[name])
 
 
+def only(base: Any, *names: str) -> dict[str, Constraints]:
+    """Return the constraints of some parameters of a base class, for a subclass with these."""
+    return {name: base._parameter_constraints[name] for name in names}
+
+
+def without(base: Any, *names: str) -> dict[str, Constraints]:
+    """Return the constraints of a base class, less the parameters that a subclass lacks."""
+    table = dict(base._parameter_constraints)
+    for name in names:
+        del table[name]
+    return table
+
+
 def check_arguments(
     **constraints: Constraints,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:

@@ -17,7 +17,9 @@ from stemkit._constraints import (
     check_arguments,
     check_parameters,
     check_value,
+    only,
     shorten,
+    without,
 )
 from stemkit.exceptions import InvalidParameterError
 
@@ -125,3 +127,15 @@ def test_values_are_shown_short():
             raise RuntimeError
 
     assert shorten(Rude()) == "a Rude"
+
+
+def test_a_subclass_takes_part_of_a_table():
+    class Base(BaseEstimator):
+        _parameter_constraints: ClassVar = {"a": [None], "b": [int], "c": [str]}
+
+    assert without(Base, "a", "c") == {"b": [int]}
+    assert only(Base, "a", "c") == {"a": [None], "c": [str]}
+    assert len(Base._parameter_constraints) == 3
+    for pick in (only, without):
+        with pytest.raises(KeyError, match="d"):
+            pick(Base, "d")

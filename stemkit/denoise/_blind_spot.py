@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from .._constraints import Constraints, Options
+from .._constraints import Constraints, Options, without
 from .._random import RandomState, sample_generator
 from .._validation import Float32Array
 from ..engine import Source
@@ -118,7 +118,7 @@ class BlindSpotDenoiser(NetworkDenoiser):
     """
 
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        **NetworkDenoiser._parameter_constraints,
+        **without(NetworkDenoiser, "noise"),
         "structure": [Options(*get_args(Structure))],
     }
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
-from .._constraints import Constraints, Interval, Options
+from .._constraints import Constraints, Interval, Options, without
 from .._random import RandomState
 from .._validation import Float32Array
 from ..losses import physics_informed_terms
@@ -148,7 +148,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
     _network_takes = ("n_channels", "n_blocks", "slope", "n_evidence")
     _unused_in_fit = frozenset({"normalize"})
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        **SupervisedDenoiser._parameter_constraints,
+        **without(SupervisedDenoiser, "loss"),
         "n_channels": [Interval(int, 1, None)],
         "n_blocks": [Interval(int, 1, None)],
         "slope": [Interval(float, 0, 1, closed="left")],

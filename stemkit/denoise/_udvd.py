@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._constraints import Constraints, Interval
+from .._constraints import Constraints, Interval, without
 from .._random import RandomState
 from .._validation import Float32Array, check_stack
 from ..engine import Source, pick_device
@@ -73,7 +73,7 @@ class UDVDDenoiser(SupervisedDenoiser):
     _network = UDVD
     _network_takes = ("n_channels",)
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        **SupervisedDenoiser._parameter_constraints,
+        **without(SupervisedDenoiser, "noise", "steps_per_epoch"),
         "n_channels": [Interval(int, 3, None)],
     }
 
