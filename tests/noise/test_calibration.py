@@ -3,13 +3,17 @@
 import copy
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import ndimage, stats
 from sklearn.base import clone
 
 from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
+from stemkit.noise._calibration import LEVEL as LEVEL_OF_ALL
+from stemkit.noise._calibration import _columns_of_all, _reasons, _root_stderr
 
 # Once in a million runs, if the seeds were not fixed.
 LEVEL = 1e-6
@@ -463,3 +467,93 @@ def test_column_noise_of_all_sequences_is_their_weighted_mean(small_calibrations
     single = [noise.calibration_.sequences["column_stderr"].mean() for noise in small_calibrations]
     # Three sequences of nearly the same precision.
     assert np.mean(single) / combined == pytest.approx(np.sqrt(3), rel=0.2)
+
+
+def table(n, **columns):
+    usual = {"ks_pointwise": 0.5, "ks_columns": 0.5, "corr_y": 0.0, "corr_x": 0.0, "clipped": 0.0}
+    index = pd.Index([f"X[{i}]" for i in range(n)], name="sequence")
+    return pd.DataFrame(usual | columns, index=index)
+
+
+def reasons_of(n=3, p_value=0.5, column_p_value=0.5, n_pixels=10**7, **columns):
+    measured = [SimpleNamespace(n_pixels=n_pixels)] * n
+    return _reasons(table(n, **columns), p_value, column_p_value, measured)
+
+
+@pytest.mark.parametrize("n", [1, 3, 10])
+def test_all_tests_together_have_the_level_of_one(n):
+    # Two of all sequences and two of each, by Bonferroni's inequality.
+    level = LEVEL_OF_ALL / (2 + 2 * n)
+    for name in ("p_value", "column_p_value", "ks_pointwise", "ks_columns"):
+        assert reasons_of(n, **{name: level}) == []
+        assert reasons_of(n, **{name: 1.001 * level}) == []
+        assert len(reasons_of(n, **{name: 0.999 * level})) == 1
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_correlation_must_be_large_and_significant(axis, sign):
+    name = f"corr_{axis}"
+    assert reasons_of(**{name: sign * 0.019}) == []
+    assert f"neighbours along {axis} share noise" in reasons_of(**{name: sign * 0.021})[0]
+    # Of 2,500 pixels the correlation is 0.02 by chance, so 0.1 is five standard errors.
+    assert reasons_of(n_pixels=2500, **{name: sign * 0.099}) == []
+    assert len(reasons_of(n_pixels=2500, **{name: sign * 0.101})) == 1
+
+
+def test_reasons_name_the_sequences_concerned():
+    (reason,) = reasons_of(clipped=[0.0, 0.02, 0.004])
+    assert reason == "pixels are clipped in X[1] (2.0%)"
+    (reason,) = reasons_of(ks_columns=[1e-9, 0.5, 1e-7])
+    assert reason == "column noise has another distribution in X[0], X[2] (p = 1e-09)"
+    assert reasons_of(clipped=[0.005] * 3) == []
+
+
+def column_sequences(variance, floor, dof):
+    return [
+        SimpleNamespace(column_variance=v, column_floor=f, column_dof=n)
+        for v, f, n in zip(variance, floor, dof, strict=True)
+    ]
+
+
+def test_sequences_are_combined_by_their_precision():
+    # Variances of means of n values: chi-square with n degrees of freedom, times (true + floor).
+    rng, true = np.random.default_rng(0), 2.0
+    floor, dof = np.array([0.1, 1.0, 8.0]), np.array([200, 1000, 400])
+    stderr = (true + floor) * np.sqrt(2 / dof)
+    found = []
+    for _ in range(400):
+        variance = (true + floor) * rng.chisquare(dof) / dof - floor
+        found.append(_columns_of_all(column_sequences(variance, floor, dof)))
+    mean, error, p_value = np.transpose(found)
+    expected = np.sum(stderr**-2.0) ** -0.5
+    assert mean.mean() == pytest.approx(true, abs=4.9 * expected / 20)
+    assert mean.std() == pytest.approx(expected, rel=4.9 / np.sqrt(800))
+    assert error.mean() == pytest.approx(expected, rel=0.02)
+    # An error of a hundredth of the standard deviation is allowed, far less than these scatter by.
+    assert stats.kstest(p_value, "uniform").pvalue > LEVEL
+
+
+def test_column_noise_of_one_sequence_agrees_with_itself():
+    mean, error, p_value = _columns_of_all(column_sequences([3.0], [0.5], [50]))
+    assert (mean, p_value) == (3.0, 1.0)
+    assert error == pytest.approx(3.5 * np.sqrt(2 / 50))
+
+
+def test_column_noise_may_differ_by_a_hundredth_of_its_standard_deviation():
+    dof = np.full(2, 1e12)
+    for relative, agrees in ((0.005, True), (0.05, False)):
+        variance = 4 * np.array([1 - relative, 1 + relative]) ** 2
+        p_value = _columns_of_all(column_sequences(variance, np.zeros(2) + 1e-9, dof))[2]
+        assert (p_value > 0.01) == agrees
+
+
+@pytest.mark.parametrize("variance, stderr", [(9.0, 0.3), (1e-4, 0.3), (-0.2, 0.3), (0.3, 0.3)])
+def test_the_error_of_a_root_follows_from_that_of_the_variance(variance, stderr):
+    found = _root_stderr(variance, stderr)
+    if variance > stderr:
+        upper, lower = np.sqrt(variance + stderr), np.sqrt(variance - stderr)
+        assert found == pytest.approx((upper - lower) / 2, rel=0.01)
+    else:
+        # Near zero: half of the root of the largest variance that is likely.
+        assert found == pytest.approx(np.sqrt(stderr) / 2)

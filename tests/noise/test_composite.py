@@ -12,6 +12,7 @@ from stemkit.noise import (
     GaussianNoise,
     SpeckleNoise,
     StaticNoise,
+    _composite,
     functional,
 )
 
@@ -146,6 +147,30 @@ def test_each_frame_draws_one_of_several_levels():
             truth = (1 + variance) * mean_square(127.5, sigma, share) - 127.5**2
             assert (found**2).mean() == pytest.approx(truth, rel=0.03)
         assert len(strong) == pytest.approx(200, abs=RARE * 10)
+
+
+@pytest.mark.parametrize("levels", [(1, 5), (1, 2, 3, 5), (1, 2, 3, 4, 5), (1, 1, 1, 5)])
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_evenly_spaced_numbers_draw_each_level_equally_often(monkeypatch, levels, kind):
+    used = []
+    numbers = np.arange(8 * len(levels), dtype=np.float32) / np.float32(8 * len(levels))
+    numbers = numbers.reshape(-1, 1, 1)
+    drawn = numbers if kind == "array" else torch.from_numpy(numbers)
+
+    def record(frames, sigma, share, variance, *, generator):
+        used.append(np.asarray(sigma).ravel())
+        return frames
+
+    monkeypatch.setattr(_composite, "uniform", lambda *_: drawn)
+    monkeypatch.setattr(functional, "composite_noise", record)
+    frames = np.ones((len(numbers), 4, 4), np.float32)
+    noise = CompositeDegradationNoise(level=levels, random_state=0).fit(frames)
+    if kind == "array":
+        noise._degrade(frames, np.random.default_rng(0))
+    else:
+        noise.degrade(torch.from_numpy(frames), generator=torch.Generator())
+    expected = np.repeat([TABLE[level - 1][0] for level in levels], 8)
+    np.testing.assert_array_equal(used[0], expected)
 
 
 def test_clip_is_off_by_default():
