@@ -325,6 +325,28 @@ def test_errors_of_write_stack_name_the_argument(tmp_path, name, stack, pixel_si
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "gigabytes, is_big", [(1.0, False), (4.2, False), (4.28, True), (4.3, True), (9.0, True)]
+)
+def test_a_stack_that_a_classic_tif_cannot_hold_becomes_a_bigtiff(
+    tmp_path, monkeypatch, gigabytes, is_big
+):
+    # Offsets of a classic tif have 32 bits, and its tables take some of the 4.295 GB.
+    layouts = []
+
+    def record(file, data, **layout):
+        layouts.append(layout)
+        file.write_bytes(b"written")
+
+    monkeypatch.setattr(tifffile, "imwrite", record)
+    frames = np.broadcast_to(np.float32(0), (round(gigabytes * 1000), 1000, 250))
+    write_stack(tmp_path / "a.tif", frames, pixel_size=0.5)
+    (layout,) = layouts
+    assert layout.get("bigtiff", False) == is_big
+    assert layout.get("imagej", False) == (not is_big)
+    assert layout.get("resolution") == (None if is_big else (2.0, 2.0))
+
+
 def test_a_failed_write_keeps_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     write_stack(path, np.ones((2, 4, 4)))

@@ -12,10 +12,18 @@ from scipy import ndimage
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from stemkit.localize import AtomLocator
+from stemkit.localize import AtomLocator, _locator
 from stemkit.localize._fit import fit_atoms
-from stemkit.localize._locator import _significant
-from stemkit.localize._peaks import guess_sigma
+from stemkit.localize._locator import (
+    _background_amplitude,
+    _center,
+    _inside,
+    _merged,
+    _most_crowded,
+    _noise_amplitude,
+    _significant,
+)
+from stemkit.localize._peaks import guess_sigma, response_noise
 from stemkit.localize._windows import Atoms
 from stemkit.metrics import atom_score
 
@@ -385,3 +393,109 @@ def test_clusters_of_atoms_are_not_taken_for_large_atoms():
     places = (centers[:, None] + np.concatenate([ring, [[0, 0]]])).reshape(-1, 2)
     frame = draw((256, 256), places, sigma=1.1) + rng.normal(0, 2, (256, 256))
     assert guess_sigma(frame[None].astype("float32"), 6.0) < 1.7
+
+
+def atoms_at(places, amplitude=10.0):
+    places = np.reshape(places, (-1, 2))
+    return Atoms.at(places, np.broadcast_to(amplitude, len(places)), SIGMA)
+
+
+@pytest.mark.parametrize("border", ["top", "bottom", "left", "right"])
+def test_the_border_does_not_count_as_background(border):
+    # There may be atoms just outside of the frame.
+    frame = np.random.default_rng(0).normal(size=(70, 80)).astype("f4")
+    expected = _background_amplitude([frame], [atoms_at([])], SIGMA)
+    # As for white noise alone.
+    assert expected == pytest.approx(response_noise(SIGMA), rel=0.1)
+    lines = {"top": np.s_[:1], "bottom": np.s_[-1:], "left": np.s_[:, :1], "right": np.s_[:, -1:]}
+    frame[lines[border]] += 500 * (np.arange(frame[lines[border]].size) % 7 < 3).reshape(
+        frame[lines[border]].shape
+    )
+    found = _background_amplitude([frame], [atoms_at([])], SIGMA)
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_known_atoms_do_not_count_as_background():
+    places = np.indices((5, 5)).reshape(2, -1).T * 12.0 + 10
+    noise = np.random.default_rng(0).normal(size=(70, 70)).astype("f4")
+    frame = noise + draw((70, 70), places, 30.0).astype("f4")
+    alone = _background_amplitude([noise], [atoms_at([])], SIGMA)
+    known = _background_amplitude([frame], [atoms_at(places, 30.0)], SIGMA)
+    assert known == pytest.approx(alone, rel=0.05)
+    assert _background_amplitude([frame], [atoms_at([])], SIGMA) > 1.5 * alone
+    # The median over frames.
+    frames, atoms = [noise, 3 * noise, 100 * noise], [atoms_at([])] * 3
+    assert _background_amplitude(frames, atoms, SIGMA) == pytest.approx(3 * alone, rel=1e-3)
+
+
+def test_noise_of_an_amplitude_is_that_of_the_filter():
+    frames = np.random.default_rng(0).normal(0, 2, (3, 100, 110)).astype("f4")
+    found = _noise_amplitude(frames, SIGMA)
+    assert found == pytest.approx(2 * response_noise(SIGMA), rel=0.03)
+
+
+@pytest.mark.parametrize("center", [(0, 0), (100, 150), (199, 299), (0, 299), (80, 5)])
+def test_the_most_crowded_part_contains_the_crowd(center):
+    rng, shape = np.random.default_rng(0), (200, 300)
+    index = np.arange(shape[0] * shape[1]).reshape(shape)
+    few = rng.uniform(0, shape, (20, 2))
+    crowd_places = (center + rng.normal(0, 4, (60, 2))).clip(-0.4, np.array(shape) - 0.6)
+    part = _most_crowded(index, atoms_at(np.concatenate([few, crowd_places])), SIGMA)
+    assert part.shape == (54, 54)  # 36 sigma
+    y, x = np.unravel_index(part[0, 0], shape)
+    np.testing.assert_array_equal(part, index[y : y + 54, x : x + 54])
+    inside = ((crowd_places >= [y - 0.5, x - 0.5]) & (crowd_places < [y + 53.5, x + 53.5])).all(1)
+    assert inside.mean() > 0.95
+    # A frame that is smaller is taken whole, along either axis.
+    for small in (index[:40], index[:, :30], index[:10, :10]):
+        inner = crowd_places[(crowd_places < np.array(small.shape) - 1).all(axis=1)]
+        found = _most_crowded(small, atoms_at(inner), SIGMA)
+        assert found.shape == tuple(np.minimum(small.shape, 54))
+
+
+@pytest.mark.parametrize("grain, n_times", [(0.0, 0), (6.0, 1)])
+def test_parts_are_located_once_and_only_on_a_film(monkeypatch, grain, n_times):
+    calls = []
+    locate = _locator._locate
+    monkeypatch.setattr(_locator, "_locate", lambda *args: calls.append(1) or locate(*args))
+    rng = np.random.default_rng(7)
+    places = (np.indices((3, 3)).reshape(2, -1).T + 0.5) * 40
+    film = ndimage.gaussian_filter(rng.normal(size=(120, 120)), 2.5, mode="wrap")
+    frames = draw((120, 120), places, 60, 2.5) + grain / film.std() * film
+    AtomLocator().fit([frames + rng.normal(0, 1, (120, 120)) for _ in range(2)])
+    assert len(calls) == 2 * n_times
+
+
+def test_of_two_atoms_at_nearly_one_place_the_fainter_is_dropped():
+    places = np.array([[10, 10], [10, 11.7], [30, 30], [30, 31.9], [50, 50]])
+    merged = _merged(atoms_at(places, np.array([5.0, 4.0, 5.0, 4.0, 1.0])), SIGMA)
+    # Nearer than 1.2 sigma, which is 1.8 px.
+    assert merged.tolist() == [False, True, False, False, False]
+    merged = _merged(atoms_at([[5, 5], [5, 6], [5, 7]], np.array([3.0, 9.0, 4.0])), SIGMA)
+    assert merged.tolist() == [True, False, True]
+
+
+def test_an_atom_is_inside_up_to_the_edge_of_the_last_pixel():
+    places = [(-0.5, 0), (-0.51, 0), (9.5, 0), (9.51, 0), (0, 19.5), (0, 19.51), (0, -0.6), (5, 9)]
+    found = _inside(atoms_at(places), (10, 20))
+    assert found.tolist() == [True, False, True, False, True, False, False, True]
+
+
+def test_a_frame_is_centered_at_its_median():
+    frame = np.array([[1, 2, 900], [4, 5, 6]], dtype="u2")
+    pixels, offset = _center(frame)
+    assert offset == 4.5
+    assert pixels.dtype == float
+    np.testing.assert_array_equal(pixels + offset, frame)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 5, 40])
+def test_at_most_four_frames_are_learned_from(monkeypatch, n_frames):
+    learned = []
+    monkeypatch.setattr(AtomLocator, "_learn", lambda self, frames: learned.extend(frames))
+    frames = np.arange(n_frames, dtype="f4")[:, None, None] * np.ones((8, 8))
+    AtomLocator().fit(frames)
+    indices = [int(frame[0, 0]) for frame in learned]
+    assert len(indices) == min(n_frames, 4)
+    assert (indices[0], indices[-1]) == (0, n_frames - 1)
+    assert indices == sorted(set(indices))

@@ -55,6 +55,14 @@ def test_noise_of_the_response_is_that_of_theory(sigma):
     assert atom_response(noise, sigma).std() == pytest.approx(response_noise(sigma), rel=0.06)
 
 
+@pytest.mark.parametrize("sigma", [0.3, 1.5, 2.2])
+def test_noise_of_the_response_includes_all_of_the_filter(sigma):
+    impulse = np.zeros((101, 101))
+    impulse[50, 50] = 1
+    expected = np.sqrt((atom_response(impulse, sigma) ** 2).sum())
+    assert response_noise(sigma) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(200, 200), (1, 40_000)])
 @pytest.mark.parametrize("sigma", [1e-3, 4.0])
 def test_white_noise_is_measured_on_frames_and_lines(shape, sigma):

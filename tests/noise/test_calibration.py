@@ -13,7 +13,14 @@ from sklearn.base import clone
 
 from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
 from stemkit.noise._calibration import LEVEL as LEVEL_OF_ALL
-from stemkit.noise._calibration import _columns_of_all, _reasons, _root_stderr
+from stemkit.noise._calibration import (
+    _columns_of_all,
+    _preferred,
+    _reasons,
+    _require_spread,
+    _root_stderr,
+)
+from stemkit.noise._variance_law import VariancePoints
 
 # Once in a million runs, if the seeds were not fixed.
 LEVEL = 1e-6
@@ -240,10 +247,12 @@ def test_the_right_model_is_preferred():
     levels = [20, 60, 120, 240]
     hrtem = vacuum(HRTEMNoise(**HRTEM), levels=levels)
     counting = vacuum(PoissonGaussianNoise(**COUNTING), levels=levels)
-    with pytest.warns(UserWarning, match=r"use stemkit\.noise\.PoissonGaussianNoise"):
+    message = r"The variance of .* linear .* not the standard deviation; use .*PoissonGaussianNoise"
+    with pytest.warns(UserWarning, match=message):
         calibration = HRTEMNoise().fit(counting).calibration_
     assert (calibration.preferred, calibration.holds) == ("PoissonGaussianNoise", False)
-    with pytest.warns(UserWarning, match=r"use stemkit\.noise\.HRTEMNoise"):
+    message = r"The standard deviation of .* linear .* not the variance; use stemkit.*\.HRTEMNoise"
+    with pytest.warns(UserWarning, match=message):
         calibration = quietly_about_the_pedestal(hrtem)
     assert (calibration.preferred, calibration.holds) == ("HRTEMNoise", False)
     for model, frames in ((HRTEMNoise, hrtem), (PoissonGaussianNoise, counting)):
@@ -557,3 +566,45 @@ def test_the_error_of_a_root_follows_from_that_of_the_variance(variance, stderr)
     else:
         # Near zero: half of the root of the largest variance that is likely.
         assert found == pytest.approx(np.sqrt(stderr) / 2)
+
+
+@pytest.mark.parametrize("difference, is_enough", [(9.8, False), (10.2, True)])
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_intensities_differ_by_ten_standard_errors_and_a_quarter_of_the_noise(
+    unit, difference, is_enough
+):
+    def check(apart, stderr, sigma):
+        intensity, full = np.array([50.0, 50.0 + apart]), np.ones(2)
+        _require_spread(
+            VariancePoints(
+                unit * intensity, unit * stderr * full, (unit * sigma) ** 2 * full, 50 * full, 0
+            ),
+            [],
+        )
+
+    cases = [(0.1 * difference, 0.1, 1e-3), (0.025 * difference, 1e-6, 1.0)]
+    for case in cases:
+        if is_enough:
+            check(*case)
+        else:
+            with pytest.raises(ValueError, match="X holds one intensity"):
+                check(*case)
+
+
+@pytest.mark.parametrize("model", ["HRTEMNoise", "PoissonGaussianNoise"])
+def test_a_model_is_preferred_if_its_chi_square_is_smaller_by_more_than_20(model):
+    other = {"HRTEMNoise", "PoissonGaussianNoise"} - {model}
+
+    def preferred(own, others, dof=10):
+        fits = {model: SimpleNamespace(chi2=own, dof=dof)}
+        fits |= {name: SimpleNamespace(chi2=others, dof=dof) for name in other}
+        return _preferred(fits, model)
+
+    assert preferred(30, 9) == (*other, True)
+    assert preferred(28, 9) == preferred(9, 28) == preferred(9, 9) == (model, False)
+    assert preferred(9, 30) == (model, True)
+    # If neither fits, the difference counts in units of the better one's excess.
+    assert preferred(120, 50) == (model, False)
+    assert preferred(160, 50) == (*other, True)
+    # Two points lie on any line.
+    assert preferred(0, 0, dof=0) == (model, False)

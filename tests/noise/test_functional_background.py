@@ -62,10 +62,10 @@ def test_power_spectrum_is_gaussian(run):
         assert stats.kstest(column, "expon").pvalue > LEVEL / power.shape[1]
 
 
-def test_mean_and_deviation_are_those_asked_for(run):
+@pytest.mark.parametrize("level, contrast", [(0.3, 0.8), (1.0, 1.0), (2.0, 0.1)])
+def test_mean_and_deviation_are_those_asked_for(run, level, contrast):
     rng = np.random.default_rng(0)
     clean = rng.gamma(2, size=(30_000, 2, 2)).astype("float32") * 50
-    level, contrast = 0.3, 0.8
     background = run(slow_background, clean, level, contrast, 2.0) - clean
     relative = (background / clean.mean(axis=(1, 2), keepdims=True))[:, 0, 1] / level
     assert abs(relative.mean() - 1) < SIGMAS * contrast / np.sqrt(relative.size)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stemkit.noise.functional import flyback, row_jitter, shift_rows
+from stemkit.noise.functional import _scan, flyback, row_jitter, shift_rows
 
 # Once in a million runs, if the seeds were not fixed.
 LEVEL = 1e-6
@@ -149,6 +149,22 @@ def test_large_stacks_are_shifted_like_single_rows():
     for index in ((0, 0), (2, 150), (4, 299)):
         row = shift_rows(frames[index][np.newaxis], shift[index][np.newaxis])[0]
         np.testing.assert_array_equal(shifted[index], row)
+
+
+def test_temporary_arrays_stay_small(monkeypatch):
+    sizes = []
+    gather = _scan._gather
+
+    def recorded(rows, index):
+        sizes.append(index.size)
+        return gather(rows, index)
+
+    monkeypatch.setattr(_scan, "_gather", recorded)
+    for shape in ((4, 1000, 256), (1, 2, 300_000)):
+        sizes.clear()
+        shift_rows(np.zeros(shape, "float32"), np.full(shape[:2], 0.5, "float32"))
+        assert max(sizes) < max(400_000, shape[2] + 10)  # pixels, or one row
+        assert len(sizes) < 10
 
 
 def test_strided_frames_are_shifted_like_compact_ones():

@@ -140,6 +140,28 @@ def test_a_flat_field_is_two_points_and_one_with_structure_many():
     np.testing.assert_allclose(found.dof.sum(), 2 * 1024 * 4 * (1 - 1 / 32))
 
 
+@pytest.mark.parametrize("side, n_bins", [(16, 4), (40, 6), (64, 16), (120, 56), (140, 64)])
+def test_points_have_at_least_256_pixels_and_are_4_to_64(side, n_bins):
+    ramp = np.linspace(0, 500, side**2).reshape(side, side)
+    points = measure_sequence(sequence(4, (side, side), level=ramp), "X").points
+    assert len(points.intensity) == 2 * n_bins
+
+
+@pytest.mark.parametrize("n_frames", [4, 10])
+def test_spread_of_the_true_intensities_is_unbiased(n_frames):
+    # As large as the noise of the means, which has to be subtracted.
+    ramp, found = np.linspace(0, 100, 1024).reshape(32, 32), []
+    for seed in range(60):
+        frames = sequence(n_frames, (32, 32), ramp, sigma=25, column_sigma=10, seed=seed)
+        points = measure_sequence(frames, "X").points
+        # Over all bins of a half: between the bins, and within them.
+        for half in np.split(np.arange(8), 2):
+            found.append(points.intensity[half].var() + points.spread[half].mean())
+    stderr = np.std(found) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(100**2 / 12, abs=4.9 * stderr)
+    assert stderr < 12
+
+
 @pytest.mark.parametrize("level", [0.0, 0.5])
 def test_dead_pixels_are_no_points(level):
     # Their noise is exactly zero, and the frames are not whole numbers.
