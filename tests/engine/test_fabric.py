@@ -1,6 +1,7 @@
 """Fabrics of one device, parts of batches for several processes, and seeds of steps."""
 
 import logging
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -60,3 +61,28 @@ def test_numbers_of_a_step_depend_on_seed_step_and_process():
         assert len({drawn(*case) for case in cases}) == len(cases)
         assert drawn(0, 0) == drawn(0, 0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("device, saved", [("cpu", []), ("cuda:1", [torch.device("cuda", 1)])])
+def test_only_the_device_in_use_has_its_random_state_saved(monkeypatch, device, saved):
+    # To save those of all GPUs would start each of them.
+    recorded = []
+
+    @contextmanager
+    def fork_rng(devices=None):
+        recorded.append(devices)
+        yield
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
+    with own_randomness(SimpleNamespace(device=torch.device(device))):
+        assert recorded == [saved]
+
+
+@pytest.mark.parametrize("device, seeded", [("cpu", 0), ("cuda:1", 1)])
+def test_a_step_seeds_the_gpu_in_use(monkeypatch, device, seeded):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", pytest.fail)
+    with torch.random.fork_rng(devices=[]):
+        seed_step(SimpleNamespace(global_rank=0, device=torch.device(device)), 3, 5)
+        assert seeds == [torch.initial_seed()] * seeded

@@ -1,11 +1,13 @@
 """Calibrations report what the frames do not determine."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from stemkit.noise import HRTEMNoise
+from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
+from stemkit.noise._calibrated import slope_of
 
 
 def vacuum(levels, n_frames=40, **truth):
@@ -43,3 +45,64 @@ def test_noise_below_half_a_count_is_warned_of():
         noise = HRTEMNoise().fit(frames)
     assert abs(noise.offset_ - 0.1) < 4.9 * noise.offset_stderr_
     assert abs(biased.offset_ - 0.1) > 10 * biased.offset_stderr_
+
+
+def line(slope, intercept, slope_stderr=0.01, intercept_stderr=0.5, correlation=-0.8):
+    product = correlation * slope_stderr * intercept_stderr
+    covariance = np.array([[slope_stderr**2, product], [product, intercept_stderr**2]])
+    return SimpleNamespace(slope=slope, intercept=intercept, covariance=covariance)
+
+
+@pytest.mark.parametrize("slope, expected", [(0.3, 0.3), (0.0, 0.0), (-0.049, 0.0)])
+def test_a_slope_below_0_by_chance_is_0(slope, expected):
+    assert slope_of(line(slope, 1.0)) == (expected, pytest.approx(0.01))
+
+
+def test_a_slope_below_0_by_more_than_five_standard_errors_is_an_error():
+    with pytest.raises(ValueError, match=r"decreases as the signal grows \(by 0\.051 per count\)"):
+        slope_of(line(-0.051, 1.0))
+
+
+def measured(fit, pedestal=0.0, rounding=0.0):
+    noise = PoissonGaussianNoise(pedestal=pedestal)
+    noise._set_measured(
+        SimpleNamespace(fit=fit, rounding=rounding, column_sigma=0.7, column_sigma_stderr=0.1)
+    )
+    return noise
+
+
+@pytest.mark.parametrize("pedestal", [0.0, 20.0, -15.0])
+def test_readout_noise_is_that_of_the_line_at_the_pedestal(pedestal):
+    fit = line(2.0, 60.0)
+    noise = measured(fit, pedestal)
+    assert (noise.gain_, noise.gain_stderr_) == (2.0, pytest.approx(0.01))
+    assert noise.read_sigma_**2 == pytest.approx(2.0 * pedestal + 60)
+    # Its standard error is the scatter of lines that are drawn from the covariance.
+    lines = np.random.default_rng(0).multivariate_normal([2.0, 60.0], fit.covariance, 20_000)
+    drawn = np.sqrt(lines @ [pedestal, 1.0])
+    assert noise.read_sigma_stderr_ == pytest.approx(drawn.std(), rel=0.03)
+    assert (noise.column_sigma_, noise.column_sigma_stderr_) == (0.7, 0.1)
+
+
+def test_a_variance_below_0_at_the_pedestal_is_none_or_another_pedestal():
+    # By less than five standard errors, with a variance of rounding, it is chance.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for fit, rounding in ((line(2.0, -2.4), 0.0), (line(2.0, -2.55), 1 / 12)):
+            noise = measured(fit, rounding=rounding)
+            assert noise.read_sigma_ == 0
+            assert noise.read_sigma_stderr_ == pytest.approx(np.sqrt(0.5) / 2)
+    with pytest.warns(UserWarning, match="The noise vanishes 1.3 counts above the pedestal"):
+        measured(line(2.0, -2.6))
+
+
+def test_drawn_pixels_are_those_of_the_camera():
+    # Pixels below the pedestal have no electrons, but readout noise.
+    noise = PoissonGaussianNoise(pedestal=10.0)
+    intensity = np.repeat([5.0, 10.0, 110.0], 40_000)
+    drawn = noise._draw_pixels(line(2.0, 5.0), intensity).reshape(3, -1)
+    np.testing.assert_allclose(drawn.mean(axis=1), [10, 10, 110], atol=0.4)
+    np.testing.assert_allclose(drawn.var(axis=1), [25, 25, 225], rtol=0.05)
+    # A line without readout noise, and without any slope, can be drawn from, too.
+    np.testing.assert_array_equal(noise._draw_pixels(line(2.0, -30.0), intensity[:9]), 10)
+    np.testing.assert_allclose(noise._draw_pixels(line(0.0, 0.0), intensity[-9:]), 110, atol=1e-3)

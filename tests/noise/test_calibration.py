@@ -288,6 +288,11 @@ def test_points_lie_on_the_line():
     slope, intercept = calibration.models.loc["HRTEMNoise", ["slope", "intercept"]]
     np.testing.assert_allclose(points["expected"], slope * points["intensity"] + intercept)
     assert points["residual"].abs().max() < 5
+    chi2 = calibration.models.loc["HRTEMNoise", "chi2"]
+    assert (points["residual"] ** 2).sum() == pytest.approx(chi2)
+    # The errors of a standard deviation are those of its variance, to first order.
+    scaled = (points["sigma"] - points["expected"]) / points["sigma_stderr"]
+    np.testing.assert_allclose(points["residual"], scaled, rtol=0.1)
     assert calibration.models.loc["HRTEMNoise", "misfit"] < 0.05
     np.testing.assert_allclose(calibration.sequences["intensity"], LEVELS, atol=0.3)
     assert (calibration.sequences["n_frames"] == 16).all()
