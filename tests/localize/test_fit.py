@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from stemkit.localize._fit import (
     _advance,
@@ -153,10 +154,11 @@ def test_variance_of_a_flat_signal_is_the_mean_square():
 
 def test_pixels_without_noise_have_some_variance():
     residual, signal = np.zeros((9, 8)), np.arange(72.0).reshape(9, 8)
-    assert (_fit_variance(residual, signal) > 0).all()
+    # That of single precision, a millionth of the range.
+    np.testing.assert_allclose(_fit_variance(residual, signal), (1e-6 * 71) ** 2)
     residual[4:] = np.random.default_rng(0).normal(0, 5, (5, 8))
     found = _fit_variance(residual, signal)
-    assert found.min() >= 0.03 * np.mean(residual**2) * (1 - 1e-9)
+    assert found.min() == pytest.approx(0.03 * np.mean(residual**2))
 
 
 # Steps
@@ -265,3 +267,50 @@ def test_standard_errors_grow_with_the_noise():
     for name in ("y_err", "x_err", "amplitude_err", "background_err"):
         ratio = np.median(getattr(loud, name)) / np.median(getattr(quiet, name))
         assert ratio == pytest.approx(4, rel=0.25)
+
+
+@pytest.mark.parametrize("distance", [4.0, 5.5, 30.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fit_is_that_of_a_general_solver(distance, seed):
+    # Least squares of all parameters with a constant background and the distribution of widths.
+    rng, shape = np.random.default_rng(seed), (40, 71)
+    truth = np.array([[18.3, 20.6, 40, 1.5], [19.5, 20.6 + distance, 30, 1.6]])
+    clean = sum(gaussian(shape, a, y, x, s) for y, x, a, s in truth)
+    frame = 12 + clean + 2 * rng.normal(size=shape)
+
+    def misfit(parameters):
+        atoms = parameters[:-1].reshape(2, 4)
+        model = parameters[-1] + sum(gaussian(shape, a, y, x, s) for y, x, a, s in atoms)
+        widths = (atoms[:, 3] - SIGMA) / (0.15 * SIGMA)
+        return np.concatenate([(frame - model).ravel() / 2, widths])
+
+    expected = optimize.least_squares(misfit, np.append(truth, 12.0)).x[:-1].reshape(2, 4)
+    found = fitted(frame, truth[:, :2].round(), amplitude=35.0)
+    for column, name in enumerate(("y", "x", "amplitude", "sigma")):
+        error = getattr(found, f"{name}_err")
+        # Each atom has a window of its own, in which noise and background are estimated.
+        assert (np.abs(getattr(found, name) - expected[:, column]) < error).all()
+    # So are the errors, more or less: few pixels show how the noise grows with the signal.
+    jacobian = optimize.least_squares(misfit, np.append(truth, 12.0)).jac
+    errors = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))[:8].reshape(2, 4)
+    for column, name in enumerate(("y", "x", "amplitude", "sigma")):
+        np.testing.assert_allclose(getattr(found, f"{name}_err"), errors[:, column], rtol=0.5)
+
+
+def test_the_width_of_an_atom_that_noise_hides_is_the_expected_one():
+    frame = np.random.default_rng(0).normal(0, 100, (60, 60))
+    atoms = fitted(frame, np.array([[20.0, 20.0], [40.0, 41.0]]), amplitude=1.0)
+    np.testing.assert_allclose(atoms.sigma_err, 0.15 * SIGMA, rtol=0.1)
+    assert (np.abs(atoms.sigma - SIGMA) < 3 * 0.15 * SIGMA).all()
+
+
+@pytest.mark.parametrize("n", [1, 64, 65, 200])
+def test_any_number_of_atoms_is_fitted_at_once(n):
+    side = int(np.ceil(np.sqrt(n)))
+    places = (np.indices((side, side)).reshape(2, -1).T[:n] + 0.5) * 14 + 0.3
+    shape = (14 * side,) * 2
+    frame = sum(gaussian(shape, 40, y, x, SIGMA) for y, x in places)
+    atoms = fitted(frame, places.round())
+    assert len(atoms) == n
+    np.testing.assert_allclose(np.stack([atoms.y, atoms.x], axis=1), places, atol=5e-3)
+    assert (atoms.y_err > 0).all()

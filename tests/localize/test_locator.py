@@ -499,3 +499,34 @@ def test_at_most_four_frames_are_learned_from(monkeypatch, n_frames):
     assert len(indices) == min(n_frames, 4)
     assert (indices[0], indices[-1]) == (0, n_frames - 1)
     assert indices == sorted(set(indices))
+
+
+def test_the_threshold_is_four_standard_deviations_of_the_noise():
+    places = (np.indices((4, 4)).reshape(2, -1).T + 0.5) * 24
+    clean = draw((96, 96), places, 60.0)
+    frames = clean + np.random.default_rng(0).normal(0, 5, (3, 96, 96))
+    locator = AtomLocator(sigma=SIGMA).fit(frames)
+    assert locator.threshold_ == pytest.approx(4 * 5 * response_noise(SIGMA), rel=0.1)
+
+
+@pytest.mark.parametrize("amplitude", [60.0, 3e-4])
+def test_without_noise_the_threshold_is_a_twentieth_of_the_median_amplitude(amplitude):
+    places = (np.indices((4, 4)).reshape(2, -1).T + 0.5) * 24 + 0.2
+    locator = AtomLocator().fit([draw((96, 96), places, amplitude)])
+    assert locator.threshold_ == pytest.approx(amplitude / 20, rel=0.02)
+    given = AtomLocator(sigma=1.3, threshold=7.0).fit([draw((96, 96), places, amplitude)])
+    assert (given.sigma_, given.threshold_) == (1.3, 7.0)
+
+
+def test_without_atoms_the_size_is_a_default():
+    noise = np.random.default_rng(0).normal(size=(1, 40, 50))
+    assert AtomLocator().fit(noise).sigma_ == AtomLocator().fit(np.zeros((1, 9, 9))).sigma_ == 1.5
+
+
+@pytest.mark.parametrize("guess", [1.0, 1.5, 4.0])
+def test_the_size_stays_within_a_third_of_the_guess(monkeypatch, guess):
+    monkeypatch.setattr(_locator, "guess_sigma", lambda *_: guess)
+    places = (np.indices((4, 4)).reshape(2, -1).T + 0.5) * 24
+    frame = draw((96, 96), places, 60.0, 2.0) + np.random.default_rng(0).normal(size=(96, 96))
+    expected = min(max(2.0, 0.75 * guess), 1.33 * guess)
+    assert AtomLocator().fit([frame]).sigma_ == pytest.approx(expected, rel=0.03)
