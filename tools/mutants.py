@@ -6,8 +6,14 @@
 
 Mutants are drawn evenly from all that the files have. Each is run in a copy of the repository,
 against those tests of its package that run its line, the fastest first, up to the first failure. A
-mutant is killed if a test fails, or if the tests take many times as long as they should. Messages
-of errors and warnings, annotations and text are not changed.
+mutant is killed if a test fails, or if the tests take many times as long as they should.
+
+The changes are those of mutmut and cosmic-ray: numbers grow by one, operators, comparisons and
+conditions are exchanged or negated, keywords are left out; and the first two arguments are swapped.
+Both tools leave decorated functions out, or start an interpreter for each mutant, which takes
+longer than most tests here. Messages of errors and warnings, annotations and text are not changed,
+nor what cannot change a result: the order of arguments of a symmetric function such as `max`, and
+keywords that only check or print.
 """
 
 from __future__ import annotations
@@ -63,6 +69,15 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Pow: ast.Mult,
     ast.BitAnd: ast.BitOr,
     ast.BitOr: ast.BitAnd,
+}
+# Functions of which the first two arguments may be swapped.
+_SYMMETRIC = {
+    *("max", "min", "maximum", "minimum", "hypot", "add", "multiply", "equal", "array_equal"),
+    *("logical_and", "logical_or", "logaddexp", "broadcast_shapes", "broadcast_arrays"),
+}
+# Keywords that change what is checked or printed, and no result.
+_CHECKS_OR_PRINTS = {
+    *("strict", "stacklevel", "verbose", "desc", "disable", "unit", "name", "total"),
 }
 _SILENT = ("warn", "write", "debug", "info", "warning")
 _MEMORY = 8 << 30
@@ -176,15 +191,14 @@ def _changes(node: ast.expr) -> Iterator[ast.expr]:
     elif isinstance(node, ast.Constant):
         if isinstance(node.value, bool):
             yield ast.Constant(not node.value)
-        elif isinstance(node.value, int):
+        elif isinstance(node.value, int | float) and node.value + 1 != node.value:
             yield ast.Constant(node.value + 1)
-        elif isinstance(node.value, float):
-            yield ast.Constant(node.value * 2 or 1.0)
     elif isinstance(node, ast.Call):
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg not in (None, "stacklevel", "verbose", "desc", "disable", "unit"):
+            if keyword.arg is not None and keyword.arg not in _CHECKS_OR_PRINTS:
                 yield ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :])
-        if len(node.args) > 1 and not any(isinstance(arg, ast.Starred) for arg in node.args[:2]):
+        starred = any(isinstance(argument, ast.Starred) for argument in node.args[:2])
+        if len(node.args) > 1 and not starred and _called(node) not in _SYMMETRIC:
             first, second, *others = node.args
             yield ast.Call(node.func, [second, first, *others], node.keywords)
 
