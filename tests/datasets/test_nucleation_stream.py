@@ -142,7 +142,7 @@ def test_gaussians_on_a_device_equal_those_of_scenes():
     "arguments, what",
     [
         ({"batch_size": 0}, "^batch_size must be an int of at least 1"),
-        ({"device": "abacus"}, "^device='abacus' is not one"),
+        ({"device": "abacus"}, "^device='abacus' is not a device"),
         ({"shape": (8,)}, "^shape must be"),
         ({"contrast": "medium"}, "^contrast must be one of"),
         ({"device": 2.5}, "^device must be a device such as"),

@@ -227,7 +227,7 @@ def test_motion_head_of_the_shipped_network_runs(pair):
         ({"max_epochs": -1}, "max_epochs must be"),
         ({"binning": 0}, "binning must be"),
         ({"weights": 3}, 'weights must be "default", a path or None'),
-        ({"device": "gpu", "max_epochs": 0}, "device='gpu' is not one"),
+        ({"device": "gpu", "max_epochs": 0}, "device='gpu' is not a device"),
         ({"precision": "16-mixed", "max_epochs": 0}, "precision must be"),
         ({"verbose": "yes"}, "verbose must be"),
         ({"random_state": -1}, "random_state must be"),
