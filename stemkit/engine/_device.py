@@ -7,6 +7,7 @@ import torch
 from stemkit._constraints import Options, check_arguments
 
 
+@check_arguments(device=["device"])
 def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     """Return an available device.
 
@@ -36,7 +37,7 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
         return torch.device("cuda", 0) if n_gpus else torch.device("cpu")
     try:
         picked = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ValueError(
             f'device={device!r} is not a device: use "auto", "cpu", "cuda" or "cuda:1".'
         ) from error
@@ -54,7 +55,7 @@ def pick_device(device: str | int | torch.device = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
-@check_arguments(precision=[Options("auto", "32-true", "bf16-mixed")])
+@check_arguments(precision=[Options("auto", "32-true", "bf16-mixed")], device=[torch.device])
 def pick_precision(precision: str, device: torch.device) -> str:
     """Return the precision to compute in on a device.
 
@@ -74,7 +75,7 @@ def pick_precision(precision: str, device: torch.device) -> str:
     Raises
     ------
     ValueError
-        If `precision` is invalid.
+        If `precision` is invalid or `device` is no torch.device.
 
     Examples
     --------

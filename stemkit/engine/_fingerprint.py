@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stemkit._constraints import HasMethods, check_arguments
+
 Fingerprint = dict[str, str]
 
 UNUSED_IN_FIT = frozenset({"checkpoint_dir", "device", "n_jobs", "verbose"})
@@ -37,6 +39,7 @@ _CHUNK = 2**26
 _BY_NAME = frozenset(sys.stdlib_module_names) | {"stemkit"}
 
 
+@check_arguments(estimator=[HasMethods("get_params", example="SCGNDenoiser()")])
 def fit_parameters(estimator: Any, **replaced: object) -> dict[str, object]:
     """Return the class of an estimator and all its parameters that decide the result of `fit`.
 

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stemkit._constraints import Interval, check_arguments
+from stemkit._constraints import Interval, check_arguments, shorten
 from stemkit._random import sample_generator
+from stemkit.exceptions import InvalidParameterError
 
 Batch = tuple[Tensor, ...]
 
@@ -153,7 +154,19 @@ class StreamSource:
         tuple of Tensor
             What ``make_batch`` gave.
         """
-        return as_tensors(self.make_batch(sample_generator(self.random_state, step)))
+        arrays = self.make_batch(sample_generator(self.random_state, step))
+        if not isinstance(arrays, list | tuple) or not all(map(_is_array, arrays)):
+            raise InvalidParameterError(
+                "make_batch(generator) must return a tuple of arrays or tensors, each with the "
+                f"samples along its first axis; it returned {shorten(arrays)}."
+            )
+        return as_tensors(arrays)
+
+
+def _is_array(value: object) -> bool:
+    if isinstance(value, np.ndarray | Tensor):
+        return value.ndim > 0
+    return isinstance(value, list | tuple)
 
 
 def as_tensors(arrays: Sequence[NDArray | Tensor]) -> Batch:

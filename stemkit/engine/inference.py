@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stemkit._constraints import Interval, check_arguments
+from stemkit._validation import as_array
 from stemkit.engine._device import pick_device, pick_precision
 
 
@@ -29,6 +30,7 @@ class _Span(NamedTuple):
 
 @check_arguments(
     function=[callable],
+    out=[None, np.ndarray],
     tile=[Interval(int, 1, None, unit="px")],
     overlap=[Interval(int, 0, None, unit="px")],
     multiple=[Interval(int, 1, None, unit="px")],
@@ -85,7 +87,8 @@ def run_tiled(
     Raises
     ------
     ValueError
-        If sizes are inconsistent, or the function changes the height or width.
+        If sizes are inconsistent, `arrays` are not finite real numbers, `out` does not fit, or the
+        function changes the height or width.
 
     Examples
     --------
@@ -95,7 +98,12 @@ def run_tiled(
     >>> bool((run_tiled(lambda x: 2 * x, frames, tile=64) == 2 * frames).all())
     True
     """
+    if not isinstance(arrays, np.ndarray):  # a memory map is one, and stays on the disk
+        arrays = as_array(arrays, "arrays")
+    if arrays.dtype.kind not in "buif":
+        raise ValueError(f"arrays must hold real numbers; got dtype {arrays.dtype}.")
     _check_sizes(arrays.shape, tile, overlap, multiple)
+    _check_out(out, arrays.shape)
     picked = pick_device(device)
     if batch_size is None:
         batch_size = 1 if picked.type == "cpu" else 16
@@ -111,13 +119,24 @@ def run_tiled(
     with bar, _evaluating(function, picked), torch.inference_mode():
         while batch := list(itertools.islice(places, batch_size)):
             cut = [_cut(arrays[frame], row, column) for frame, row, column in batch]
-            tiles = torch.as_tensor(np.stack(cut)).to(picked)
+            stacked = np.stack(cut)
+            if not np.isfinite(stacked).all():
+                frames = sorted({frame for frame, _, _ in batch})
+                raise ValueError(
+                    f"arrays contains NaN, inf or values beyond float32, frames {frames}; replace "
+                    f"these pixels or leave the frames out."
+                )
+            tiles = torch.as_tensor(stacked).to(picked)
             with torch.autocast(picked.type, torch.bfloat16, enabled=half):
                 result = function(tiles)
             _check_result(tiles, result)
             bar.update(len(batch))
             if out is None:
                 out = np.empty((len(arrays), result.shape[1], height, width), np.float32)
+            if out.shape[1] != result.shape[1]:
+                raise ValueError(
+                    f"out has {out.shape[1]} channels, but function gives {result.shape[1]}."
+                )
             if not strip.size:
                 strip = np.empty((out.shape[1], result.shape[2], width), np.float32)
             drawn = result.float().cpu().numpy()
@@ -141,6 +160,17 @@ def _check_sizes(shape: tuple[int, ...], tile: int, overlap: int, multiple: int)
     if overlap > most:
         raise ValueError(
             f"overlap must be at most {most} px for tiles of {tile} px; got {overlap}."
+        )
+
+
+def _check_out(out: NDArray | None, shape: tuple[int, ...]) -> None:
+    if out is None:
+        return
+    fits = out.ndim == 4 and (len(out), *out.shape[2:]) == (shape[0], *shape[2:])
+    if not fits or out.dtype != np.float32 or not out.flags.writeable:
+        raise ValueError(
+            f"out must be a writeable float32 array of shape ({shape[0]}, C_out, {shape[2]}, "
+            f"{shape[3]}); got {out.dtype} of shape {out.shape}."
         )
 
 
@@ -172,7 +202,8 @@ def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[_Span]:
 
 def _cut(frame: NDArray, row: _Span, column: _Span) -> NDArray[np.float32]:
     """Return a tile, mirrored beyond the edge of the frame."""
-    image = np.asarray(frame[:, row.start : row.stop, column.start : column.stop], np.float32)
+    with np.errstate(over="ignore"):  # inf is an error of the caller's
+        image = np.asarray(frame[:, row.start : row.stop, column.start : column.stop], np.float32)
     missing = [
         span.stop - span.start - n for span, n in zip((row, column), image.shape[1:], strict=True)
     ]

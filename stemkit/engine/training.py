@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stemkit._constraints import Interval, check_arguments
+from stemkit._constraints import HasMethods, Interval, check_arguments
 from stemkit.engine._checkpoint import CheckpointFolder
 from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
 from stemkit.engine._fingerprint import describe
@@ -46,6 +46,12 @@ class FitResult:
     best_epoch: int | None
 
 
+@check_arguments(
+    step=[Interval(int, 0, None)],
+    lr=[Interval(float, 0, None, closed="neither")],
+    max_steps=[Interval(int, 1, None)],
+    warmup_steps=[Interval(int, 0, None)],
+)
 def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) -> float:
     """Return the learning rate of a step: a linear rise, then half a cosine towards zero.
 
@@ -63,21 +69,35 @@ def learning_rate(step: int, *, lr: float, max_steps: int, warmup_steps: int) ->
     float
         Learning rate of the step.
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or `step` is not less than `max_steps`.
+
     Examples
     --------
     >>> from stemkit.engine import learning_rate
     >>> [round(learning_rate(s, lr=1.0, max_steps=6, warmup_steps=2), 3) for s in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
+    if step >= max_steps:
+        raise ValueError(f"step must be less than max_steps={max_steps}; got {step}.")
     if step < warmup_steps:
         return lr * (step + 1) / warmup_steps
     progress = (step - warmup_steps) / (max_steps - warmup_steps)
     return lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+_SOURCE = HasMethods("batch", example="ArraySource(X, y)")
+
+
 @check_arguments(
     module=[nn.Module],
     loss=[callable],
+    source=[_SOURCE],
+    validation=[None, _SOURCE],
+    fingerprint=[None, Mapping],
+    fabric=[None, Fabric],
     max_steps=[Interval(int, 1, None)],
     lr=[Interval(float, 0, None, closed="neither")],
     weight_decay=[Interval(float, 0, None)],

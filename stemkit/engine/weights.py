@@ -134,7 +134,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
         ) from error
 
 
-@check_arguments(name=[str, os.PathLike])
+@check_arguments(name=[str, os.PathLike], constraints=[None, Mapping])
 def load_card(
     name: str | os.PathLike[str], constraints: Mapping[str, Constraints] | None = None
 ) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from stemkit.engine import pick_device, pick_precision
+from stemkit.exceptions import InvalidParameterError
 
 
 @pytest.fixture
@@ -43,10 +44,18 @@ def test_gpu_that_is_not_available_is_named(asked):
         pick_device(asked)
 
 
-@pytest.mark.parametrize("asked", ["gpu", "meta", -1])
+@pytest.mark.parametrize("asked", ["gpu", "meta", 10**30])
 def test_what_is_no_device_is_named(asked):
     with pytest.raises(ValueError, match=f"device={asked!r} is not"):
         pick_device(asked)
+
+
+@pytest.mark.parametrize("asked", [-1, 2.5, True, None, [0]])
+def test_values_that_can_be_no_device_are_named(asked):
+    with pytest.raises(InvalidParameterError, match=r"^device must be a device such as"):
+        pick_device(asked)
+    with pytest.raises(InvalidParameterError, match=r"^device must be a device"):
+        pick_precision("auto", asked)
 
 
 @pytest.mark.usefixtures("two_gpus")

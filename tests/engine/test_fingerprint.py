@@ -24,6 +24,7 @@ from stemkit.datasets import NucleationStream
 from stemkit.engine import _fingerprint as fingerprint
 from stemkit.engine import fit_parameters
 from stemkit.engine._fingerprint import UNUSED_IN_FIT, describe
+from stemkit.exceptions import InvalidParameterError
 from stemkit.noise import HRTEMNoise
 
 ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -656,3 +657,11 @@ def test_another_process_describes_alike(tmp_path):
     assert len(set(outputs)) == 1
     found = json.loads(outputs[0])
     assert not [value for value in found.values() if re.search(r"0x[0-9a-f]{6}", value)]
+
+
+@pytest.mark.parametrize("value", [None, {}, 3, HRTEMNoise])
+def test_what_is_no_estimator_is_named(value):
+    with pytest.raises(
+        InvalidParameterError, match=r"^estimator must be an object with get_params"
+    ):
+        fit_parameters(value)

@@ -160,11 +160,31 @@ def test_modes_come_back_after_an_error():
         ((1, 1, 4, 4), {"tile": 12, "multiple": 8}, "tile must be a multiple of 8; got 12"),
         ((1, 1, 4, 4), {"tile": 8, "overlap": 5}, "overlap must be at most 4 px"),
         ((1, 1, 4, 4), {"batch_size": 0}, "batch_size must be None or an int of at least 1"),
+        ((1, 1, 4, 4), {"out": 1}, "out must be None or a ndarray"),
+        ((1, 1, 4, 4), {"out": np.ones((1, 1, 4, 4))}, "out must be a writeable float32 array"),
+        ((1, 1, 4, 4), {"out": np.ones((1, 1, 4, 5), "f4")}, r"of shape \(1, C_out, 4, 4\)"),
+        ((1, 1, 4, 4), {"out": np.ones((1, 2, 4, 4), "f4")}, "out has 2 channels, but function"),
     ],
 )
 def test_bad_arguments_are_named(shape, arguments, message):
     with pytest.raises(ValueError, match=message):
         run_tiled(torch.neg, np.zeros(shape, np.float32), **arguments)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])
+def test_frames_that_are_not_finite_are_named(value):
+    frames = np.ones((3, 1, 9, 9))
+    frames[1, 0, 4, 4] = value
+    with pytest.raises(ValueError, match=r"arrays contains NaN, inf or .* frames \[1\]"):
+        run_tiled(torch.neg, frames)
+
+
+def test_lists_and_tensors_are_converted():
+    frames = random_frames(2, 1, 9, 9)
+    for other in (frames.tolist(), torch.from_numpy(frames).requires_grad_(), memoryview(frames)):
+        np.testing.assert_array_equal(run_tiled(torch.neg, other), -frames)
+    with pytest.raises(ValueError, match="arrays must hold real numbers; got dtype complex64"):
+        run_tiled(torch.neg, frames.astype("complex64"))
 
 
 def test_function_that_changes_the_size_is_named():

@@ -35,3 +35,9 @@ def test_an_array_source_may_hold_tensors():
         VALUES[1:],
         VALUES[:1],
     ]
+
+
+@pytest.mark.parametrize("made", [np.random.default_rng(0), 3, [3.0], [np.array(1.0)], {"a": [1]}])
+def test_a_function_that_makes_no_batch_is_named(made):
+    with pytest.raises(ValueError, match=r"make_batch\(generator\) must return a tuple of arrays"):
+        StreamSource(lambda generator: made).batch(0)

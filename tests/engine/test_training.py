@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemkit.engine import ArraySource, StreamSource, fit_module, learning_rate
+from stemkit.exceptions import InvalidParameterError
 
 X = np.linspace(-1, 1, 24, dtype=np.float32)[:, None]
 
@@ -50,6 +51,29 @@ def test_learning_rate_is_torchs_linear_and_cosine_schedule(warmup_steps, more, 
         expected = schedule._get_closed_form_lr()[0]
     given_rate = learning_rate(step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
     assert given_rate == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"step": -1}, "step must be an int of at least 0"),
+        ({"step": 10}, "step must be less than max_steps=10; got 10"),
+        ({"lr": np.nan}, "lr must be a finite number above 0"),
+        ({"lr": [1, 2]}, "lr must be a finite number above 0"),
+        ({"max_steps": None}, "max_steps must be an int of at least 1"),
+        ({"warmup_steps": -np.inf}, "warmup_steps must be an int of at least 0"),
+    ],
+)
+def test_arguments_of_the_learning_rate_are_checked(changed, message):
+    good = {"step": 3, "lr": 0.1, "max_steps": 10, "warmup_steps": 5}
+    with pytest.raises(ValueError, match=message):
+        learning_rate(**(good | changed))
+
+
+@pytest.mark.parametrize("name", ["source", "validation", "fabric", "fingerprint"])
+def test_a_fit_names_an_object_of_another_kind(name):
+    with pytest.raises(InvalidParameterError, match=f"^{name} must be"):
+        fit(make_line(), **{name: range(3)})
 
 
 def test_step_is_adamw_with_clipped_gradients():

@@ -270,3 +270,8 @@ def test_damaged_card_is_an_error_that_names_the_file(file, content):
     file.with_suffix(".json").write_bytes(content)
     with pytest.raises(ValueError, match=r"The card .*small\.json"):
         load_card(file)
+
+
+def test_constraints_of_a_card_are_a_mapping():
+    with pytest.raises(ValueError, match=r"^constraints must be None or a Mapping"):
+        load_card("drift_decay", constraints=["seed"])
