@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .._motion import Motion
-from .._validation import Float32Array, check_pair
+from .._validation import Float32Array, check_pair, rescale_to_float32
 from ..registration._binning import bin_frame, unbin_map
 from ..registration._warping import warp
 from ._normalization import WINDOW
@@ -56,9 +56,12 @@ def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
     [False, True, True]
     """
     first, values = check_pair([first, values], name="(first, values)")
+    (first, _), (values, unit) = rescale_to_float32(first), rescale_to_float32(values)
     weight = ndimage.gaussian_filter(_structure(first) ** 2, WINDOW)
     total = float(weight.sum(dtype=np.float64))
-    return float((weight * values).sum(dtype=np.float64) / total) if total > 0 else 0.0
+    if total == 0:
+        return 0.0
+    return float((weight * values).sum(dtype=np.float64) / total) * float(unit)
 
 
 def _structure(frame: Float32Array) -> Float32Array:

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from .._constraints import Interval, Options, check_arguments
 from .._motion import Motion
-from .._validation import check_pair, rescale_to_float32
+from .._validation import as_array, check_pair, rescale_to_float32
 from ._binning import bin_frame
 from ._correlation_search import SEPARATION, Peak, search, weigh_frequencies
 from ._refinement import Prepared, correlation_margins, count_places, prepare, refine
@@ -156,13 +156,13 @@ def register(
     >>> bool(abs(result.motion.drift - data.drift[0]).max() < 1)
     True
     """
-    if np.shape(first) != np.shape(second):
+    pair = [as_array(first, "first"), as_array(second, "second")]
+    if pair[0].shape != pair[1].shape:
         raise ValueError(
-            f"first has shape {np.shape(first)} and second {np.shape(second)}; "
+            f"first has shape {pair[0].shape} and second {pair[1].shape}; "
             f"crop or pad them to one (H, W)."
         )
-    pair = np.stack([np.asarray(first), np.asarray(second)])
-    frames, _ = rescale_to_float32(check_pair(pair, name="(first, second)"))
+    frames, _ = rescale_to_float32(check_pair(np.stack(pair), name="(first, second)"))
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:

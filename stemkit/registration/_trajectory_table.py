@@ -18,7 +18,7 @@ _COLUMNS = ("dy", "dx", "rotation_deg", "shear", "stretch", "scale")
 _ALL_PAIRS = 16
 
 
-@check_arguments(n_frames=[Interval(int, 1, None)])
+@check_arguments(n_frames=[Interval(int, 1, 1_000_000)])
 def frame_pairs(n_frames: int) -> list[tuple[int, int]]:
     """List the pairs of frames to register in a series.
 
@@ -37,7 +37,7 @@ def frame_pairs(n_frames: int) -> list[tuple[int, int]]:
     Raises
     ------
     InvalidParameterError
-        If ``n_frames`` is not at least 1.
+        If ``n_frames`` is not at least 1 and at most 1,000,000.
 
     Examples
     --------
@@ -75,7 +75,8 @@ def trajectory_table(
     InvalidParameterError
         If ``motions`` is not a sequence of Motion.
     ValueError
-        If ``closure`` or ``confidence`` is not one number for each motion.
+        If ``closure`` or ``confidence`` is not one number for each motion, ``confidence`` is not
+        finite or ``closure`` is infinite. A ``closure`` of NaN is that of a frame without loops.
 
     Examples
     --------
@@ -85,17 +86,20 @@ def trajectory_table(
     >>> trajectory_table(motions, np.zeros(2), np.ones(2))[["dy", "dx"]].to_numpy().tolist()
     [[0.0, 0.0], [3.0, -2.0]]
     """
-    for name, values in (("closure", closure), ("confidence", confidence)):
-        array = as_array(values, name)
+    columns = {"confidence": as_array(confidence, "confidence")}
+    columns["closure"] = as_array(closure, "closure")
+    for name, array in columns.items():
         if array.shape != (len(motions),) or array.dtype.kind not in "buif":
             raise ValueError(
                 f"{name} has shape {array.shape} and dtype {array.dtype} for {len(motions)} "
                 f"motions; pass one number for each."
             )
+    if not np.isfinite(columns["confidence"]).all() or np.isinf(columns["closure"]).any():
+        raise ValueError("confidence must be finite, and closure finite or NaN.")
     rows = [(*m.drift, np.rad2deg(m.rotation), m.shear, m.stretch, m.scale) for m in motions]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    table["confidence"] = confidence
-    table["closure"] = closure
+    for name, array in columns.items():
+        table[name] = array
     table.index.name = "frame"
     return table
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .._constraints import Interval, Options, check_arguments
+from .._constraints import Sequence as SequenceOf
 from .._motion import Motion
 from .._validation import Float32Array, check_frame, check_frames
 from ._aligned_stack import AlignedStack
@@ -83,6 +84,7 @@ def warp(
     )
 
 
+@check_arguments(motion=[Motion], margin=[SequenceOf(Interval(int, 0, None, unit="px"), 2)])
 def coverage(motion: Motion, *, margin: tuple[int, int] = (0, 0)) -> NDArray[np.bool_]:
     """Return which pixels of the second frame lie inside the first.
 
@@ -96,6 +98,11 @@ def coverage(motion: Motion, *, margin: tuple[int, int] = (0, 0)) -> NDArray[np.
     Returns
     -------
     ndarray of shape (H, W), bool
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``motion`` is no Motion, or ``margin`` is not two ints of at least 0.
 
     Examples
     --------
@@ -133,6 +140,7 @@ def align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[n
     return warp(second, back, fill="reflect"), coverage(back)
 
 
+@check_arguments(motions=[SequenceOf(Motion)])
 def align_stack(
     frames: Float32Array, motions: Sequence[Motion], *, fill: str | float = "edge"
 ) -> AlignedStack:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from stemkit.damage._prediction import predict_frames
+from stemkit.damage._prediction import mean_over_specimen, predict_frames
 from stemkit.registration import Motion
 
 SHAPE = (60, 72)
@@ -36,3 +36,14 @@ def test_frames_in_between_have_moved_a_share_of_the_way():
     motion = Motion(SHAPE, drift=(4, -8))
     frames = predict_frames(FIRST, FIRST, overlap, decay, motion, np.array([0.5]), 1)
     np.testing.assert_allclose(frames[0][2:, :-4], FIRST[:-2, 4:], atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e36])
+def test_a_mean_over_the_specimen_holds_any_float(scale):
+    rng = np.random.default_rng(0)
+    first, values = rng.uniform(1, 99, (2, 40, 40)).astype("float32")
+    expected = mean_over_specimen(first, values)
+    assert 30 < expected < 70
+    scale = np.float32(scale)
+    assert mean_over_specimen(scale * first, values) == pytest.approx(expected, rel=1e-4)
+    assert mean_over_specimen(first, scale * values) == pytest.approx(scale * expected, rel=1e-4)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -323,3 +324,10 @@ def test_a_shear_is_left_out_only_if_jitter_explains_it(shear, is_jitter, monkey
     found = register(*frames, motion="rigid").motion
     assert fitted[-1] == (() if is_jitter else ("rotation", "shear"))
     np.testing.assert_allclose(found.drift, motion.drift, atol=0.15)
+
+
+def test_tensors_with_a_gradient_are_registered_and_ragged_frames_named():
+    frame = torch.rand(20, 20, requires_grad=True)
+    assert register(frame, frame.half()).motion.shape == (20, 20)
+    with pytest.raises(ValueError, match=r"^second holds frames of different shapes"):
+        register(frame, [[1, 2], [3]])

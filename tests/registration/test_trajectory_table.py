@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
@@ -146,3 +147,19 @@ def test_lags_of_long_series_are_powers_of_two():
         lags = sorted({j - i for i, j in frame_pairs(n_frames)})
         assert lags == [2**power for power in range(int(np.log2(n_frames - 1)) + 1)]
         assert lags[-1] == n_frames - 1
+
+
+def test_a_table_takes_tensors_and_unknown_closures_but_no_infinite_ones():
+    motions = [Motion(SHAPE)] * 2
+    closure = torch.tensor([0.5, np.nan], requires_grad=True)
+    table = trajectory_table(motions, closure, torch.ones(2, dtype=torch.bfloat16))
+    np.testing.assert_array_equal(table["closure"], [0.5, np.nan])
+    np.testing.assert_array_equal(table["confidence"], 1)
+    for closure, confidence in ((np.inf, 1), (0, np.nan), (0, -np.inf)):
+        with pytest.raises(ValueError, match="confidence must be finite, and closure finite or"):
+            trajectory_table(motions, np.full(2, closure), np.full(2, confidence))
+
+
+def test_a_series_has_a_number_of_frames_that_a_list_can_hold():
+    with pytest.raises(ValueError, match="n_frames must be an int in"):
+        frame_pairs(10**30)

@@ -132,3 +132,23 @@ def test_frames_of_another_shape_are_named():
         warp(np.ones((3, 4), "float32"), Motion((4, 4)))
     with pytest.raises(ValueError, match="frame has 3 dimensions"):
         warp(np.ones((1, 3, 4), "float32"), Motion((3, 4)))
+
+
+@pytest.mark.parametrize(
+    "motion, margin, message",
+    [
+        (np.ones(3), (0, 0), "motion must be a Motion"),
+        (Motion((8, 8)), 3, "margin must be 2 items, each an int of px"),
+        (Motion((8, 8)), (1, -1), "margin must be 2 items"),
+        (Motion((8, 8)), (1, 2.5), "margin must be 2 items"),
+    ],
+)
+def test_coverage_names_a_bad_argument(motion, margin, message):
+    with pytest.raises(ValueError, match=message):
+        coverage(motion, margin=margin)
+
+
+@pytest.mark.parametrize("motions", [None, 0.5, [3], []])
+def test_a_stack_is_aligned_by_motions_alone(motions):
+    with pytest.raises(ValueError, match="motions must be a sequence, each a Motion"):
+        align_stack(np.ones((1, 8, 8)), motions)
