@@ -322,7 +322,7 @@ def _load(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of other spellings of dtypes
             is_real = np.dtype(dtype).kind in "biuf"
-    except TypeError:
+    except (TypeError, ValueError):
         is_real = False
     if not is_real:
         raise InvalidParameterError(f"dtype must be a NumPy dtype of real numbers; got {dtype!r}.")

@@ -10,12 +10,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import Float32Array, check_frames, check_stack
+from .._constraints import Interval
+from .._validation import Float32Array, as_array, check_frames, check_stack
 from ..base import FrameEstimator
 from ..metrics import psnr
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+
+# Ranges of frames whose squares float32 can hold.
+_RANGE = Interval(float, 1e-30, 1e30)
 
 
 class Denoiser(TransformerMixin, FrameEstimator, ABC):
@@ -143,7 +148,10 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         self, noisy: Float32Array, target: Float32Array, sample_weight: ArrayLike | None
     ) -> float:
         self._check_parameters()
-        span = float(np.ptp(target)) or 1.0
+        with np.errstate(over="ignore"):
+            span = float(np.ptp(target)) or 1.0
+        if not _RANGE.accepts(span):
+            raise ValueError(f"y has a range of {span:g}, beyond {_RANGE}; rescale X and y.")
         denoised = self._denoise(noisy)
         value = psnr(target, denoised, sample_weight=sample_weight, data_range=span, quantize=False)
         return float(value)
@@ -162,7 +170,7 @@ def check_target(y: ArrayLike | None, frames: Float32Array) -> Float32Array:
     """Return y as a stack of the shape of the frames (n, H, W)."""
     if y is None:
         raise ValueError("y is missing: pass the target frames of X, of the same shape.")
-    array = np.asarray(y)
+    array = as_array(y, "y")
     if frames.shape[1] == 1 and array.ndim < 3:
         if array.shape != (len(frames), frames.shape[2]):
             return frames

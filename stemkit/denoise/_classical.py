@@ -35,7 +35,7 @@ class GaussianDenoiser(Denoiser):
     """
 
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        "sigma": [Interval(float, 0, None, unit="px")]
+        "sigma": [Interval(float, 0, 10_000, unit="px")]
     }
 
     def __init__(self, *, sigma: float = 1.5) -> None:
@@ -81,11 +81,11 @@ class LoGRenderDenoiser(Denoiser):
     """
 
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        "sigma": [Interval(float, 0, None, closed="neither", unit="px")],
+        "sigma": [Interval(float, 0, 200, closed="right", unit="px")],
         "threshold": [Interval(float, 0, None)],
         "min_distance": [Interval(int, 1, None, unit="px")],
         "peak": [Interval(float, 0, None)],
-        "dot_sigma": [Interval(float, 0, None, closed="neither", unit="px")],
+        "dot_sigma": [Interval(float, 0, 200, closed="right", unit="px")],
     }
 
     def __init__(

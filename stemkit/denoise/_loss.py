@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
@@ -24,6 +25,11 @@ def make_loss(loss: str | Loss) -> Loss:
             f"loss is a class; pass an instance of it, as loss={loss.__name__}()."
         )
 
+    if not _takes_two(loss):
+        raise InvalidParameterError(
+            f"loss must take two arguments, the outputs and the targets; got {shorten(loss)}."
+        )
+
     def checked(outputs: Tensor, targets: Tensor) -> Tensor | Mapping[str, Tensor]:
         value = loss(outputs, targets)
         terms = dict(value) if isinstance(value, Mapping) else {"loss": value}
@@ -36,3 +42,15 @@ def make_loss(loss: str | Loss) -> Loss:
         return {name: term.reshape(()) for name, term in terms.items()}
 
     return checked
+
+
+def _takes_two(loss: Loss) -> bool:
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):  # a function in C that has no signature
+        return True
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True

@@ -22,7 +22,7 @@ from ._noise_level import noise_level
 from ._scgn import SCGNDenoiser
 
 Atoms = Literal["bright", "dark"]
-_SIGMA = Interval(float, 0, None, closed="neither", unit="px")
+_SIGMA = Interval(float, 0, 10_000, closed="right", unit="px")
 # Width of the filter for slow changes of brightness, in standard deviations of an atom.
 _SLOW = 7.0
 

@@ -154,7 +154,10 @@ def stream_of(X: Any) -> MakeBatch | None:
 def source_of_stream(make_batch: MakeBatch, steps_per_epoch: int, random_state: int) -> Source:
     """Return the source of a stream, after a check of its first batch."""
     source = StreamSource(make_batch, steps_per_epoch=steps_per_epoch, random_state=random_state)
-    batch = source.batch(0)
+    try:
+        batch = source.batch(0)
+    except InvalidParameterError as error:
+        raise InvalidParameterError(f"X is a stream, but {error}") from error
     if len(batch) != 2 or batch[0].ndim != 3 or batch[0].shape != batch[1].shape:
         raise ValueError(
             "X is a stream, but its batches are not (noisy, target) of shape (n, H, W) each; "

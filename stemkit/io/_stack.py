@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -150,10 +150,9 @@ def write_stack(
     write(path, frames, pixel_size)
 
 
-def _as_paths(paths: object) -> list[Path]:
-    if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable):
-        paths = [paths]
-    files = list(paths)
+def _as_paths(paths: Any) -> list[Path]:
+    one = isinstance(paths, str | os.PathLike | Mapping) or not isinstance(paths, Iterable)
+    files: list[Any] = [paths] if one else list(paths)
     if not files:
         raise ValueError("paths is empty: give at least one file")
     for file in files:

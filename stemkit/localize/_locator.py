@@ -121,7 +121,7 @@ class AtomLocator(BaseEstimator):
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         "sigma": [Interval(float, 0.1, 200, unit="px"), None],
         "threshold": [Interval(float, 0, None, closed="neither"), None],
-        "n_jobs": [Interval(int, 1, None), Interval(int, None, -1), None],
+        "n_jobs": [Interval(int, 1, 10_000), Interval(int, -10_000, -1), None],
     }
 
     def __init__(

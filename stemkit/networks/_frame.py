@@ -125,6 +125,7 @@ def check_widths(n_blocks: int, n_channels: int) -> None:
         )
 
 
+@check_arguments(weights=[Mapping])
 def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the authors' weights to ours, with the real before the imaginary parts.
 

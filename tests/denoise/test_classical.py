@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from stemkit.datasets import make_nucleation
 from stemkit.denoise import GaussianDenoiser, LoGRenderDenoiser
@@ -55,11 +56,31 @@ def test_pure_noise_gets_few_dots():
 @pytest.mark.parametrize(
     "model, message",
     [
-        (GaussianDenoiser(sigma=-1), "sigma must be a finite number of px of at least 0"),
-        (LoGRenderDenoiser(sigma=0), "sigma must be a finite number of px above 0"),
+        (GaussianDenoiser(sigma=-1), r"sigma must be a finite number of px in \[0, 10000\]"),
+        (GaussianDenoiser(sigma=1e30), "sigma must be a finite number of px in"),
+        (LoGRenderDenoiser(sigma=0), r"sigma must be a finite number of px in \(0, 200\]"),
         (LoGRenderDenoiser(min_distance=0), "min_distance must be an int of px of at least 1"),
     ],
 )
 def test_bad_parameters_are_named(model, message):
     with pytest.raises(ValueError, match=message):
         model.fit(np.zeros((2, 8, 8)))
+
+
+def test_target_frames_may_be_any_tensor():
+    X = np.random.default_rng(0).uniform(1, 99, (2, 8, 8)).astype("float32")
+    model = GaussianDenoiser().fit(X)
+    y = torch.from_numpy(X)
+    expected = model.score(X, X)
+    assert model.score(X, y.clone().requires_grad_()) == expected
+    assert model.score(X, y.bfloat16()) == pytest.approx(expected, abs=0.2)
+    for bad in (y.to("meta"), y.to_sparse(), [*X, np.ones((2, 3))]):
+        with pytest.raises(ValueError, match=r"^y "):
+            model.score(X, bad)
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e35])
+def test_target_frames_of_an_extreme_range_are_named(scale):
+    X = np.random.default_rng(0).uniform(1, 99, (2, 8, 8)).astype("float32")
+    with pytest.raises(ValueError, match=r"^y has a range of .*; rescale X and y"):
+        GaussianDenoiser().fit(X).score(X, X * np.float32(scale))

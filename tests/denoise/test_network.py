@@ -292,6 +292,7 @@ def test_a_custom_loss_is_minimised(cls):
         (lambda outputs, targets: (outputs - targets).abs(), "loss must return a tensor of one"),
         (lambda outputs, targets: cubed(outputs.detach(), targets), "loss must return a tensor"),
         (lambda outputs, targets: {"mse": cubed(outputs, targets)}, "with a key 'loss'"),
+        (lambda outputs: outputs.mean(), "loss must take two arguments, the outputs and the"),
         (nn.MSELoss, r"loss is a class; pass an instance of it, as loss=MSELoss\(\)"),
         ("l3", 'loss must be one of "l1" and "l2" or a callable'),
     ],

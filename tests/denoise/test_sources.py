@@ -1,9 +1,10 @@
 """Batches of training pairs."""
 
 import numpy as np
+import pytest
 import torch
 
-from stemkit.denoise._sources import PairSource
+from stemkit.denoise._sources import PairSource, source_of_stream
 
 
 def make_source(side=16, **settings):
@@ -43,3 +44,10 @@ def test_inputs_and_targets_are_cropped_and_flipped_alike():
     assert len(positions) > 40
     one, other = (make_source(side=8).batch(7)[0] for _ in range(2))
     assert torch.equal(one, other)
+
+
+def test_a_function_that_makes_no_batch_is_named_as_x():
+    with pytest.raises(
+        ValueError, match=r"^X is a stream, but make_batch\(generator\) must return"
+    ):
+        source_of_stream(lambda generator: generator, 1, 0)

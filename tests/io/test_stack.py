@@ -382,3 +382,8 @@ def test_thin_stacks_are_not_transposed(tmp_path, n_frames, height, width):
     stack = np.arange(n_frames * height * width, dtype=np.float32).reshape(n_frames, height, width)
     write_stack(tmp_path / "a.tif", stack, pixel_size=0.1)
     np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").frames, stack)
+
+
+def test_a_mapping_is_no_list_of_paths():
+    with pytest.raises(ValueError, match=r"^paths must be a path; got \{'a.tif': 1\}"):
+        read_stack({"a.tif": 1})

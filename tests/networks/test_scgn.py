@@ -147,3 +147,9 @@ def test_blocks_that_are_run_twice_learn_the_same(make, monkeypatch):
     assert (once, twice) == (1, 2)
     for name, value in kept.items():
         torch.testing.assert_close(afresh[name], value, msg=name)
+
+
+@pytest.mark.parametrize("weights", [None, [], "x", 3])
+def test_released_weights_are_a_mapping(weights):
+    with pytest.raises(ValueError, match=r"^weights must be a Mapping"):
+        rename_released(weights)
