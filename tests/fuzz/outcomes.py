@@ -31,7 +31,8 @@ import stemkit
 FINITE, NAMED, FOREIGN, NOT_FINITE, TIMEOUT = "finite", "named", "foreign", "non-finite", "timeout"
 KINDS = (FINITE, NAMED, FOREIGN, NOT_FINITE, TIMEOUT)
 FAULTS = (FOREIGN, NOT_FINITE, TIMEOUT)
-CLASSES = (ValueError, TypeError, NotFittedError, OSError, ImportError)
+# FloatingPointError: a fit diverged, as fit_module documents; the message names lr and the data.
+CLASSES = (ValueError, TypeError, NotFittedError, OSError, ImportError, FloatingPointError)
 _PACKAGE = Path(stemkit.__file__).parent
 _SKLEARN_CHECKS = ("sklearn/utils/validation.py", "sklearn/utils/_array_api.py", "sklearn/base.py")
 # Words by which messages name the data of any function.
@@ -144,7 +145,7 @@ def not_finite(value: Any, where: str = "result", depth: int = 0) -> Iterator[st
             yield f"{where}, without values"
             return
         value = value.detach().cpu()
-        if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
+        if value.is_floating_point() and not bool(torch.isfinite(value.double()).all()):
             yield where
     elif isinstance(value, pd.DataFrame):
         for name, column in value.items():
