@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .exceptions import InvalidParameterError
 
@@ -55,7 +56,7 @@ def as_frames(frames: Frames, *, name: str = "frames") -> Frames:
         If the frames are not real, finite numbers, if they are empty or if they have fewer than two
         dimensions.
     """
-    values: Any = frames if is_tensor(frames) else _as_array(frames, name)
+    values: Any = frames if is_tensor(frames) else as_array(frames, name)
     if is_tensor(values):
         _check_layout(values, name)
     is_real = not values.is_complex() if is_tensor(values) else values.dtype.kind in "buif"
@@ -92,7 +93,30 @@ def is_finite(values: Frames) -> bool:
     return bool(values.min() > -math.inf) and bool(values.max() < math.inf)
 
 
-def _as_array(values: Any, name: str) -> np.ndarray:
+def as_array(values: Any, name: str) -> NDArray:
+    """Return what a user passed as a NumPy array of any dtype; tensors without their gradient.
+
+    Parameters
+    ----------
+    values : array-like or tensor
+        Numbers. A tensor is copied from its device; bfloat16 and float8 become float32.
+    name : str
+        What the caller calls the argument, for the messages.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If a tensor holds no values or can't become an array, pixels are masked, or nested lists
+        are ragged.
+    """
+    if is_tensor(values):
+        return _tensor_as_array(values, name)
+    if isinstance(values, list | tuple) and any(is_tensor(item) for item in values):
+        values = [as_array(item, name) for item in values]
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
             f"{name} has masked pixels; fill them first ({name}.filled(value)), for instance with "
@@ -100,10 +124,32 @@ def _as_array(values: Any, name: str) -> np.ndarray:
         )
     try:
         return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except ValueError as error:
         raise ValueError(
-            f"{name} can't be read as one array; pass numbers of shape (..., H, W), all frames of "
-            f"one size."
+            f"{name} holds frames of different shapes; crop or pad them to one (H, W)."
+        ) from error
+    except Exception as error:  # an object of somebody else's may fail to convert in any way
+        raise ValueError(
+            f"{name} is a {type(values).__name__} that can't be converted to an array ({error}); "
+            f"pass a NumPy array."
+        ) from error
+
+
+def _tensor_as_array(tensor: Any, name: str) -> NDArray:
+    if tensor.device.type == "meta":
+        raise ValueError(
+            f"{name} is a tensor on the meta device, which holds no values; "
+            f"pass one on the CPU or a GPU."
+        )
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.is_floating_point() and tensor.element_size() < 4:
+        tensor = tensor.float()  # NumPy has neither bfloat16 nor float8
+    try:
+        return tensor.numpy()
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{name} is a tensor of {tensor.dtype} and layout {tensor.layout}, which can't be "
+            f"converted to an array; pass {name}.to_dense()."
         ) from error
 
 

@@ -28,6 +28,10 @@ _R = TypeVar("_R")
 Constraints = Collection[Any]
 
 
+# What NumPy and torch can count to.
+_MOST = 2**63
+
+
 class Interval:
     """Finite numbers of a kind between two bounds.
 
@@ -64,7 +68,7 @@ class Interval:
             x = float(value)
         except OverflowError:  # an int beyond the largest float
             return False
-        if not math.isfinite(x):
+        if not math.isfinite(x) or (self.kind is int and abs(int(value)) >= _MOST):
             return False
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
@@ -238,9 +242,23 @@ def check_value(value: object, name: str, allowed: Constraints) -> None:
     if any(_accepts(constraint, value) for constraint in allowed):
         return
     descriptions = [_describe(constraint) for constraint in allowed]
+    limit = " (and below 2**63)" if isinstance(value, int) and abs(value) >= _MOST else ""
     raise InvalidParameterError(
-        f"{name} must be {_joined(descriptions, 'or')}; got {shorten(value)}."
+        f"{name} must be {_joined(descriptions, 'or')}{limit}; got {shorten(value)}."
     )
+
+
+def takes(function: Callable[..., object], n: int) -> bool:
+    """Return whether a function can be called with n arguments, as far as its signature shows."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a function in C that has no signature
+        return True
+    try:
+        signature.bind(*range(n))
+    except TypeError:
+        return False
+    return True
 
 
 def shorten(value: object, most: int = 80) -> str:
@@ -259,6 +277,11 @@ def _is_random_state(value: object) -> bool:
     if isinstance(value, np.random.Generator | np.random.RandomState):
         return True
     return value is None or Interval(int, 0, None).accepts(value)
+
+
+def _is_path(value: object) -> bool:
+    # No system has files with a null character in their names.
+    return isinstance(value, str | os.PathLike) and bool(str(value)) and "\0" not in str(value)
 
 
 def _is_device(value: object) -> bool:
@@ -285,7 +308,7 @@ def _is_array_like(value: object) -> bool:
 
 _NAMED: dict[str, tuple[Callable[[object], bool], str]] = {
     "boolean": (lambda value: isinstance(value, bool | np.bool_), "True or False"),
-    "path": (lambda value: isinstance(value, str | os.PathLike) and bool(str(value)), "a path"),
+    "path": (_is_path, "a path"),
     "random_state": (
         _is_random_state,
         "None, an int of at least 0, a RandomState or a Generator",

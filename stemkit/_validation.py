@@ -9,67 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import is_tensor
+from ._arrays import as_array, is_tensor
 from ._constraints import shorten
 
 Float32Array = NDArray[np.float32]
 
 # Nobody has so many lines so long that are no frame; scikit-learn's own checks have fewer features.
 _LEAST_FRAME = 32
-
-
-def as_array(values: Any, name: str) -> NDArray:
-    """Return what a user passed as a NumPy array of any dtype; tensors without their gradient.
-
-    Parameters
-    ----------
-    values : array-like or tensor
-        Numbers. A tensor is copied from its device; bfloat16 and float8 become float32.
-    name : str
-        What the caller calls the argument, for the messages.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    ValueError
-        If a tensor holds no values or can't become an array, or if nested lists are ragged.
-    """
-    if is_tensor(values):
-        return _tensor_as_array(values, name)
-    if isinstance(values, list | tuple) and any(is_tensor(item) for item in values):
-        values = [as_array(item, name) for item in values]
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} holds frames of different shapes; crop or pad them to one (H, W)."
-        ) from error
-    except Exception as error:  # an object of somebody else's may fail to convert in any way
-        raise ValueError(
-            f"{name} is a {type(values).__name__} that can't be converted to an array ({error}); "
-            f"pass a NumPy array."
-        ) from error
-
-
-def _tensor_as_array(tensor: Any, name: str) -> NDArray:
-    if tensor.device.type == "meta":
-        raise ValueError(
-            f"{name} is a tensor on the meta device, which holds no values; "
-            f"pass one on the CPU or a GPU."
-        )
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if tensor.is_floating_point() and tensor.element_size() < 4:
-        tensor = tensor.float()  # NumPy has neither bfloat16 nor float8
-    try:
-        return tensor.numpy()
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"{name} is a tensor of {tensor.dtype} and layout {tensor.layout}, which can't be "
-            f"converted to an array; pass {name}.to_dense()."
-        ) from error
 
 
 def _as_real(values: ArrayLike, name: str) -> NDArray:

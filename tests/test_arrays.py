@@ -168,7 +168,7 @@ def test_arrays_are_made_alike_in_both_libraries():
         (torch.ones(2, 2).to("meta"), "^frames is on the device meta"),
         (torch.eye(2).to_sparse(), "^frames is a sparse or quantized tensor"),
         (np.ones((0, 2, 2)), r"^frames has shape \(0, 2, 2\) and so no pixel"),
-        ([[1.0], [1.0, 2.0]], "^frames can't be read as one array"),
+        ([[1.0], [1.0, 2.0]], "^frames holds frames of different shapes"),
         (np.ma.masked_equal([[1.0, 2.0]], 2.0), "^frames has masked pixels"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Declared constraints: what they accept, and what a refusal says."""
+"""Declared constraints: what they accept, and what their errors contain."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from stemkit._constraints import (
     check_value,
     only,
     shorten,
+    takes,
     without,
 )
 from stemkit.exceptions import InvalidParameterError
@@ -31,8 +32,8 @@ NAN, INF = float("nan"), float("inf")
     [
         (
             Interval(int, 1, None),
-            [1, np.int8(3), 10**30],
-            [10**400, 0, 1.0, True, "1", None, np.bool_(1)],
+            [1, np.int8(3), 2**63 - 1],
+            [2**63, 0, 1.0, True, "1", None, np.bool_(1)],
         ),
         (
             Interval(float, 0, None),
@@ -139,3 +140,21 @@ def test_a_subclass_takes_part_of_a_table():
     for pick in (only, without):
         with pytest.raises(KeyError, match="d"):
             pick(Base, "d")
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63), 10**30])
+def test_ints_that_numpy_cannot_count_to_are_named(value):
+    assert not Interval(int, None, None).accepts(value)
+    assert Interval(float, None, None).accepts(value)
+    with pytest.raises(InvalidParameterError, match=r"n must be an int \(and below 2\*\*63\); got"):
+        check_value(value, "n", [Interval(int, None, None)])
+    with pytest.raises(InvalidParameterError, match="random_state must be"):
+        check_value(abs(value), "random_state", ["random_state"])
+
+
+def test_how_many_arguments_a_function_takes():
+    assert takes(lambda a, b: 0, 2)
+    assert takes(lambda *a: 0, 5)
+    assert takes(lambda a, b=1: 0, 1)
+    assert not takes(lambda a: 0, 2)
+    assert not takes(lambda a, *, b: 0, 1)

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import as_array
 from .._constraints import Interval
-from .._validation import Float32Array, as_array, check_frames, check_stack
+from .._validation import Float32Array, check_frames, check_stack
 from ..base import FrameEstimator
 from ..metrics import psnr
 

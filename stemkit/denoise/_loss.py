@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._constraints import shorten
+from .._constraints import shorten, takes
 from ..exceptions import InvalidParameterError
 
 Loss = Callable[..., Tensor | Mapping[str, Tensor]]
@@ -25,7 +24,7 @@ def make_loss(loss: str | Loss) -> Loss:
             f"loss is a class; pass an instance of it, as loss={loss.__name__}()."
         )
 
-    if not _takes_two(loss):
+    if not takes(loss, 2):
         raise InvalidParameterError(
             f"loss must take two arguments, the outputs and the targets; got {shorten(loss)}."
         )
@@ -42,15 +41,3 @@ def make_loss(loss: str | Loss) -> Loss:
         return {name: term.reshape(()) for name, term in terms.items()}
 
     return checked
-
-
-def _takes_two(loss: Loss) -> bool:
-    try:
-        signature = inspect.signature(loss)
-    except (TypeError, ValueError):  # a function in C that has no signature
-        return True
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        return False
-    return True

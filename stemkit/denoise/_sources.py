@@ -146,6 +146,8 @@ def _with_channels(values: Tensor) -> Tensor:
 
 def stream_of(X: Any) -> MakeBatch | None:
     """Return the function that makes batches if X is a stream, None if it is a stack."""
+    if isinstance(X, type):
+        raise InvalidParameterError(f"X is the class {X.__name__}; pass an instance or frames.")
     if hasattr(X, "make_batch"):
         return X.make_batch
     return X if callable(X) else None

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from stemkit._arrays import as_array
 from stemkit._constraints import Interval, check_arguments
-from stemkit._validation import as_array
 from stemkit.engine._device import pick_device, pick_precision
 
 

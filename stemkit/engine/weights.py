@@ -209,8 +209,10 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     >>> from stemkit.engine import put_weights
     >>> put_weights(torch.nn.Linear(2, 1), {"weight": torch.ones(1, 2)}, "half.safetensors")
     Traceback (most recent call last):
-    ValueError: half.safetensors is not for a Linear of this size: it lacks bias.
+    ValueError: half.safetensors is not for a Linear of this size: it lacks the weights bias.
     """
+    if not all(isinstance(value, Tensor) for value in weights.values()):
+        raise InvalidParameterError("weights must be a mapping of names to tensors.")
     check_shapes(module, weights, origin)
     unusable = [key for key, value in module.state_dict().items() if not _fits(weights[key], value)]
     if unusable:
@@ -232,9 +234,9 @@ def check_shapes(module: nn.Module, weights: Mapping[str, Tensor], origin: str) 
     wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in weights.items()}
     wrong = {
-        "lacks": [key for key in wanted if key not in found],
-        "has, unasked,": [key for key in found if key not in wanted],
-        "has in another shape": [
+        "lacks the weights": [key for key in wanted if key not in found],
+        "has, unasked, the weights": [key for key in found if key not in wanted],
+        "has weights in another shape:": [
             f"{key} {found[key]} for {wanted[key]}"
             for key in wanted
             if key in found and found[key] != wanted[key]

@@ -150,9 +150,9 @@ def write_stack(
     write(path, frames, pixel_size)
 
 
-def _as_paths(paths: Any) -> list[Path]:
-    one = isinstance(paths, str | os.PathLike | Mapping) or not isinstance(paths, Iterable)
-    files: list[Any] = [paths] if one else list(paths)
+def _as_paths(paths: object) -> list[Path]:
+    is_one = isinstance(paths, str | os.PathLike | Mapping) or not np.iterable(paths)
+    files: list[Any] = [paths] if is_one else list(paths)  # type: ignore[call-overload]
     if not files:
         raise ValueError("paths is empty: give at least one file")
     for file in files:
@@ -164,8 +164,9 @@ def _read_file(path: Path) -> tuple[NDArray[np.float32], float | None]:
     """Return the frames of one file as float32 (n, H, W), and the pixel size in nm or None."""
     if path.is_dir():
         raise ValueError(
-            f"{path} is a folder: give its files in the order of time, as {path / '*.tif'} does in "
-            f"a shell, or sorted(Path({str(path)!r}).glob('*.tif')) in Python"
+            f"{path} is a folder and paths must be files: give them in the order of time, as "
+            f"{path / '*.tif'} does in a shell, or sorted(Path({str(path)!r}).glob('*.tif')) in "
+            f"Python"
         )
     reader = find_reader(path)
     if not path.exists():

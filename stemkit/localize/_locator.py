@@ -15,8 +15,9 @@ from scipy.spatial import KDTree
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import as_array
 from .._constraints import Constraints, Interval, check_parameters, check_value
-from .._validation import as_array, check_stack
+from .._validation import check_stack
 from ..metrics import atom_score
 from ..metrics._localization import TOLERANCE
 from ._fit import fit_atoms, fit_coarsely

@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from skimage.feature import peak_local_max
 
+from .._arrays import as_array
 from .._constraints import check_arguments
-from .._validation import as_array, check_frames, n_dims
+from .._validation import check_frames, n_dims
 from ._localization import TOLERANCE, atom_score, check_positions
 from ._stacks import DATA_RANGE
 

@@ -12,8 +12,8 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 from scipy.spatial import KDTree
 from sklearn.utils import Bunch
 
+from .._arrays import as_array
 from .._constraints import Interval, check_arguments
-from .._validation import as_array
 from ._stacks import PIXEL_SIZE
 
 Float64Array: TypeAlias = NDArray[np.float64]

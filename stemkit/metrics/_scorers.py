@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from .._constraints import check_arguments
+from .._constraints import check_arguments, shorten, takes
 from ..exceptions import InvalidParameterError
 from ._atom_f1 import atom_f1
 from ._blind_spot_scorer import BlindSpotScorer
@@ -75,7 +75,8 @@ def get_scorer(scoring: str | Scorer, **options: Any) -> Scorer:
     Raises
     ------
     ValueError
-        If there is no such name, or options are passed with a callable.
+        If there is no such name, a callable does not take an estimator, X and y, or options are
+        passed with one.
 
     See Also
     --------
@@ -100,6 +101,10 @@ def get_scorer(scoring: str | Scorer, **options: Any) -> Scorer:
         if options:
             raise InvalidParameterError(
                 "scoring is a scorer already, so options have no use; leave them out."
+            )
+        if isinstance(scoring, type) or not takes(scoring, 3):
+            raise InvalidParameterError(
+                f"scoring must take an estimator, X and y; got {shorten(scoring)}."
             )
         return scoring
     if scoring in _WITHOUT_TRUTH:

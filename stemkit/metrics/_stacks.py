@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._constraints import Interval, Options, check_value
-from .._validation import Float32Array, as_array, check_frames, check_weights, n_dims
+from .._validation import Float32Array, check_frames, check_weights, n_dims
 from ..exceptions import InvalidParameterError
 
 Reduction: TypeAlias = Literal["mean", "none"]

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._validation import as_array, n_dims
+from .._arrays import as_array
+from .._validation import n_dims
 from ._base import FrameNoise
 from ._calibration import NoiseCalibration, calibrate
 from ._variance_law import LawFit

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from .._arrays import as_array
 from .._constraints import Interval, Options, check_arguments
 from .._motion import Motion
-from .._validation import as_array, check_pair, rescale_to_float32
+from .._validation import check_pair, rescale_to_float32
 from ._binning import bin_frame
 from ._correlation_search import SEPARATION, Peak, search, weigh_frequencies
 from ._refinement import Prepared, correlation_margins, count_places, prepare, refine

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._arrays import as_array
 from .._constraints import Interval, check_arguments
 from .._constraints import Sequence as SequenceOf
 from .._motion import Motion
-from .._validation import as_array
 
 _COLUMNS = ("dy", "dx", "rotation_deg", "shear", "stretch", "scale")
 # Longest series of which all pairs are registered; their number grows with the square.

@@ -126,8 +126,8 @@ def test_weights_that_do_not_fit_are_named_and_not_put():
         put_weights(module, other, "w.safetensors")
     message = str(error.value)
     assert "w.safetensors is not for a Sequential of this size" in message
-    assert "it lacks 1.bias" in message
-    assert "it has, unasked, 2.weight" in message
+    assert "it lacks the weights 1.bias" in message
+    assert "it has, unasked, the weights 2.weight" in message
     assert "0.weight (4, 2) for (3, 2)" in message
     assert_equal_states(module.state_dict(), before)
 
@@ -261,6 +261,13 @@ def test_weights_that_no_module_can_use_are_an_error(value):
     with pytest.raises(ValueError, match=r"w\.safetensors is damaged .*0\.weight holds"):
         put_weights(module, {**module.state_dict(), "0.weight": value}, "w.safetensors")
     assert torch.equal(module[0].weight, before)
+
+
+def test_weights_are_tensors():
+    with pytest.raises(ValueError, match="weights must be a mapping of names to tensors"):
+        put_weights(make_module(), {"0.weight": 1}, "w.safetensors")
+    with pytest.raises(ValueError, match=r"is not for .* lacks the weights 0\.weight"):
+        put_weights(make_module(), {}, "w.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,8 @@ ALWAYS = {"y", "source", "data_home"}
 LEFT_ALONE = {
     "verbose",  # prints
 }
+# Counts of work: a valid one is replaced by one, since a longer training is no fault.
+WORK = {"max_epochs", "steps_per_epoch", "n_iterations"}
 PATHS = {"path", "paths", "name", "source", "data_home", "checkpoint_dir", "weights"}
 # Parts of results that may not be finite, as their docstrings say: a pattern, and when.
 MAY_BE_INFINITE = {
@@ -338,7 +340,10 @@ def _fitted(index: int) -> BaseEstimator:
 def _parameter_value(rng: Rng, key: str, place: Workplace) -> Any:
     if key in PATHS and rng.integers(2):
         return place.odd_path(rng)
-    return spoilt_parameter(rng)
+    value = spoilt_parameter(rng)
+    if key in WORK and isinstance(value, int | np.integer) and value > 1:
+        return type(value)(1)
+    return value
 
 
 def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:

@@ -108,6 +108,9 @@ def test_names_and_errors_are_as_scikit_learns():
     assert get_scorer(scorer) is scorer
     with pytest.raises(ValueError, match="options have no use"):
         get_scorer(scorer, n_masks=3)
+    for bad in (len, int, BlindSpotScorer, lambda estimator: 0.0):
+        with pytest.raises(ValueError, match="scoring must take an estimator, X and y"):
+            get_scorer(bad)
     for bad in (None, np.nan, 3):
         with pytest.raises(ValueError, match=r"^scoring must be a str or a callable"):
             get_scorer(bad)

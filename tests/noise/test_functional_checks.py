@@ -1,12 +1,16 @@
 """Checks that the functions of noise share: limits of numbers, shapes of strengths, references."""
 
+import inspect
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
+from stemkit.noise import functional
 from stemkit.noise.functional._checks import (
+    as_strengths,
     check_no_negative_frames,
-    check_strengths,
     finite,
     is_signal,
     not_negative,
@@ -34,30 +38,75 @@ def test_limits_of_parameters(constraint, good, bad):
 @pytest.mark.parametrize("most", [1.0, 1e18])
 def test_strengths_lie_between_0_and_the_most(most):
     for value in (0, most, np.float32(0.5), np.zeros((2, 3, 1, 1)), np.full((3, 1, 1), most)):
-        check_strengths(value, "share", FRAMES, most)
+        as_strengths(value, "share", FRAMES, most)
     mixed = np.array([0, 1.01 * most]).reshape(2, 1, 1, 1)
     for value in (-1e-9, 1.01 * most, np.inf, np.nan, mixed, -mixed, 1j, "1", None, [[0.1], [0]]):
         with pytest.raises(ValueError, match=r"^share "):
-            check_strengths(value, "share", FRAMES, most)
+            as_strengths(value, "share", FRAMES, most)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (3, 1, 1), (2, 3, 1, 1), (2, 1, 1, 1), (4, 5)])
 def test_strengths_that_broadcast_to_the_frames_fit(shape):
-    check_strengths(np.ones(shape), "sigma", FRAMES)
-    check_strengths(torch.ones(shape), "sigma", torch.from_numpy(FRAMES))
+    as_strengths(np.ones(shape), "sigma", FRAMES)
+    as_strengths(torch.ones(shape), "sigma", torch.from_numpy(FRAMES))
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1, 1), (1, 2, 3, 1, 1), (0,), (2, 3, 4, 6)])
 def test_strengths_of_other_shapes_do_not(shape):
     with pytest.raises(ValueError, match=r"does not fit frames .* of shape \(2, 3, 1, 1\)"):
-        check_strengths(np.ones(shape), "sigma", FRAMES)
+        as_strengths(np.ones(shape), "sigma", FRAMES)
 
 
 def test_strengths_are_of_the_library_of_the_frames():
     for values, frames in ((np.ones(1), torch.from_numpy(FRAMES)), (torch.ones(1), FRAMES)):
         with pytest.raises(ValueError, match="must both be arrays or both be tensors"):
-            check_strengths(values, "sigma", frames)
-    check_strengths(1.0, "sigma", torch.from_numpy(FRAMES))
+            as_strengths(values, "sigma", frames)
+    as_strengths(1.0, "sigma", torch.from_numpy(FRAMES))
+
+
+def test_nested_lists_of_strengths_become_an_array():
+    assert as_strengths(0.5, "sigma", FRAMES) == 0.5
+    found = as_strengths([[[0.5]], [[1]], [[2]]], "sigma", FRAMES)
+    np.testing.assert_array_equal(found, np.array([0.5, 1, 2]).reshape(3, 1, 1))
+
+
+@pytest.mark.parametrize("name", functional.__all__)
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_numbers_of_numpy_leave_frames_float32_and_the_noise_as_it_is(name, kind):
+    function = getattr(functional, name)
+    parameters = inspect.signature(function).parameters
+    required = [p for p, v in parameters.items() if v.default is v.empty and p != "frames"]
+    numbers = dict.fromkeys(required, 1 if kind is np.int64 else 0.5)
+    if "shifts" in numbers:
+        numbers["shifts"] = np.full(6, 0.5)
+    if "generator" in parameters:
+        numbers["generator"] = None
+    frames = np.random.default_rng(0).uniform(1, 9, (2, 6, 7))
+
+    def call(convert):
+        given = {p: convert(v) if isinstance(v, int | float) else v for p, v in numbers.items()}
+        if "generator" in given:
+            given["generator"] = np.random.default_rng(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(frames, **given)
+
+    try:
+        expected = call(lambda value: value)
+    except ValueError:
+        pytest.skip("these numbers are not allowed")
+    found = call(kind)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("function", [functional.gaussian_noise, functional.speckle_noise])
+def test_strengths_of_float64_leave_frames_float32(function):
+    strengths = np.full((2, 1, 1), 0.5)
+    noisy = function(np.ones((2, 6, 7)), strengths, generator=np.random.default_rng(0))
+    assert noisy.dtype == np.float32
+    tensor = function(torch.ones(2, 6, 7), torch.from_numpy(strengths))
+    assert tensor.dtype == torch.float32
 
 
 @pytest.mark.parametrize("make", [np.array, torch.tensor])

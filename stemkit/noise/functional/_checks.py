@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
+from numbers import Real
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -66,6 +67,9 @@ def on_frames(
         @wraps(function)
         def wrapper(frames: Frames, *args: _P.args, **kwargs: _P.kwargs) -> Frames:
             values = as_frames(frames)
+            # NumPy's numbers would turn float32 frames into float64.
+            args = tuple(map(_plain_number, args))  # type: ignore[assignment]
+            kwargs = {name: _plain_number(value) for name, value in kwargs.items()}  # type: ignore[assignment]
             with np.errstate(over="ignore", invalid="ignore"):
                 result = checked(values, *args, **kwargs)
             if result is not values and not is_finite(result):
@@ -74,15 +78,19 @@ def on_frames(
                     f"values beyond float32 in {function.__name__}; rescale the frames, or check "
                     f"the other arguments."
                 )
-            return result
+            return result.float() if is_tensor(result) else result.astype(np.float32, copy=False)
 
         return wrapper
 
     return decorate
 
 
-def check_strengths(values: Any, name: str, frames: Frames, most: float = _MOST_COUNTS) -> None:
-    """Check a number, or an array with a number for each frame.
+def _plain_number(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def as_strengths(values: Any, name: str, frames: Frames, most: float = _MOST_COUNTS) -> Any:
+    """Return a number, or an array with a number for each frame, after a check.
 
     Parameters
     ----------
@@ -94,6 +102,11 @@ def check_strengths(values: Any, name: str, frames: Frames, most: float = _MOST_
         Frames to which they are applied.
     most : float, default=1e18
         Largest number allowed.
+
+    Returns
+    -------
+    float, ndarray or tensor
+        The same numbers; an array if they were nested lists.
 
     Raises
     ------
@@ -123,6 +136,7 @@ def check_strengths(values: Any, name: str, frames: Frames, most: float = _MOST_
         raise ValueError(
             f"{name} and frames must both be arrays or both be tensors; convert one of them."
         )
+    return values if is_tensor(values) or isinstance(values, Real) else numbers
 
 
 def check_no_negative_frames(frames: Frames) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays import Frames, Generator, is_tensor, namespace, normal, uniform
-from ._checks import check_strengths, finite, on_frames
+from ._checks import as_strengths, finite, on_frames
 
 
 @on_frames()
@@ -41,7 +41,7 @@ def gaussian_noise(frames: Frames, sigma: Any, *, generator: Generator | None = 
     >>> round(float(noisy.mean())), round(float(noisy.std()))
     (40, 5)
     """
-    check_strengths(sigma, "sigma", frames)
+    sigma = as_strengths(sigma, "sigma", frames)
     return frames + sigma * normal(frames, tuple(frames.shape), generator)
 
 
@@ -90,7 +90,7 @@ def static_noise(
     >>> round(float((noisy > 0).mean()), 1), round(float(noisy.max()))
     (0.2, 255)
     """
-    check_strengths(share, "share", frames, most=1.0)
+    share = as_strengths(share, "share", frames, most=1.0)
     check_range(low, high)
     # One number both decides and replaces: if it is below the share, it is uniform from 0 to it.
     drawn = uniform(frames, tuple(frames.shape), generator)
@@ -136,7 +136,7 @@ def speckle_noise(frames: Frames, variance: Any, *, generator: Generator | None 
     >>> round(float(noisy.mean())), round(float(noisy.std()))
     (40, 20)
     """
-    check_strengths(variance, "variance", frames)
+    variance = as_strengths(variance, "variance", frames)
     return frames * (1 + variance**0.5 * normal(frames, tuple(frames.shape), generator))
 
 

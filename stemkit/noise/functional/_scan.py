@@ -10,13 +10,13 @@ import numpy as np
 from ..._arrays import (
     Frames,
     Generator,
+    as_array,
     is_tensor,
     namespace,
     normal,
     on_device_of,
 )
 from ..._constraints import shorten
-from ..._validation import as_array
 from ._checks import DECAY, DISPLACEMENT, not_negative, on_frames
 from ._recursion import accumulate
 
