@@ -39,7 +39,7 @@ def mutants():
         # Nothing that a result depends on
         ("max(a, b)", []),
         ("np.maximum(a, b)", []),
-        ("zip(a, strict=c)", []),
+        ("zip(a, strict=True)", []),
         ("check(a, name='b')", []),
         ("warnings.warn(f(a, b), stacklevel=c)", []),
         ("'text' + a", []),

@@ -156,6 +156,8 @@ def _expressions(node: ast.AST) -> Iterator[ast.expr]:
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue
+        if isinstance(node, ast.keyword) and node.arg in _CHECKS_OR_PRINTS:
+            continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _expressions(child)

@@ -147,7 +147,7 @@ def write_stack(
         raise ValueError(
             f"stack has shape {frames.shape}: give a frame (H, W) or a stack (n_frames, H, W)"
         )
-    write(path, frames, pixel_size)
+    write(path, frames, None if pixel_size is None else float(pixel_size))
 
 
 def _as_paths(paths: object) -> list[Path]:

@@ -32,7 +32,7 @@ def atom_response(frame: Float64Array, sigma: float) -> Float64Array:
 
 def find_peaks(response: Float64Array, threshold: float) -> IntArray:
     """Return the pixels (n, 2) of the maxima above a threshold, from top left to bottom right."""
-    peaks = peak_local_max(response, min_distance=1, threshold_abs=threshold, exclude_border=False)
+    peaks = peak_local_max(response, threshold_abs=threshold, exclude_border=False)
     # Sorted by place, since the order of equal heights would be arbitrary.
     return peaks[np.lexsort(peaks.T[::-1])]
 

@@ -77,7 +77,6 @@ def warp(
         frame,
         back.matrix,
         offset,
-        output=np.float32,
         order=order,
         mode=mode,
         cval=float(fill) if mode == "constant" else 0.0,

@@ -85,3 +85,8 @@ def test_each_pixel_is_fitted_separately():
         alone = fit_critical_dose(decay[:, y : y + 1, x : x + 1], DOSE)
         np.testing.assert_array_equal(alone.dose[0, 0], together.dose[y, x])
         np.testing.assert_array_equal(alone.stderr[0, 0], together.stderr[y, x])
+
+
+def test_one_frame_has_no_critical_dose():
+    with pytest.raises(ValueError, match=r"decay holds 1 frame.* at least 2"):
+        fit_critical_dose(np.ones((1, 4, 4)), [0.0])

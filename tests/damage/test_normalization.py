@@ -3,6 +3,7 @@ import pytest
 
 from stemkit._scene import render_columns
 from stemkit.damage import normalize_pair
+from stemkit.damage._normalization import _to_unit_range
 from stemkit.datasets import make_scene
 
 
@@ -60,3 +61,18 @@ def test_noise_of_vacuum_is_not_scaled_to_the_contrast_of_a_specimen():
     first[:, 96:] = 0.01 * rng.standard_normal((96, 96))
     one, _ = normalize_pair(first, first)
     assert one[:, 140:].std() < 0.3 * one[:, :60].std()
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0])
+def test_constant_frames_in_the_unit_range_are_zero(value):
+    frame = np.full((8, 8), value, dtype="float32")
+    for scaled in _to_unit_range(frame, frame):
+        np.testing.assert_array_equal(scaled, 0)
+
+
+def test_the_unit_range_is_that_of_both_frames():
+    first, second = np.random.default_rng(0).uniform(3, 9, (2, 8, 8)).astype("float32")
+    second[0, 0], first[0, 0] = 1, 21
+    scaled = _to_unit_range(first, second)
+    assert (scaled[0].max(), scaled[1].min()) == (1, 0)
+    np.testing.assert_allclose(scaled[0] * 20 + 1, first, rtol=1e-5)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from stemkit.damage import _synthetic_pairs
 from stemkit.damage._decay_estimates import N_ESTIMATES
@@ -84,3 +85,65 @@ def test_frames_smaller_than_the_side_are_padded():
     arrays = batch(2, batch_size=8, frames=own, unaligned=0.0)
     assert arrays[0].shape == (8, 1, 48, 48)
     assert all(np.isfinite(array).all() for array in arrays)
+
+
+def test_patterns_of_damage_lie_between_0_and_1_and_vary():
+    rng = np.random.default_rng(0)
+    y, x = np.indices((48, 48))
+    patterns, strengths = [], []
+    for _ in range(150):
+        pattern, strength = _synthetic_pairs._random_damage(rng, (48, 48))
+        patterns.append(np.asarray(pattern(y, x)))
+        strengths.append(strength)
+    for values in patterns:
+        assert values.shape == (48, 48)
+        assert values.min() >= 0
+        assert values.max() <= 1 + 1e-6
+    # Fronts cross the frame: damaged on one side and not on the other.
+    assert sum(values.min() < 0.05 and values.max() > 0.95 for values in patterns) > 30
+    assert 0.04 < np.mean(np.array(strengths) == 0) < 0.2
+    assert np.std([s for s in strengths if s]) == pytest.approx(12**-0.5, rel=0.15)
+
+
+def test_holes_lie_anywhere_in_the_frame(monkeypatch):
+    centers = []
+    original = _synthetic_pairs.damage_pattern
+
+    def record(kind, shape, **options):
+        if kind == "gaussian":
+            centers.append(options["center"])
+        return original(kind, shape, **options)
+
+    monkeypatch.setattr(_synthetic_pairs, "damage_pattern", record)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        _synthetic_pairs._random_damage(rng, (100, 100))
+    y, x = np.array(centers).T
+    assert abs(np.corrcoef(y, x)[0, 1]) < 0.4
+    for values in (y, x):
+        assert 9 < values.min() < 30
+        assert 70 < values.max() < 91
+
+
+def test_a_patch_of_the_whole_frame_is_the_frame_turned():
+    frame = np.random.default_rng(0).uniform(10, 90, (24, 24)).astype("float32")
+
+    def undamaged(y, x):
+        return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(x)))
+
+    low, high = np.percentile(frame, [1, 99.5])
+    turned = [np.rot90((frame - low) / (high - low), k) for k in range(4)]
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        (first, second), decay = _synthetic_pairs._damage_patch(frame, 24, undamaged, 0.5, 0.3, rng)
+        assert min(np.abs(first - whole).max() for whole in turned) < 1e-5
+        np.testing.assert_array_equal(decay, 1)
+        np.testing.assert_array_equal(second, first)
+
+
+def test_a_tenth_of_the_pairs_is_unaligned_by_default():
+    rng = np.random.default_rng(0)
+    theta = np.concatenate([synthetic_batch(rng, batch_size=40, side=16)[-1] for _ in range(3)])
+    # An aligned pair is turned by at most a fifth of a degree, and one that is not by up to five.
+    turned = np.abs(np.rad2deg(theta[:, 0])) > 0.25
+    assert 0.03 < turned.mean() < 0.2

@@ -129,6 +129,13 @@ def test_weights_that_do_not_fit_are_named_and_not_put():
     assert "it lacks the weights 1.bias" in message
     assert "it has, unasked, the weights 2.weight" in message
     assert "0.weight (4, 2) for (3, 2)" in message
+    n_wrong = sum(
+        value.shape != module.state_dict()[key].shape
+        for key, value in other.items()
+        if key in module.state_dict()
+    )
+    assert message.count(" for (") == 3
+    assert f"and {n_wrong - 3} more" in message
     assert_equal_states(module.state_dict(), before)
 
 

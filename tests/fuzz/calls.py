@@ -126,7 +126,7 @@ ALWAYS = {"y", "source", "data_home"}
 LEFT_ALONE = {
     "verbose",  # prints
 }
-# Counts of work: a valid one is replaced by one, since a longer training is no fault.
+# Counts of work: valid ones are not tried, since a longer training is no fault.
 WORK = {"max_epochs", "steps_per_epoch", "n_iterations"}
 PATHS = {"path", "paths", "name", "source", "data_home", "checkpoint_dir", "weights"}
 # Parts of results that may not be finite, as their docstrings say: a pattern, and when.
@@ -337,13 +337,12 @@ def _fitted(index: int) -> BaseEstimator:
     return clone(all_small_instances()[index]).fit(X, X)
 
 
-def _parameter_value(rng: Rng, key: str, place: Workplace) -> Any:
+def _parameter_value(rng: Rng, key: str, place: Workplace, variant: BaseEstimator) -> Any:
     if key in PATHS and rng.integers(2):
         return place.odd_path(rng)
     value = spoilt_parameter(rng)
-    if key in WORK and isinstance(value, int | np.integer) and value > 1:
-        return type(value)(1)
-    return value
+    is_valid_work = key in WORK and isinstance(value, int | np.integer) and value > 0
+    return getattr(variant, key) if is_valid_work else value
 
 
 def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
@@ -358,7 +357,7 @@ def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
         estimator = clone(variant)
         notes = []
         for key in rng.choice(parameters, min(len(parameters), rng.integers(1, 3)), replace=False):
-            value = _parameter_value(rng, str(key), place)
+            value = _parameter_value(rng, str(key), place, variant)
             setattr(estimator, str(key), value)
             notes.append(f"{key}={describe(value)}")
             names |= _words(value)

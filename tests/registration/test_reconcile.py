@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemkit.drift import Motion, Registration, reconcile
+from stemkit.registration import Motion, Registration, reconcile
+from stemkit.registration._reconcile import _candidates, _support
 
 SHAPE = (200, 240)
 LATTICE = np.array([[12.0, 3.0], [-2.0, 14.0]])
@@ -185,3 +186,40 @@ GOOD = registration(Motion(SHAPE))
 def test_bad_input_is_named(registrations, n_frames, message):
     with pytest.raises(ValueError, match=message):
         reconcile(registrations, n_frames)
+
+
+def _translations(*drifts):
+    matrices = np.tile(np.eye(3), (len(drifts), 1, 1))
+    matrices[:, :2, 2] = drifts
+    return matrices
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 2.0])
+@pytest.mark.parametrize("off", [0.0, 1.0, 2.0])
+def test_a_triangle_supports_its_sides_by_how_well_it_closes(tolerance, off):
+    # Cauchy's weight, squared, of the distance by which the triangle does not close.
+    sides = {
+        (0, 1): _translations((3, 1)),
+        (1, 2): _translations((2, -4)),
+        (0, 2): _translations((5, -3 + off * tolerance), (90, 90)),
+    }
+    probability = {(0, 1): [0.8], (1, 2): [0.6], (0, 2): [0.5, 0.4]}
+    candidates = {
+        edge: list(zip(matrices, probability[edge], strict=True))
+        for edge, matrices in sides.items()
+    }
+    support = _support(candidates, 3, tolerance)
+    vote = 0.8 * 0.6 * 0.5 / (1 + off**2) ** 2
+    np.testing.assert_allclose(support[0, 1], [0.08 + vote], rtol=1e-3)
+    np.testing.assert_allclose(support[1, 2], [0.06 + vote], rtol=1e-3)
+    np.testing.assert_allclose(support[0, 2], [0.05 + vote, 0.04], rtol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [1e-3, 0.5, 1.0])
+def test_the_likeliest_candidate_has_the_confidence_of_its_pair(weight):
+    motions = [Motion((20, 30), drift=(i, 2 * i)) for i in range(3)]
+    found = Registration(
+        motions[0], 0.8, tuple(zip(motions, (weight, weight / 2, weight / 4), strict=True)), 0.9
+    )
+    probabilities = [p for _, p in _candidates(found)]
+    np.testing.assert_allclose(probabilities, [0.8, 0.4, 0.2])

@@ -152,3 +152,10 @@ def test_coverage_names_a_bad_argument(motion, margin, message):
 def test_a_stack_is_aligned_by_motions_alone(motions):
     with pytest.raises(ValueError, match="motions must be a sequence, each a Motion"):
         align_stack(np.ones((1, 8, 8)), motions)
+
+
+def test_cubic_interpolation_is_the_default():
+    frame = np.random.default_rng(0).normal(size=(12, 14)).astype("float32")
+    motion = Motion((12, 14), drift=(0.3, -1.6))
+    np.testing.assert_array_equal(warp(frame, motion), warp(frame, motion, order=3))
+    assert not np.array_equal(warp(frame, motion), warp(frame, motion, order=4))

@@ -133,9 +133,10 @@ def shift_rows(frames: Frames, shift: Frames) -> Frames:
     for start in range(0, len(source), rows):
         block = slice(start, start + rows)
         whole = xp.floor(origin[block])
+        column = whole.detach() if is_tensor(whole) else whole
         weights = _weights(origin[block] - whole)
         # All pixels of a row have the same weights: they are gathered once and weighted 10 times.
-        index = _mirrored(xp.asarray(whole, dtype=xp.int64) + window, width)
+        index = _mirrored(xp.asarray(column, dtype=xp.int64) + window, width)
         values = _gather(source[block], index)
         total = result[block]
         total[...] = weights[:, :1] * values[:, :width]
