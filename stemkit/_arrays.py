@@ -1,4 +1,4 @@
-"""Helpers with which one function works on NumPy arrays and on torch tensors.
+"""Functions that work on NumPy arrays and torch tensors alike.
 
 Functions that the two libraries name alike are called through `namespace`. Those that they name
 differently are the methods of `ArrayMaker`. Random numbers come from the caller's generator or a
@@ -27,7 +27,7 @@ _MOST = 1e18  # electrons; NumPy counts up to nine times as many
 
 def is_tensor(values: Any) -> bool:
     """Return whether values are a tensor, without importing torch."""
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    torch = sys.modules.get("torch")  # if values are a tensor, it was imported
     return torch is not None and isinstance(values, torch.Tensor)
 
 
@@ -94,14 +94,14 @@ def is_finite(values: Frames) -> bool:
 
 
 def as_array(values: Any, name: str) -> NDArray:
-    """Return what a user passed as a NumPy array of any dtype; tensors without their gradient.
+    """Convert what a user passed to a NumPy array of any dtype; tensors lose their gradient.
 
     Parameters
     ----------
     values : array-like or tensor
         Numbers. A tensor is copied from its device; bfloat16 and float8 become float32.
     name : str
-        What the caller calls the argument, for the messages.
+        Name of the argument, for messages.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def as_array(values: Any, name: str) -> NDArray:
         raise ValueError(
             f"{name} holds frames of different shapes; crop or pad them to one (H, W)."
         ) from error
-    except Exception as error:  # an object of somebody else's may fail to convert in any way
+    except Exception as error:  # objects of other packages may raise anything
         raise ValueError(
             f"{name} is a {type(values).__name__} that can't be converted to an array ({error}); "
             f"pass a NumPy array."
@@ -318,5 +318,5 @@ _NUMPY_MAKER = ArrayMaker()
 
 
 def maker_like(values: Frames) -> ArrayMaker:
-    """Return what makes arrays of the same library on the same device."""
+    """Return an ArrayMaker for the library and the device of an array or tensor."""
     return _TensorMaker(values) if is_tensor(values) else _NUMPY_MAKER

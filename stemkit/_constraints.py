@@ -38,9 +38,9 @@ class Interval:
     Parameters
     ----------
     kind : {int, float}
-        int takes whole numbers, NumPy's too, but no bool; float takes any real number.
+        int accepts whole numbers of Python and NumPy, but not bool; float accepts any real number.
     low, high : float or None
-        Bounds; None is without one.
+        Bounds; None for no bound.
     closed : {"both", "left", "right", "neither"}, default="both"
         Which bounds the interval contains.
     unit : str, default=""
@@ -60,7 +60,7 @@ class Interval:
 
     def accepts(self, value: object) -> bool:
         """Return whether the value lies in the interval."""
-        # No fractions of Python's: they can't be combined with arrays.
+        # Not fractions.Fraction, which can't be combined with arrays.
         number = (int, np.integer) if self.kind is int else (int, float, np.integer, np.floating)
         if isinstance(value, bool | np.bool_) or not isinstance(value, number):
             return False
@@ -132,7 +132,7 @@ class HasMethods:
         self.methods, self.example = methods, example
 
     def accepts(self, value: object) -> bool:
-        """Return whether the value has all of the methods and is no class."""
+        """Return whether the value has all of the methods and is not a class."""
         has_all = all(callable(getattr(value, name, None)) for name in self.methods)
         return has_all and not isinstance(value, type)
 
@@ -149,7 +149,7 @@ class Sequence:
     item : constraint
         What each item may be.
     length : int or None, default=None
-        How many items; None is any number from 1.
+        Number of items; None for any number above 0.
     """
 
     def __init__(self, item: Any, length: int | None = None) -> None:
@@ -196,7 +196,7 @@ def only(base: Any, *names: str) -> dict[str, Constraints]:
 
 
 def without(base: Any, *names: str) -> dict[str, Constraints]:
-    """Return the constraints of a base class, less the parameters that a subclass lacks."""
+    """Return the constraints of a base class without those of parameters that a subclass lacks."""
     table = dict(base._parameter_constraints)
     for name in names:
         del table[name]

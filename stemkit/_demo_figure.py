@@ -1,4 +1,4 @@
-"""The figure of `stemkit demo`: what was estimated, beside the truth."""
+"""The figure of `stemkit demo`: the estimates next to the truth."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw_demo(series: Bunch, decay: NDArray[np.floating], trajectory: pd.DataFra
     decay : ndarray of shape (n_frames, H, W)
         Estimated share of the first frame's signal that is left.
     trajectory : DataFrame
-        Estimated trajectory, a row a frame.
+        Estimated trajectory, one row for each frame.
 
     Returns
     -------

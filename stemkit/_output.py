@@ -21,7 +21,7 @@ _PARTIAL = ".partial"
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to ``path`` if the block succeeds.
 
-    At any moment, and after a power cut, the old or the new content stands under ``path``.
+    At any moment, and after a power cut, ``path`` holds either the old content or the new.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Make what was written to a file, or renamed in a folder, survive a power cut."""
+    """Flush a file or folder to the disk, so that it survives a power cut."""
     if path.is_dir() and os.name != "posix":  # Windows can't open a folder, and needn't
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

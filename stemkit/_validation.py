@@ -1,4 +1,4 @@
-"""Checks that every public entry goes through: frames, stacks, pairs and times."""
+"""Checks of the arrays that users pass: frames, stacks, pairs, times and weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ._constraints import shorten
 
 Float32Array = NDArray[np.float32]
 
-# Nobody has so many lines so long that are no frame; scikit-learn's own checks have fewer features.
-_LEAST_FRAME = 32
+# A 2-D array with this many lines and columns is most likely a single frame. The arrays of
+# scikit-learn's own checks are smaller.
+_MIN_FRAME_SIDE = 32
 
 
 def _as_real(values: ArrayLike, name: str) -> NDArray:
@@ -40,10 +41,10 @@ def _as_real(values: ArrayLike, name: str) -> NDArray:
 
 
 def _to_float32(array: NDArray, name: str, *, unit: str = "frame") -> Float32Array:
-    """Convert, and refuse what is not finite, with the first bad frame or pair named."""
+    """Convert to float32; an error names the first frame or pair that is not finite."""
     with np.errstate(over="ignore"):
         frames = np.ascontiguousarray(array, dtype=np.float32)
-    # The sum of a frame is finite only if all of it is: no mask as large as the stack.
+    # The sum of a frame is finite only if all of its pixels are. A mask would need more memory.
     with np.errstate(over="ignore", invalid="ignore"):
         sums = frames.reshape(frames.shape[0], -1).sum(axis=1, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(sums))
@@ -57,14 +58,14 @@ def _to_float32(array: NDArray, name: str, *, unit: str = "frame") -> Float32Arr
 
 
 def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float32Array:
-    """Return a stack as C-contiguous float32, without a copy where it already is.
+    """Return a stack as C-contiguous float32, without a copy if it is that already.
 
     Parameters
     ----------
     X : array-like of shape (n_frames, H, W)
         Frames of any real dtype.
     name : str, default="X"
-        What the caller calls the argument, for the messages.
+        Name of the argument, for messages.
     min_frames : int, default=1
         Fewer frames than this is an error.
 
@@ -75,7 +76,7 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
     Raises
     ------
     ValueError
-        Where the shape, the dtype or a value is not that of a stack.
+        If the shape, the dtype or a value is not that of a stack.
     """
     array = _as_real(X, name)
     if array.ndim == 2:
@@ -101,23 +102,23 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
 def check_stack(
     X: ArrayLike, estimator: Any, *, reset: bool, name: str = "X", min_frames: int = 1
 ) -> tuple[Float32Array, tuple[int, ...]]:
-    """Return the X of a scikit-learn estimator as a stack, and the shape that X had.
+    """Return the X of a scikit-learn estimator as a stack, and the shape of X.
 
-    2-D X is a stack of one-line frames, so that an estimator of frames is also one of
-    scikit-learn's samples and features. Once fitted to frames, or never fitted but with weights
-    from a file, it refuses what would be a single frame.
+    A 2-D X is read as a stack of one-line frames, so that the estimator also takes scikit-learn's
+    samples and features. If it was fitted to frames, or has only weights from a file, a 2-D X is
+    an error, since it is most likely a single frame.
 
     Parameters
     ----------
     X : array-like of shape (n_frames, H, W) or (n_lines, W)
         Frames of any real dtype.
     estimator : estimator
-        Whose X it is. Its ``frame_shape_``, (H, W) or (W,), is set or looked at, and for lines
-        ``n_features_in_`` and ``feature_names_in_``.
+        The estimator. Its ``frame_shape_``, (H, W) or (W,), and for lines ``n_features_in_`` and
+        ``feature_names_in_`` are set or compared with X.
     reset : bool
-        Whether to set these, in fit, or else to hold X against them.
+        Whether to set these attributes, as fit does, or to compare X with them.
     name : str, default="X"
-        What the caller calls the argument, for the messages.
+        Name of the argument, for messages.
     min_frames : int, default=1
         Fewer frames than this is an error.
 
@@ -125,21 +126,21 @@ def check_stack(
     -------
     frames : ndarray of shape (n_frames, H, W), float32
     shape : tuple of int
-        What ``frames.reshape(shape)`` has the shape of X again.
+        Shape of X: ``frames.reshape(shape)`` restores it.
 
     Raises
     ------
     ValueError
-        Where the shape, the dtype or a value is not that of a stack.
+        If the shape, the dtype or a value is not that of a stack.
 
     Warns
     -----
     UserWarning
-        Where fit is given lines that look like a single frame.
+        If fit is given lines that look like a single frame.
     """
     lines = n_dims(X) == 2 and (reset or len(getattr(estimator, "frame_shape_", ())) == 1)
     if lines:
-        # Imported here: who only checks frames need not wait for scikit-learn.
+        # Imported here, since it takes long and stacks do not need it.
         from sklearn.utils.validation import validate_data
 
         if is_tensor(X) or isinstance(X, list | tuple):
@@ -151,7 +152,7 @@ def check_stack(
     else:
         array = frames = check_frames(X, name=name, min_frames=min_frames)
     if reset:
-        if lines and min(array.shape) >= _LEAST_FRAME:
+        if lines and min(array.shape) >= _MIN_FRAME_SIDE:
             warnings.warn(
                 f"{name} of shape {array.shape} is read as {len(array)} lines, not as one frame; "
                 f"pass {name}[np.newaxis] for a stack of one.",
@@ -166,18 +167,18 @@ def check_stack(
 
 
 def n_dims(X: ArrayLike) -> int:
-    """Count the dimensions of X; 0 where it is no array, for the checks to name what is wrong."""
+    """Count the dimensions of X; 0 if it is not an array, so that later checks raise the error."""
     try:
-        # not np.ndim, which what only converts itself to an array refuses
+        # not np.ndim, which fails for some objects that can be converted to arrays
         return X.ndim if hasattr(X, "ndim") else as_array(X, "X").ndim
     except ValueError:
         return 0
 
 
 def rescale_to_float32(frames: Float32Array) -> tuple[Float32Array, np.float32]:
-    """Return frames whose powers float32 can hold, and what to multiply them with to have X again.
+    """Return frames scaled so that their powers fit into float32, and the factor that undoes it.
 
-    Frames of usual units are returned as they are. The factor is a power of two: nothing is
+    Frames in common units are returned unchanged. The factor is a power of two, so that nothing is
     rounded.
     """
     peak = max(float(frames.max()), -float(frames.min()))
@@ -221,7 +222,7 @@ def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:
         raise ValueError(
             f"{name} has shape {times.shape}; pass a number or a one-dimensional list."
         )
-    # Written so that NaN fails it too.
+    # Not `times < 0` or `times > 1`, which are False for NaN.
     if not ((times >= 0) & (times <= 1)).all():
         raise ValueError(
             f"{name} must lie between 0 (the first frame) and 1 (the second); got {t!r}."
@@ -247,7 +248,7 @@ def check_weights(
 
 
 def check_increasing(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.float64]:
-    """Return one increasing number for each frame, validated."""
+    """Return one number for each frame, after a check that they increase."""
     array = as_array(values, name)
     if array.dtype.kind not in "buif":
         raise ValueError(f"{name} must be numbers, one for each frame; got {shorten(values)}.")

@@ -1,4 +1,4 @@
-"""Tools for those who test or extend stemkit."""
+"""Functions for testing and extending stemkit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def all_estimators() -> list[tuple[str, type[BaseEstimator]]]:
     """List every public estimator, including transformers.
 
     Like :func:`sklearn.utils.discovery.all_estimators`, it searches every public module, so that a
-    new estimator is found as soon as its subpackage offers it.
+    new estimator is found as soon as its subpackage exports it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The ``stemkit`` command, a subcommand a module."""
+"""The ``stemkit`` command, one module for each subcommand."""
 
 from ._app import app, main
 

@@ -1,4 +1,4 @@
-"""What the subcommands share: the model, the record of a run and the printed table."""
+"""Functions for all subcommands: the model, the record of a run and the printed table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_model(
 
 
 def make_record(command: str, options: dict[str, Any], **inputs: Any) -> dict[str, Any]:
-    """Return what is written next to the results, so that they can be reproduced."""
+    """Return the record of a run, which is written next to the results to reproduce them."""
     return {"stemkit": __version__, "command": command, **inputs, **options}
 
 

@@ -1,9 +1,9 @@
-"""What did the beam take? Maps of the decay between frames, and the critical dose.
+"""Beam damage: maps of the decay between frames, and the critical dose.
 
 The decay is the share of the first frame's signal that is left, from 0 to 1, pixel by pixel.
 :class:`stemkit.drift.DriftDecayModel` maps it after registration of the frames; this package holds
-what is of use by itself: the fit of a critical dose to decay maps, averages over the specimen, and
-the pairs that the network learns from.
+what can be used by itself: the fit of a critical dose to decay maps, averages over the specimen,
+and the synthetic pairs on which the network is trained.
 """
 
 import lazy_loader

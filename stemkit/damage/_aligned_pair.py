@@ -1,4 +1,4 @@
-"""Two aligned frames, with all that the estimates of background and decay share."""
+"""Two aligned frames, and the quantities that all estimates of background and decay use."""
 
 from __future__ import annotations
 

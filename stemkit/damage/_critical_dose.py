@@ -1,4 +1,4 @@
-"""The critical dose: how fast each place's signal decays."""
+"""The critical dose, after which 1/e of the signal at a place is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base of the estimator that owns a damage network: its weights, and its training on a series."""
+"""Base of an estimator with a damage network: its weights, and its training on a series."""
 
 from __future__ import annotations
 
@@ -86,6 +86,13 @@ class DamageEstimator(FrameEstimator):
         -------
         DriftDecayModel
             A fitted model. Its network takes frames scaled to 0..1.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, holds more than weights, or those of another network.
         """
         model = cls(**parameters)
         model.module_ = network_from_weights(read_checkpoint(path), str(path))

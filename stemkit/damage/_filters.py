@@ -1,4 +1,4 @@
-"""Filters of frames that estimates of background and decay share; borders are mirrored."""
+"""Filters for the estimates of background and decay; borders are mirrored."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ def network_from_weights(weights: Mapping[str, Tensor], origin: str) -> Degradat
     bias = "judge.8.bias"
     read = [*names, bias] if bias in weights else names
     lengths = {name: len(weights[name]) if weights[name].ndim else 0 for name in read}
-    # The judge gives a weight for each estimate, a weight for the network's own and the network's
-    # own estimate. Released networks have no judge.
+    # The last layers, named "judge", return a weight for each direct estimate, a weight for the
+    # network's own estimate, and that estimate. Released networks lack them.
     n_evidence = lengths[bias] - 2 if bias in lengths else 0
     c1, c2, c3 = (lengths[name] for name in names)
     if n_evidence < 0 or 0 in (c1, c2, c3):

@@ -113,7 +113,7 @@ def make_nucleation(
         As for :func:`stemkit.noise.functional.hrtem_noise`; the defaults are those that the paper
         measured.
     whole_numbers : bool, default=True
-        Cut noisy frames to whole numbers, 0 to 255, as in 8-bit files.
+        Convert noisy frames to whole numbers, 0 to 255, as in 8-bit files.
     random_state : int, Generator, RandomState or None, default=None
         Source of randomness. Frame i does not depend on ``n_samples``.
 

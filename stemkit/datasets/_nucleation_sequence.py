@@ -107,10 +107,10 @@ def make_nucleation_sequence(
     Examples
     --------
     >>> from stemkit.datasets import make_nucleation_sequence
-    >>> film = make_nucleation_sequence(5, (64, 64), growth=(0.1, 0.5), random_state=0)
-    >>> film.noisy.shape
+    >>> series = make_nucleation_sequence(5, (64, 64), growth=(0.1, 0.5), random_state=0)
+    >>> series.noisy.shape
     (5, 64, 64)
-    >>> tracks = film.positions.pivot(index="frame", columns="atom", values="y")
+    >>> tracks = series.positions.pivot(index="frame", columns="atom", values="y")
     >>> len(tracks)
     5
     """

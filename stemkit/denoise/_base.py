@@ -1,4 +1,4 @@
-"""The base of all denoisers: a transformer whose predict and transform are the same."""
+"""The base of all denoisers: transformers whose predict and transform are the same."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class BlindSpotDenoiser(NetworkDenoiser):
     ----------
     module_ : torch.nn.Module
         The network.
-    history_, n_epochs_, input_scaling_, target_scaling_
+    network_parameters_, history_, n_epochs_, input_scaling_, target_scaling_, input_noise_
         See :class:`NetworkDenoiser`. The loss doesn't reach 0: it includes the noise's variance.
 
     See Also
@@ -196,6 +196,11 @@ class BlindSpotDenoiser(NetworkDenoiser):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`fit`.
         """
         return super().partial_fit(X)
 

@@ -1,4 +1,4 @@
-"""Frames brought to the scale of a network's training frames, and its dots brought back."""
+"""Scale frames to those of a network's training, and map the dots that it draws back."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SLOW = 7.0
 class MatchedDenoiser(Denoiser):
     """Apply a network that draws dots for atoms to frames of another scale.
 
-    A network draws atoms of the size, and in noise of the level, of its training frames; on frames
-    of another scale it invents atoms. Here slow changes of brightness are subtracted, frames are
-    binned until atoms have the size of the training, and each frame is scaled until its noise has
-    the level of the training. The dots are mapped back to the positions of the atoms.
+    A network draws atoms of the size in its training frames, and expects their noise level; on
+    frames of another scale it invents atoms. Here slow changes of brightness are subtracted, frames
+    are binned until atoms have the size in the training frames, and each frame is scaled until its
+    noise has their level. The dots are mapped back to the positions of the atoms.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class MatchedDenoiser(Denoiser):
         :class:`SCGNDenoiser` with the weights that are shipped.
     atom_sigma : float, optional
         Standard deviation of an atom in the frames, in px. By default ``fit`` measures it with
-        :class:`stemkit.AtomLocator`, which needs atoms that stand out of the noise.
+        :class:`stemkit.AtomLocator`, which needs atoms clearly above the noise.
     known_sigma : float, default=1.5
         Standard deviation in px of the atoms in the network's training frames.
     background_sigma : float, optional
@@ -171,7 +171,7 @@ class MatchedDenoiser(Denoiser):
         height, width = frames.shape[1:]
         bins = self._bins(frames.shape[1:])
         dots = []
-        # One at a time: a stack of them all would be a second copy of the frames.
+        # One at a time: a stack of all results would be a second copy of the frames.
         with warn_once():
             for frame in frames:
                 drawn = self.denoiser_.transform(self._match(frame)[np.newaxis])[0]

@@ -8,9 +8,9 @@ from scipy import ndimage
 
 
 def noise_level(frame: NDArray) -> float:
-    """Estimate the standard deviation of white noise, as Immerkær does.
+    """Estimate the standard deviation of white noise by Immerkær's method.
 
-    His mask is insensitive to slopes and to lines along an axis, and nearly so to atoms.
+    Its mask is insensitive to slopes and to lines along an axis, and nearly so to atoms.
     """
     second = np.array([1, -2, 1]) / 6
     residual = ndimage.correlate(frame.astype(float), 6 * np.outer(second, second))

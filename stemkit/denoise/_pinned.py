@@ -1,3 +1,5 @@
+"""The denoiser of the PINNED paper: an encoder-decoder with a physics-informed loss."""
+
 from __future__ import annotations
 
 import os
@@ -57,9 +59,9 @@ class PINNEDDenoiser(SupervisedDenoiser):
         Total variation as a mean over pixels, whose weight does not depend on the frame's size, or
         as the paper's sum.
     normalize : {"training", "frame"}, default="training"
-        Intensity scale of frames to be denoised: that of the training frames; or any scale, and
-        each frame is brought to the mean and standard deviation of the noisy training frames, and
-        its result back to the frame's scale.
+        Intensity scale of frames to be denoised. "training": that of the training frames.
+        "frame": any scale; each frame is scaled to the mean and standard deviation of the noisy
+        training frames, and its result back to the frame's own scale.
     max_epochs : int, default=500
         Passes over the training frames.
     steps_per_epoch : int, default=100

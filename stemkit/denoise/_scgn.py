@@ -1,3 +1,5 @@
+"""The denoiser of the SCGN paper, for atoms in HRTEM frames of short exposures."""
+
 from __future__ import annotations
 
 import os

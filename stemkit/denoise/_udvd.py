@@ -1,3 +1,5 @@
+"""A denoiser that learns a series of frames from itself."""
+
 from __future__ import annotations
 
 import os
@@ -64,9 +66,9 @@ class UDVDDenoiser(SupervisedDenoiser):
     --------
     >>> from stemkit.datasets import make_nucleation_sequence
     >>> from stemkit.denoise import UDVDDenoiser
-    >>> film = make_nucleation_sequence(6, shape=(32, 32), random_state=0)
+    >>> series = make_nucleation_sequence(6, shape=(32, 32), random_state=0)
     >>> model = UDVDDenoiser(n_channels=4, max_epochs=2, random_state=0)
-    >>> model.fit(film.noisy).transform(film.noisy).shape
+    >>> model.fit(series.noisy).transform(series.noisy).shape
     (6, 32, 32)
     """
 
@@ -144,6 +146,11 @@ class UDVDDenoiser(SupervisedDenoiser):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`fit`.
 
         Examples
         --------

@@ -1,7 +1,8 @@
 """Drift between frames and the decay of their signal.
 
-:class:`DriftDecayModel` joins :mod:`stemkit.registration`, which finds where the specimen moved,
-and :mod:`stemkit.damage`, which maps what the beam took. Their public names are offered here too.
+:class:`DriftDecayModel` combines :mod:`stemkit.registration`, which estimates how the specimen
+moved, and :mod:`stemkit.damage`, which maps the beam damage. Their public names can be imported
+from here too.
 """
 
 from ..damage import CriticalDose

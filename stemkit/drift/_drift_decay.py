@@ -39,9 +39,9 @@ from ._results import DriftDecayAnalysis, DriftDecayState
 class DriftDecayModel(TransformerMixin, DamageEstimator):
     """Estimate drift and beam damage between the frames of a series.
 
-    The drift comes from a registration that works on lattices which fade, and warns with
-    :class:`LowConfidenceWarning` if the frames do not determine it. The decay comes from a network
-    that compares aligned frames and was trained on synthetic damage.
+    The drift comes from a registration that also works on lattices that fade. A
+    :class:`LowConfidenceWarning` is issued if the frames do not determine it. The decay comes from
+    a network that compares aligned frames and was trained on synthetic damage.
 
     Parameters
     ----------
@@ -295,6 +295,11 @@ class DriftDecayModel(TransformerMixin, DamageEstimator):
             ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
             ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px, how far
             the registrations of this frame disagree).
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` has less than two frames or is not finite, or ``times`` do not increase.
         """
         return self.analyze(stack, times).trajectory
 

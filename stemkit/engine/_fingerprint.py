@@ -23,10 +23,11 @@ from stemkit._constraints import HasMethods, check_arguments
 Fingerprint = dict[str, str]
 
 UNUSED_IN_FIT = frozenset({"checkpoint_dir", "device", "n_jobs", "verbose"})
-"""Parameters that cannot change what a fit gives, beyond rounding.
+"""Parameters that cannot change the result of a fit, beyond rounding.
 
-`checkpoint_dir` is where the checkpoint lies, `verbose` shows progress, and `device` and `n_jobs`
-choose the hardware. Noise that differs between devices changes the first batch, which is compared.
+`checkpoint_dir` is the folder of the checkpoint, `verbose` shows progress, and `device` and
+`n_jobs` choose the hardware. Noise that differs between devices changes the first batch,
+which is compared.
 """
 
 # Longer lists are described by a hash.
@@ -46,9 +47,10 @@ def fit_parameters(estimator: Any, **replaced: object) -> dict[str, object]:
     Parameters
     ----------
     estimator : estimator
-        Left out are the parameters that cannot change the result: those in `UNUSED_IN_FIT` and in
-        its class attribute ``_unused_in_fit``. So are `random_state` and `weights`, since
-        `fit_module` compares the seed and the starting weights themselves.
+        The estimator. Parameters that cannot change the result are left out: `checkpoint_dir`,
+        `device`, `n_jobs`, `verbose` and those in its class attribute ``_unused_in_fit``. So are
+        `random_state` and `weights`, since `fit_module` compares the seed and the starting weights
+        themselves.
     **replaced
         Values that `fit` uses in place of the parameters.
 
@@ -56,6 +58,11 @@ def fit_parameters(estimator: Any, **replaced: object) -> dict[str, object]:
     -------
     dict
         For ``fit_module(fingerprint=...)``.
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``estimator`` has no method ``get_params``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where training batches come from.
+"""Sources of training batches.
 
 A batch is a pure function of its step, so that a resumed fit needs no state of a generator.
 """
@@ -48,16 +48,16 @@ class Source(Protocol):
 
 
 class ArraySource:
-    """Batches from arrays that hold one sample a row, each sample once an epoch.
+    """Batches from arrays with one sample in each row; an epoch has each sample once.
 
     Parameters
     ----------
     *arrays : ndarray of shape (n_samples, ...)
         Arrays or memory maps; only the rows of a batch are read.
     batch_size : int, default=16
-        Samples a step. The last batch of an epoch may be smaller.
+        Samples in a batch. The last batch of an epoch may be smaller.
     shuffle : bool, default=True
-        Draw another order for each epoch, from `random_state` and the epoch's number.
+        Draw a new order for each epoch, from `random_state` and the epoch's number.
     random_state : int, default=0
         Seed of the orders.
 
@@ -87,12 +87,12 @@ class ArraySource:
         self.steps_per_epoch = math.ceil(self.n_samples / batch_size)
 
     def batch(self, step: int) -> Batch:
-        """Give the batch of a step.
+        """Return the batch of a step.
 
         Parameters
         ----------
         step : int
-            From 0; steps run on over the epochs.
+            Number of the step from 0, counted over all epochs.
 
         Returns
         -------
@@ -109,17 +109,18 @@ class ArraySource:
 
 
 class StreamSource:
-    """Batches made afresh for each step, as synthetic data are.
+    """Batches that a function makes anew for each step, for instance of simulated frames.
 
     Parameters
     ----------
     make_batch : callable
-        ``make_batch(generator)`` gives the arrays of one batch, samples along the first axis, from
-        a `numpy.random.Generator` and nothing else that is random.
+        ``make_batch(generator)`` returns the arrays of one batch, samples along the first axis. Its
+        only source of randomness is the `numpy.random.Generator`.
     steps_per_epoch : int, default=100
-        After how many steps a row of the history is written and the validation loss is taken.
+        Number of steps after which a row of the history is written and the validation loss is
+        computed.
     random_state : int, default=0
-        Seed; the generator of a step depends on it and the step alone.
+        Seed. The generator of a step depends only on this and the step.
 
     Examples
     --------
@@ -147,12 +148,17 @@ class StreamSource:
         Parameters
         ----------
         step : int
-            From 0; steps run on over the epochs.
+            Number of the step from 0, counted over all epochs.
 
         Returns
         -------
         tuple of Tensor
-            What ``make_batch`` gave.
+            The arrays that ``make_batch`` returned.
+
+        Raises
+        ------
+        InvalidParameterError
+            If ``make_batch`` does not return a tuple of arrays or tensors.
         """
         arrays = self.make_batch(sample_generator(self.random_state, step))
         if not isinstance(arrays, list | tuple) or not all(map(_is_array, arrays)):

@@ -61,20 +61,20 @@ def run_tiled(
         From a tensor (B, C, h, w) to one of (B, C_out, h, w), on the device. A module is in
         evaluation mode during the call, and remains on the device.
     arrays : array of shape (n, C, H, W)
-        A memory map does: it is read tile by tile.
+        Images; a memory map is read tile by tile.
     tile : int, default=256
-        Longest side of what the function gets, in px.
+        Longest side of a tile, in px.
     overlap : int, default=32
-        Least overlap of neighbouring tiles, in px; at most half a tile. The outer 3/8 of it on
-        either side are not used, so that what a function does at a tile's edge doesn't show if it
-        sees no further than that.
+        Minimum overlap of neighbouring tiles, in px; at most half a tile. The outer 3/8 of it on
+        either side are not used: artefacts at a tile's edge have no effect on the result if they
+        reach no further than that.
     multiple : int, default=1
-        Make the sides of what the function gets multiples of this, by mirroring the frame's edge.
+        Make the sides of tiles multiples of this, by mirroring the frame's edge.
     batch_size : int, optional
-        Tiles at once. By default 1 on the CPU, where more take memory and no less time, and 16 on
-        a GPU.
+        Tiles processed at once. By default 1 on the CPU, where more need memory and save no time,
+        and 16 on a GPU.
     out : float32 array of shape (n, C_out, H, W), optional
-        Where to write, a memory map for instance.
+        Array to write the result to, for instance a memory map.
     device, precision : default="auto"
         See `pick_device` and `pick_precision`.
     verbose : int, default=0

@@ -300,7 +300,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Weights:
             f"{path} holds more than weights, or is no checkpoint; its code is not executed. "
             "Save its state_dict alone with torch.save."
         ) from error
-    except Exception as error:  # decoders raise whatever they like for a wrong byte
+    except Exception as error:  # decoders may raise anything for a wrong byte
         raise ValueError(f"{path} is damaged or cut short: fetch it again.") from error
     for key in ("model_state_dict", "state_dict"):
         if isinstance(content, Mapping) and key in content:

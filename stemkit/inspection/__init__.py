@@ -1,4 +1,4 @@
-"""Figures of what the estimators found."""
+"""Displays: figures of the results of estimators."""
 
 import lazy_loader
 

@@ -1,3 +1,5 @@
+"""The display of a denoised frame, its residual and its spectra."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,3 +1,5 @@
+"""The display of a pair of frames, their overlay and the damage between them."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,3 +1,5 @@
+"""The display of the losses and the learning rate of a fit."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

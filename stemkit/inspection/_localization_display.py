@@ -1,3 +1,5 @@
+"""The display of the atoms found in a frame."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,7 @@ _LARGEST_RADIUS = 0.02
 
 
 class LocalizationDisplay:
-    """A frame with the atoms found in it; with truth, also those missed and made up.
+    """A frame with the atoms found in it; with the truth also missed atoms and false ones.
 
     Create one with :meth:`from_estimator` or :meth:`from_predictions`.
 

@@ -1,3 +1,5 @@
+"""The display of a camera's measured noise."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

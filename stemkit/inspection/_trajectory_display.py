@@ -1,3 +1,5 @@
+"""The display of drift and damage over a series."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

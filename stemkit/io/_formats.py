@@ -1,4 +1,4 @@
-"""The file formats that can be read, and where the function is that reads each of them."""
+"""The file formats that can be read, and the module that reads each."""
 
 from __future__ import annotations
 

@@ -88,6 +88,6 @@ def _imagej_pixel_size(tiff: Any) -> float | None:
     if nm is None or not (x[0] and y[0]):
         return None
     if not math.isclose(x[1] / x[0], y[1] / y[0], rel_tol=0.01):
-        return None  # one number can't be the size of a pixel that is not square
+        return None  # a pixel that is not square has no single size
     # The header holds a ratio of integers, good to about seven digits.
     return float(f"{x[1] / x[0] * nm:.6g}")

@@ -17,7 +17,7 @@ _NM_PER_UNIT = {
 
 
 def nm_per_unit(unit: str) -> float | None:
-    """Return the length of a unit in nm, or None if it is no unit of length that we know."""
+    """Return the length of a unit in nm, or None if it is not a known unit of length."""
     # ImageJ escapes what is not ASCII, such as the micro sign.
     plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), unit)
     return _NM_PER_UNIT.get(plain.strip().lower())

@@ -45,7 +45,7 @@ def atom_f1(
     -------
     float
         From 0 to 1; 1 if there are no atoms and none were found. Frames are weighted by their
-        atoms.
+        number of atoms.
 
     Raises
     ------

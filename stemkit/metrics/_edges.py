@@ -24,7 +24,7 @@ def epi(
     y_true : array-like of shape (n_frames, H, W)
         True frames.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     sample_weight : array-like of shape (n_frames,), optional
         Weight of each frame in the mean.
     reduction : {"mean", "none"}, default="mean"
@@ -90,7 +90,7 @@ def gradient_correlation(
     y_true : array-like of shape (n_frames, H, W)
         True frames.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     sample_weight : array-like of shape (n_frames,), optional
         Weight of each frame in the mean.
     reduction : {"mean", "none"}, default="mean"

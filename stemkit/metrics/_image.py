@@ -35,7 +35,7 @@ def psnr(
     y_true : array-like of shape (n_frames, H, W)
         True frames.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     sample_weight : array-like of shape (n_frames,), optional
         Weight of each frame in the mean.
     data_range : float, default=255
@@ -97,7 +97,7 @@ def ssim(
     y_true : array-like of shape (n_frames, H, W)
         True frames, of at least 11 x 11 px.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     sample_weight : array-like of shape (n_frames,), optional
         Weight of each frame in the mean.
     data_range : float, default=255
@@ -180,7 +180,7 @@ def atom_iou(
     y_true : array-like of shape (n_frames, H, W)
         True frames: dots on a dark background.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     sample_weight : array-like of shape (n_frames,), optional
         Weight of each frame in the mean.
     data_range : float, default=255

@@ -38,7 +38,7 @@ def spectrum_cosine(
     y_true : array-like of shape (n_frames, H, W)
         True frames.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     sample_weight : array-like of shape (n_frames,), optional
         Weight of each frame in the mean.
     remove_mean : bool, default=True
@@ -108,7 +108,7 @@ def fourier_ring_correlation(
     y_true : array-like of shape (n_frames, H, W)
         True frames; or one of two independent exposures, to measure their resolution.
     y_pred : array-like of shape (n_frames, H, W)
-        Frames to judge.
+        Frames to score.
     pixel_size : float, optional
         Length of a pixel; frequencies are in the inverse of its unit, by default in 1/px.
 

@@ -141,6 +141,11 @@ def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     dict of str to Tensor
         For :func:`stemkit.engine.put_weights`.
 
+    Raises
+    ------
+    InvalidParameterError
+        If ``weights`` is not a mapping.
+
     Examples
     --------
     >>> import torch

@@ -1,9 +1,9 @@
-"""Where did the specimen move? Registration of pairs and series, without networks.
+"""Registration of pairs and series of frames: how the specimen moved. No network is used.
 
-:func:`register` estimates the motion between two frames with a confidence, :func:`reconcile` joins
-the registrations of many pairs to one motion for each frame, and :func:`align_stack` resamples the
-frames. A :class:`Motion` is drift, rotation, shear, stretch and scale about the frame's centre. A
-trajectory as a table is a DataFrame with one row for each frame, as
+:func:`register` estimates the motion between two frames with a confidence, :func:`reconcile`
+combines the registrations of many pairs into one motion for each frame, and :func:`align_stack`
+resamples the frames. A :class:`Motion` is drift, rotation, shear, stretch and scale about the
+frame's centre. A trajectory as a table is a DataFrame with one row for each frame, as
 :meth:`stemkit.drift.DriftDecayModel.trajectory` returns it.
 
 Examples

@@ -167,7 +167,7 @@ def register(
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:
-        return _unknown(shape)
+        return _no_registration(shape)
 
     coarse, fine = (-(-max(shape) // side) for side in (_SEARCH_SIDE, _REFINEMENT_SIDE))
     weighted = [weigh_frequencies(bin_frame(f, coarse), _SEARCH_NOISE) for f in frames]
@@ -178,13 +178,13 @@ def register(
     limit = np.deg2rad(max_rotation) + _ROTATION_STEP
     ranked = _rank_candidates(peaks, prepared, _FREE[motion], limit)
     if not ranked:
-        return _unknown(shape)
+        return _no_registration(shape)
     heights = np.array([candidate.height for candidate in ranked])
     weights = np.exp(_WEIGHT_SLOPE * (heights - 1))
     weights /= weights.sum()
 
     found = ranked[0].motion
-    binnings = _finer(fine)
+    binnings = _refinement_binnings(fine)
     for before, binning in pairwise((coarse, *binnings)):
         start = _rescaled(found, before, binning, shape)
         last = binning == binnings[-1]
@@ -260,7 +260,7 @@ def _rescaled(motion: Motion, factor: int, target: int, shape: tuple[int, int]) 
     return motion.rescaled(factor / target, (shape[0] // target, shape[1] // target))
 
 
-def _finer(binning: int) -> list[int]:
+def _refinement_binnings(binning: int) -> list[int]:
     """List the binnings of the successive refinements."""
     binnings = [binning]
     while binnings[-1] > _MAX_BINNING:
@@ -294,6 +294,6 @@ def _confidence(
     return float(distinct * significant * many * best)
 
 
-def _unknown(shape: tuple[int, int]) -> Registration:
+def _no_registration(shape: tuple[int, int]) -> Registration:
     identity = Motion(shape)
     return Registration(identity, 0.0, ((identity, 1.0),), 1.0)
