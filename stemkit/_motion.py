@@ -125,19 +125,19 @@ class Motion:
     @property
     def shear(self) -> float:
         """Displacement along x per row, in px per px, after removal of the rotation."""
-        return float(self._lower()[1, 0])
+        return float(self._without_rotation()[1, 0])
 
     @property
     def stretch(self) -> float:
         """Displacement along y per row, in px per px, after removal of the rotation."""
-        return float(self._lower()[0, 0] - 1)
+        return float(self._without_rotation()[0, 0] - 1)
 
     @property
     def scale(self) -> float:
         """Magnification along the fast axis."""
-        return float(self._lower()[1, 1])
+        return float(self._without_rotation()[1, 1])
 
-    def _lower(self) -> NDArray[np.float64]:
+    def _without_rotation(self) -> NDArray[np.float64]:
         cos, sin = np.cos(self.rotation), np.sin(self.rotation)
         return np.array([[cos, sin], [-sin, cos]]) @ self.matrix
 

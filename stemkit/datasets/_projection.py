@@ -108,7 +108,7 @@ def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
     towards = axis @ cell
     period = float(np.linalg.norm(towards))
     towards = towards / period
-    in_plane = _complete(axis, cell, towards)
+    in_plane = _complete_basis(axis, cell, towards)
     right = in_plane[0] @ cell
     right = right - (right @ towards) * towards
     right /= np.linalg.norm(right)
@@ -131,7 +131,7 @@ def project(structure: Atoms, zone_axis: ArrayLike) -> Projection:
     )
 
 
-def _complete(axis: NDArray[np.int_], cell: Float64Array, towards: Float64Array) -> NDArray:
+def _complete_basis(axis: NDArray[np.int_], cell: Float64Array, towards: Float64Array) -> NDArray:
     """Return the two lattice vectors that form a primitive set with the axis.
 
     Of all such pairs it is the one with the shortest projections.

@@ -217,8 +217,8 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     unusable = [key for key, value in module.state_dict().items() if not _fits(weights[key], value)]
     if unusable:
         raise ValueError(
-            f"{origin} is damaged or not for a {type(module).__name__}: {_some(unusable)} holds "
-            "NaN, inf, or numbers of another kind."
+            f"{origin} is damaged or not for a {type(module).__name__}: {_list_keys(unusable)} "
+            "holds NaN, inf, or numbers of another kind."
         )
     module.load_state_dict(dict(weights))
 
@@ -243,7 +243,7 @@ def check_shapes(module: nn.Module, weights: Mapping[str, Tensor], origin: str) 
         ],
     }
     if any(wrong.values()):
-        text = "; ".join(f"it {what} {_some(keys)}" for what, keys in wrong.items() if keys)
+        text = "; ".join(f"it {what} {_list_keys(keys)}" for what, keys in wrong.items() if keys)
         raise ValueError(f"{origin} is not for a {type(module).__name__} of this size: {text}.")
 
 
@@ -338,6 +338,6 @@ def _find(name: str | os.PathLike[str], suffix: str) -> Traversable:
     return file
 
 
-def _some(keys: list[str]) -> str:
+def _list_keys(keys: list[str]) -> str:
     shown = ", ".join(keys[:3])
     return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"

@@ -84,8 +84,8 @@ def read_stack(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
         block, size = _read_file(file)
         if block.shape[1:] != (blocks or [block])[0].shape[1:]:
             raise ValueError(
-                f"frames must have one shape, but {files[0]} has {_by(blocks[0].shape[1:])} px "
-                f"and {file} has {_by(block.shape[1:])} px: crop them alike or leave one out"
+                f"frames must have one shape, but {files[0]} has {_size(blocks[0].shape[1:])} px "
+                f"and {file} has {_size(block.shape[1:])} px: crop them alike or leave one out"
             )
         blocks.append(block)
         sizes.append(size)
@@ -213,5 +213,5 @@ def _common_pixel_size(files: list[Path], sizes: list[float | None]) -> float | 
     return first
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))

@@ -88,7 +88,7 @@ def atom_score(
             f"{without} has no column 'frame', but the other table has; "
             f"add it, or leave it out of both."
         )
-    row, column, distance = _near(true, true_frame, found, found_frame, tolerance / scale)
+    row, column, distance = _near_pairs(true, true_frame, found, found_frame, tolerance / scale)
     taken = _match(row, column, distance / (tolerance / scale), len(true))
     matches = pd.DataFrame(
         {"true": row[taken], "found": column[taken], "distance": scale * distance[taken]}
@@ -146,7 +146,7 @@ def check_positions(
     return points, frame
 
 
-def _near(
+def _near_pairs(
     true: Float64Array,
     true_frame: NDArray | None,
     found: Float64Array,

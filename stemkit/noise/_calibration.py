@@ -104,7 +104,7 @@ class NoiseCalibration:
             return f"{self.model} does not hold"
         if self.told_apart:
             return f"{self.model} holds"
-        return f"{self.model} holds, not distinguished from {_other(self.model)}"
+        return f"{self.model} holds, not distinguished from {_other_model(self.model)}"
 
     def __str__(self) -> str:
         power = "sigma" if self.model == "HRTEMNoise" else "sigma^2"
@@ -204,13 +204,13 @@ def _require_spread(points: VariancePoints, measured: list[SequenceNoise]) -> No
         )
 
 
-def _other(model: str) -> str:
+def _other_model(model: str) -> str:
     return next(name for name in POWERS if name != model)
 
 
 def _preferred(fits: dict[str, LawFit], model: str) -> tuple[str, bool]:
     """Return the model that explains the points, and whether the points distinguish the two."""
-    other = _other(model)
+    other = _other_model(model)
     excess = fits[model].chi2 - fits[other].chi2
     better = fits[other] if excess > 0 else fits[model]
     told_apart = abs(excess) > _MIN_CHI2_DIFFERENCE * max(1.0, better.chi2 / max(better.dof, 1))
