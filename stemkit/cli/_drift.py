@@ -38,7 +38,7 @@ def drift(
     out: Out,
     pixel_size: Annotated[
         float | None,
-        typer.Option(help="Length of a pixel in nm, if the files don't contain it or are wrong."),
+        typer.Option(help="Length of a pixel in nm, if the files lack it or hold a wrong one."),
     ] = None,
     motion: Motion = MotionChoice.affine,
     registration: Registration = RegistrationChoice.correlation,

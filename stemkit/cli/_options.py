@@ -31,7 +31,8 @@ Out = Annotated[
 ]
 Motion = Annotated[MotionChoice, typer.Option(help="How the specimen may move between frames.")]
 Registration = Annotated[
-    RegistrationChoice, typer.Option(help="What finds the motion: correlation, or the network.")
+    RegistrationChoice,
+    typer.Option(help="Method that estimates the motion: correlation, or the network."),
 ]
 Weights = Annotated[
     str, typer.Option(help="Weights of the network: 'default', or a .safetensors file.")

@@ -1,4 +1,4 @@
-"""What every network shares, and nothing about any one of them: training, inference, weights."""
+"""Training, inference and weights, the same for all networks."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Torch modules, one architecture a file; they know nothing of estimators."""
+"""Network architectures as torch modules, independent of the estimators that train them."""
 
 import lazy_loader
 

@@ -186,7 +186,7 @@ class _Layer(nn.Module):
 
 
 class _DeviationWeights(nn.Conv2d):
-    """Say how much each pixel of each channel counts, from the channels' local deviations."""
+    """Predict a weight for each pixel of each channel from the channels' local deviations."""
 
     def __init__(self, n_channels: int, floor: Literal["add", "clamp"]) -> None:
         super().__init__(n_channels, n_channels, 1, bias=False)

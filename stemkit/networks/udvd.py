@@ -1,4 +1,4 @@
-"""UDVD: denoise a frame by its neighbours in time, without ever seeing the pixel it gives."""
+"""UDVD: predict each pixel from its neighbours in space and time, but not from itself."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from torch.nn import functional as F
 from .._constraints import Interval, check_arguments
 
 N_FRAMES = 5
-"""Frames that the network sees at once; it gives the middle one."""
+"""Number of frames in an input; the output is the middle one."""
 
 
 class UDVD(nn.Module):
     """Denoise the middle one of five frames, each pixel from the pixels around it alone.
 
-    A U-Net whose convolutions look upwards only sees the half of the frames above a pixel. The
-    frames go through it turned in all four ways, and 1x1 convolutions join what comes out: all but
-    the pixel itself, which is seen in none of the five frames. So the network can be trained with
-    the noisy frame as its target: noise that differs from pixel to pixel can't be learnt.
+    The convolutions of a U-Net are shifted so that a pixel's output depends only on the rows above
+    it. The frames pass through it in four orientations, and 1x1 convolutions combine the outputs.
+    The result depends on the pixels around each pixel, but in none of the five frames on the pixel
+    itself. So the network can be trained with the noisy frame as its target: noise that is
+    independent between pixels can't be learned.
 
     Parameters
     ----------
@@ -83,14 +84,14 @@ class UDVD(nn.Module):
         return self.head(torch.cat(sides, 1))[..., :height, :width]
 
     def _above(self, x: Tensor) -> Tensor:
-        """Give features of each pixel that know the rows above it and nothing else."""
+        """Return features of each pixel that depend only on the rows above it."""
         triplets = torch.cat([x[:, start : start + 3] for start in range(N_FRAMES - 2)])
         joined = torch.cat(self.first(triplets).chunk(N_FRAMES - 2), 1)
         return _shift_down(self.second(joined))
 
 
 class _BlindUNet(nn.Module):
-    """Three scales; a pixel of what comes out knows its own row and those above."""
+    """A U-Net of three scales; an output pixel depends on its own row and those above."""
 
     def __init__(self, n_in: int, n: int, n_out: int) -> None:
         super().__init__()
@@ -127,7 +128,7 @@ def _shift_down(x: Tensor) -> Tensor:
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Halve the resolution; the upper row of a pair must not know the lower one."""
+    """Halve the resolution, so that the upper row of a pair does not depend on the lower one."""
     return F.max_pool2d(_shift_down(x), 2)
 
 

@@ -1,4 +1,4 @@
-"""AtomSegNet's U-Net: three scales, joined on the way up."""
+"""AtomSegNet's U-Net of three scales."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         Tensor of shape (B, 1, H, W)
         """
         height, width = x.shape[2:]
-        # Batch normalisation can't do with a single pixel, at the coarsest either.
+        # Batch normalisation needs more than one pixel, at the coarsest scale too.
         fine = self.fine(mirror_to_multiple(x, 4 if max(height, width) > 4 else 8))
         middle = self.middle(F.max_pool2d(fine, 2))
         coarse = self.coarse(F.max_pool2d(middle, 2))
@@ -82,7 +82,7 @@ class UNet(nn.Module):
 
 
 class _Up(nn.Module):
-    """Double the resolution and join with the features that are there."""
+    """Double the resolution, and concatenate with the features of that scale."""
 
     def __init__(self, n_in: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class _Up(nn.Module):
         self.norm = nn.BatchNorm2d(n_in)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        # channels mix alike before and after the interpolation, but before it takes a quarter
+        # a 1x1 convolution commutes with the interpolation, and before it costs a quarter
         coarse = F.interpolate(
             self.halve(coarse), size=fine.shape[2:], mode="bilinear", align_corners=True
         )
