@@ -125,7 +125,7 @@ def _overall_ratio(observed: NDArray, reference: NDArray) -> float:
     mean = mean_positive(reference)
     if mean <= 0:
         return 1.0
-    return float(np.clip(observed.mean() / max(float(reference.mean()), mean), 0, 1))
+    return float(np.clip(observed.mean() / mean, 0, 1))
 
 
 def _ratios(observed: NDArray, reference: NDArray, windows: tuple[float, ...]) -> list[NDArray]:

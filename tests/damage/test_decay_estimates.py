@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from stemkit._scene import render_columns
-from stemkit.damage._aligned_pair import AlignedPair
+from stemkit.damage._aligned_pair import AlignedPair, Background
 from stemkit.damage._background_level import background_of_pair
 from stemkit.damage._decay_estimates import N_ESTIMATES, decay_estimates, refine_decay
 from stemkit.datasets import make_scene
@@ -231,3 +231,15 @@ def test_pixels_outside_the_overlap_have_no_influence():
 
     assert error(overlap) < 0.02
     assert error() > 0.1
+
+
+def test_the_joined_estimate_corrects_the_ratio_of_all_signal():
+    # So few counts that the correction is small, and its start matters.
+    rng = np.random.default_rng(0)
+    frames = [record(f[:40, :50], dose=1, random_state=rng) for f in (lattice(), 0.3 * lattice())]
+    pair = AlignedPair.from_frames(*frames)
+    above = pair.above(Background(np.zeros_like(frames[0]), 0.0))
+    ratio = above.observed.sum() / above.reference.sum()
+    assert 0.2 < ratio < 0.5
+    expected = refine_decay(above, np.full_like(above.reference, ratio)).clip(0, 1)
+    np.testing.assert_allclose(decay_estimates(pair, above)[JOINED], expected, atol=1e-4)

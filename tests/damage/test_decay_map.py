@@ -1,5 +1,6 @@
 """Properties of the decay with any weights, in our layout and in the released one."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemkit._scene import render_columns
-from stemkit.damage._aligned_pair import AlignedPair
-from stemkit.damage._decay_estimates import N_ESTIMATES
+from stemkit.damage._aligned_pair import AlignedPair, Background
+from stemkit.damage._background_level import background_of_pair
+from stemkit.damage._decay_estimates import N_ESTIMATES, decay_estimates
 from stemkit.damage._decay_map import decay_between
 from stemkit.damage._network import DamageNetwork
+from stemkit.damage._normalization import scale_pair
 from stemkit.datasets import make_scene
 from stemkit.networks import DegradationNet
+from stemkit.networks.degradation import MIN_DECAY
 
 UNITS = {"local": N_ESTIMATES, "released": 0}
 
@@ -98,3 +102,90 @@ def test_pixels_outside_the_overlap_have_no_influence_on_estimates(monkeypatch):
     pair = AlignedPair.from_frames(first, second, overlap)
     decay = decay_between(untrained("local", 0), pair, np.ones(1))[0]
     assert np.abs(decay[20:-20, 80:] - 0.6).max() < 0.05
+
+
+def test_damage_of_a_released_network_is_interpolated_and_never_decreases(monkeypatch):
+    # At quarters of the time; the first is above the second, which prevails.
+    at_knots = torch.tensor([0.4, 0.2, 0.3, 0.9])
+    monkeypatch.setattr(
+        "stemkit.damage._decay_map._damage_at_knots",
+        lambda module: lambda x: at_knots[None, :, None, None].expand(1, 4, *x.shape[-2:]),
+    )
+    pair = AlignedPair.from_frames(*frames(0, (8, 9))[:2])
+    times = np.linspace(0, 1, 11)
+    decay = decay_between(untrained("released", 0), pair, times)
+    expected = 1 - np.interp(times, np.linspace(0, 1, 5), [0, 0.2, 0.2, 0.3, 0.9])
+    np.testing.assert_allclose(decay[:, 3, 4], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_decay_at_the_second_frame_is_that_of_the_network(units, monkeypatch):
+    monkeypatch.setattr("stemkit.damage._decay_map.refine_decay", lambda above, decay: decay)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        network = DamageNetwork(DegradationNet((4, 4, 4), n_evidence=UNITS[units]).eval(), units)
+    first, second, _ = frames(1, (24, 40))
+    pair = AlignedPair.from_frames(first, second)
+    inputs = [torch.from_numpy(f)[None, None] for f in scale_pair(first, second, units)]
+    inputs.append(torch.tensor([100.0]))
+    if units == "local":
+        estimates = decay_estimates(pair, pair.above(background_of_pair(pair)))
+        inputs.append(torch.from_numpy(estimates)[None])
+    with torch.inference_mode():
+        expected = network.module(*inputs)[1][0, 0].numpy()
+    assert expected.std() > 1e-3
+    found = decay_between(network, pair, np.ones(1))[0]
+    np.testing.assert_allclose(found, expected.clip(MIN_DECAY), atol=1e-5)
+
+
+def test_a_large_frame_is_computed_in_tiles_without_seams(monkeypatch):
+    shape = (40, 300)
+    rng = np.random.default_rng(0)
+    pair = AlignedPair.from_frames(*rng.random((2, *shape), dtype=np.float32))
+    sizes = []
+    network = untrained("released", 2)
+    encode = network.module.encode
+
+    def recorded(first, second):
+        sizes.append(first.shape[-1])
+        return encode(first, second)
+
+    monkeypatch.setattr(network.module, "encode", recorded, raising=False)
+    tiled = decay_between(network, pair, np.ones(1))
+    assert max(sizes) == 256
+    monkeypatch.setattr("stemkit.damage._decay_map._TILE", 320)
+    whole = decay_between(network, pair, np.ones(1))
+    assert sizes[-1] >= 300
+    np.testing.assert_allclose(tiled, whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("device, precision", [("cpu", "32-true"), ("meta", "bf16-mixed")])
+def test_the_network_runs_on_its_device_and_in_its_precision(device, precision, monkeypatch):
+    options = {}
+
+    def run(function, inputs, **given):
+        options.update(given)
+        return np.ones((1, 4, *inputs.shape[-2:]), "float32")
+
+    monkeypatch.setattr("stemkit.damage._decay_map.run_tiled", run)
+    monkeypatch.setattr("stemkit.damage._decay_map.pick_device", lambda device: "cpu")
+    network = replace(untrained("released", 0), device=device, precision=precision)
+    decay_between(network, AlignedPair.from_frames(*frames(0, (8, 9))[:2]), np.ones(1))
+    assert (options["device"], options["precision"]) == (device, precision)
+
+
+def test_a_given_background_takes_the_place_of_the_pairs_own(monkeypatch):
+    monkeypatch.setattr(
+        "stemkit.damage._decay_map._decay_at_end",
+        lambda module: lambda x: torch.full_like(x[:, :1], 0.6),
+    )
+    first, second = faded_lattice()
+    # The same film in both frames, which alone does not fade.
+    pair = AlignedPair.from_frames(first + 1, second + 1)
+    film = Background(np.ones_like(first), 0.0)
+    none = Background(np.zeros_like(first), 0.0)
+    network = untrained("local", 0)
+    with_film, without = (decay_between(network, pair, np.ones(1), b)[0] for b in (film, none))
+    assert abs(np.median(with_film) - 0.6) < 0.01
+    mean = float(first.mean())
+    assert np.median(without) == pytest.approx((0.6 * mean + 1) / (mean + 1), abs=0.05)

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from stemkit._scene import render_columns
-from stemkit.damage._network import motion_to_theta, network_from_weights, theta_to_motion
+from stemkit.damage._decay_estimates import N_ESTIMATES
+from stemkit.damage._network import (
+    DamageNetwork,
+    initial_network,
+    motion_to_theta,
+    network_from_weights,
+    theta_to_motion,
+)
+from stemkit.damage._normalization import scale_pair
 from stemkit.datasets import make_scene
 from stemkit.networks.degradation import DegradationNet
 from stemkit.registration import Motion
@@ -64,3 +72,27 @@ def test_weights_of_a_wrong_shape_are_named(name, shape):
     weights[name] = torch.zeros(()).expand(shape)
     with pytest.raises(ValueError, match=r"w\.safetensors"):
         network_from_weights(weights, "w.safetensors")
+
+
+def test_an_initial_network_takes_all_estimates_and_is_that_of_its_seed():
+    before = torch.get_rng_state()
+    one, same, other = (initial_network(None, seed) for seed in (3, 3, 4))
+    assert torch.equal(before, torch.get_rng_state())
+    assert one.n_evidence == N_ESTIMATES
+    for a, b in zip(one.parameters(), same.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not all(map(torch.equal, one.parameters(), other.parameters()))
+
+
+def test_motion_is_that_of_the_networks_head():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = DegradationNet((2, 3, 4))
+    first, second = np.random.default_rng(0).random((2, 24, 32), dtype=np.float32)
+    found = DamageNetwork(module, "released").motion(first, second)
+    scaled = [torch.from_numpy(f)[None, None] for f in scale_pair(first, second, "released")]
+    with torch.inference_mode():
+        theta, _ = module(*scaled, torch.tensor([100.0]))
+    expected = theta_to_motion(theta[0].numpy(), (24, 32))
+    np.testing.assert_allclose(found.drift, expected.drift, atol=1e-5)
+    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from stemkit.damage._prediction import mean_over_specimen, predict_frames
+from stemkit.damage._prediction import explained_share, mean_over_specimen, predict_frames
 from stemkit.registration import Motion
 
 SHAPE = (60, 72)
@@ -47,3 +47,40 @@ def test_a_mean_over_the_specimen_holds_any_float(scale):
     scale = np.float32(scale)
     assert mean_over_specimen(scale * first, values) == pytest.approx(expected, rel=1e-4)
     assert mean_over_specimen(first, scale * values) == pytest.approx(scale * expected, rel=1e-4)
+
+
+def test_explained_share_is_that_of_the_power():
+    overlap = np.ones(SHAPE, dtype=bool)
+    for decay, expected in ((0.5, 1.0), (0.25, 0.75), (0.0, 0.0), (1.0, 0.0)):
+        # The second frame has half of the structure.
+        found = explained_share(FIRST, 0.5 * FIRST, np.full(SHAPE, decay, "float32"), overlap)
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_explained_share_is_that_of_the_overlap():
+    decay, overlap = np.full(SHAPE, 0.25, "float32"), np.ones(SHAPE, dtype=bool)
+    decay[:, 50:], overlap[:, 50:] = 9, False
+    assert explained_share(FIRST, 0.5 * FIRST, decay, overlap) == pytest.approx(0.75, abs=1e-5)
+    assert explained_share(FIRST, 0 * FIRST, decay, overlap) == 0
+    assert explained_share(FIRST, FIRST, decay, np.zeros(SHAPE, dtype=bool)) == 0
+
+
+def test_noise_and_offsets_are_no_structure():
+    decay, overlap = np.ones(SHAPE, "float32"), np.ones(SHAPE, dtype=bool)
+    smooth = ndimage.gaussian_filter(FIRST, 3) * 20
+    noise = np.random.default_rng(1).normal(0, 0.5, SHAPE).astype("float32")
+    assert explained_share(smooth, smooth + 7, decay, overlap) == pytest.approx(1, abs=1e-4)
+    # Smoothing lightly leaves a twelfth of the variance of white noise.
+    raw = 1 - noise.var() / (smooth + noise).var()
+    assert explained_share(smooth, smooth + noise, decay, overlap) > raw + 0.1
+
+
+def test_a_mean_over_the_specimen_is_weighted_by_its_structure():
+    first = FIRST.copy()
+    first[:, :60] = 0
+    values = np.zeros(SHAPE, "float32")
+    values[:, :20] = 1
+    # Hardly any of the weight, and nearly a third of the area.
+    assert 0 < mean_over_specimen(first, values) < 0.05
+    assert mean_over_specimen(first, 1 - values) > 0.95
+    assert mean_over_specimen(np.ones(SHAPE, "float32"), values) == 0

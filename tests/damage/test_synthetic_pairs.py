@@ -1,9 +1,13 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from stemkit.damage import _synthetic_pairs
 from stemkit.damage._decay_estimates import N_ESTIMATES
 from stemkit.damage._synthetic_pairs import SPACING, synthetic_batch
+from stemkit.registration import Motion
 
 
 def batch(seed=0, **arguments):
@@ -147,3 +151,126 @@ def test_a_tenth_of_the_pairs_is_unaligned_by_default():
     # An aligned pair is turned by at most a fifth of a degree, and one that is not by up to five.
     turned = np.abs(np.rad2deg(theta[:, 0])) > 0.25
     assert 0.03 < turned.mean() < 0.2
+
+
+class Kind(np.random.Generator):
+    """Random numbers of a seed, but a fixed kind of damage."""
+
+    def __init__(self, seed, kind):
+        super().__init__(np.random.PCG64(seed))
+        self.kind = kind
+
+    def choice(self, options, **arguments):
+        assert self.kind in options
+        assert sum(arguments["p"]) == pytest.approx(1)
+        return self.kind
+
+
+def patterns_of(kind, side=100, n=40):
+    y, x = np.indices((side, side))
+    made = (_synthetic_pairs._random_damage(Kind(seed, kind), (side, side)) for seed in range(n))
+    return np.stack([pattern(y, x) for pattern, _ in made])
+
+
+def test_fronts_pass_through_the_frame_in_any_direction():
+    fronts = patterns_of("front")
+    half = (fronts > 0.5).mean(axis=(1, 2))
+    assert half.min() > 0.02
+    assert half.max() < 0.98
+    slope = np.array(
+        [(f[-1].mean() - f[0].mean(), f[:, -1].mean() - f[:, 0].mean()) for f in fronts]
+    )
+    quadrants = {(dy > 0, dx > 0) for dy, dx in slope}
+    assert len(quadrants) == 4
+
+
+def test_even_damage_is_the_same_everywhere():
+    np.testing.assert_array_equal(patterns_of("even"), 1)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "perlin", "random", "front"])
+def test_a_pattern_is_that_of_its_seed(kind):
+    first, again = patterns_of(kind, n=4), patterns_of(kind, n=4)
+    np.testing.assert_array_equal(first, again)
+    assert all((one != other).any() for one, other in pairwise(first))
+
+
+def test_perlin_damage_is_as_coarse_in_shares_of_the_frame_at_any_side():
+    def length(side):
+        """Return the mean distance between crossings of the mean, as a share of the side."""
+        signs = [np.sign(p - p.mean()) for p in patterns_of("perlin", side, 30)]
+        return 1 / (np.mean([(np.diff(s, axis=1) != 0).mean() for s in signs]) * side)
+
+    assert length(60) == pytest.approx(length(240), rel=0.3)
+
+
+def test_the_noise_of_random_damage_has_the_cell_of_its_seed(monkeypatch):
+    cells = {"perlin": [], "random": []}
+    original = _synthetic_pairs.damage_pattern
+
+    def recorded(kind, shape, **options):
+        cells[kind].append(options["cell"])
+        return original(kind, shape, **options)
+
+    monkeypatch.setattr(_synthetic_pairs, "damage_pattern", recorded)
+    for kind, values in cells.items():
+        patterns_of(kind, n=30)
+        assert len(values) == 30
+        assert max(values) > 1.5 * min(values)
+
+
+def test_rows_are_displaced_to_either_side(monkeypatch):
+    shifts = []
+
+    def recorded(scene, shape, *, row_shift, **options):
+        shifts.append(row_shift)
+        return np.zeros(shape, "float32"), None
+
+    monkeypatch.setattr(_synthetic_pairs, "degrade", recorded)
+    motion = Motion((400, 8))
+    arguments = (lambda y, x: 0 * (y + x), 0.0, 0.0)
+    _synthetic_pairs._damage_scene(None, motion, *arguments, 0.7, np.random.default_rng(0))
+    _synthetic_pairs._damage_scene(None, motion, *arguments, 0.0, np.random.default_rng(0))
+    assert shifts[2:] == [None, None]
+    for rows in shifts[:2]:
+        assert rows.shape == (400,)
+        assert abs(rows.mean()) < 4 * 0.7 / 20
+        assert rows.std() == pytest.approx(0.7, rel=0.15)
+    assert abs(np.corrcoef(shifts[0], shifts[1])[0, 1]) < 0.2
+
+
+def test_a_damaged_patch_fades_to_the_share_of_its_mean_that_is_kept():
+    rng = np.random.default_rng(0)
+    frame = ndimage.gaussian_filter(rng.random((64, 64)), 1.5).astype("float32")
+
+    def even(y, x):
+        return np.ones(np.broadcast_shapes(np.shape(y), np.shape(x)))
+
+    for kept in (0.0, 0.5, 1.0):
+        (first, second), decay = _synthetic_pairs._damage_patch(frame, 64, even, 0.9, kept, rng)
+        np.testing.assert_allclose(decay, 0.1, rtol=1e-5)
+        # All of the mean is kept and hardly any structure, or neither.
+        assert second.mean() == pytest.approx((0.1 + 0.9 * kept) * first.mean(), rel=0.02)
+        assert second.std() < 0.4 * first.std()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_patches_reach_up_to_the_border_of_a_frame(last):
+    class Extreme:
+        """The smallest or the largest of all integers that are possible."""
+
+        def integers(self, high):
+            return high - 1 if last else 0
+
+    def undamaged(y, x):
+        return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(x)))
+
+    frame = np.random.default_rng(0).random((40, 50)).astype("float32")
+    (first, _), _ = _synthetic_pairs._damage_patch(frame, 36, undamaged, 0.5, 0.0, Extreme())
+    expected = np.rot90(frame[-36:, -36:], 3) if last else frame[:36, :36]
+    # A patch is scaled by its own range.
+    np.testing.assert_allclose(
+        (first - first.min()) / np.ptp(first),
+        (expected - expected.min()) / np.ptp(expected),
+        atol=1e-5,
+    )
