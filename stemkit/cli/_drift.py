@@ -51,7 +51,7 @@ def drift(
 ) -> None:
     """Estimate how the specimen moved and how the beam damaged it, frame by frame.
 
-    Writes to the folder OUT: trajectory.csv (a row a frame), aligned.tif, decay.tif (what is left
+    Writes to the folder OUT: trajectory.csv (one row per frame), aligned.tif, decay.tif (what is left
     of the first frame's signal) and figures (png).
     """
     options: dict[str, Any] = {

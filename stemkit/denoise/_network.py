@@ -88,7 +88,7 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
     network_parameters_ : dict
         Arguments that it was made with.
     history_ : DataFrame
-        One row an epoch: step, lr, seconds, train_loss (of standardised frames).
+        One row per epoch: step, lr, seconds, train_loss (of standardised frames).
     n_epochs_ : int
         Number of its rows.
     input_scaling_, target_scaling_ : tuple of float

@@ -98,7 +98,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
     module_ : torch.nn.Module
         The network, a :class:`stemkit.networks.PINNED`.
     history_ : DataFrame
-        One row an epoch: step, lr, seconds, train_loss, and each term of the loss without its
+        One row per epoch: step, lr, seconds, train_loss, and each term of the loss without its
         weight: train_mse, train_tv, train_sf, train_b and train_c.
     n_epochs_ : int
         Number of its rows.

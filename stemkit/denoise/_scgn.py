@@ -84,7 +84,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     module_ : torch.nn.Module
         The network, a :class:`stemkit.networks.SCGN`.
     history_ : DataFrame
-        One row an epoch: step, lr, seconds, train_loss (of standardised frames).
+        One row per epoch: step, lr, seconds, train_loss (of standardised frames).
     n_epochs_ : int
         Number of its rows.
     input_scaling_, target_scaling_ : tuple of float

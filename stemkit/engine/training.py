@@ -31,7 +31,7 @@ class FitResult:
     Attributes
     ----------
     history : DataFrame
-        One row an epoch: epoch, step, lr, seconds, train_loss, val_loss and each named loss.
+        One row per epoch: epoch, step, lr, seconds, train_loss, val_loss and each named loss.
     n_steps : int
         Number of steps.
     n_epochs : int

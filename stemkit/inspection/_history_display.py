@@ -24,7 +24,7 @@ class HistoryDisplay:
     Parameters
     ----------
     history : DataFrame
-        One row an epoch with the columns ``lr`` and ``train_loss`` and, if present, ``val_loss``
+        One row per epoch with the columns ``lr`` and ``train_loss`` and, if present, ``val_loss``
         and the terms of the loss, as in ``history_`` of an estimator.
 
     Attributes

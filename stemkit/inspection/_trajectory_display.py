@@ -35,7 +35,7 @@ class TrajectoryDisplay:
     Parameters
     ----------
     trajectory : DataFrame
-        One row a frame with the columns ``dy``, ``dx`` (px), ``mean_damage`` and ``confidence``,
+        One row per frame with the columns ``dy``, ``dx`` (px), ``mean_damage`` and ``confidence``,
         as ``DriftDecayModel.trajectory`` returns it.
     truth : DataFrame, optional
         True ``dy`` and ``dx``, and ``mean_damage`` if known.

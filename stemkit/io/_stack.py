@@ -104,7 +104,7 @@ def write_stack(
     *,
     pixel_size: float | None = None,
 ) -> None:
-    """Write a stack as a float32 tif, one page a frame.
+    """Write a stack as a float32 tif, one page per frame.
 
     The file appears under its name only when it is complete. ImageJ, HyperSpy and
     :func:`read_stack` read the pixel size back; a stack above 4 GB becomes a BigTIFF without it.

@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[NDArray[Any], float | None]:
 
 
 def write(path: Path, frames: NDArray[Any], pixel_size: float | None) -> None:
-    """Write a stack as float32, one page a frame; above 4 GB as BigTIFF without a pixel size."""
+    """Write a stack as float32, one page per frame; above 4 GB as BigTIFF without a pixel size."""
     import tifffile
 
     big = 4 * frames.size > _CLASSIC_TIFF_BYTES

@@ -54,7 +54,7 @@ class NoiseCalibration:
     verdict : str
         All this in one line. A printed calibration shows it with the measured parameters.
     sequences : DataFrame
-        One row a sequence: `intensity` and pointwise `sigma` (counts), `column_sigma`,
+        One row per sequence: `intensity` and pointwise `sigma` (counts), `column_sigma`,
         `column_stderr`, `n_frames`, Kolmogorov-Smirnov p-values `ks_pointwise` and `ks_columns`,
         correlation of pointwise noise between neighbours `corr_y` and `corr_x`, and `clipped`: the
         share of pixels at the sequence's largest or smallest value, 0 if the model ends there, too.
