@@ -51,8 +51,8 @@ def drift(
 ) -> None:
     """Estimate how the specimen moved and how the beam damaged it, frame by frame.
 
-    Writes to the folder OUT: trajectory.csv (one row per frame), aligned.tif, decay.tif (what is left
-    of the first frame's signal) and figures (png).
+    Writes to the folder OUT: trajectory.csv (one row per frame), aligned.tif, decay.tif (the share
+    of the first frame's signal that is left) and figures (png).
     """
     options: dict[str, Any] = {
         "motion": motion.value,

@@ -121,8 +121,8 @@ def estimate_background(pair: AlignedPair) -> BackgroundEstimate:
     # Noise in the damage flattens the fitted line (regression dilution). Shrinking the damage to
     # its variance without noise corrects for that.
     spread = float((weight * (damage - average) ** 2).sum()) / total
-    of_noise = float((weight * variance).sum()) / total
-    damage = average + max(spread - of_noise, 0.0) / max(spread, 1e-30) * (damage - average)
+    noise_spread = float((weight * variance).sum()) / total
+    damage = average + max(spread - noise_spread, 0.0) / max(spread, 1e-30) * (damage - average)
     inside = gaussian_filter_dct(overlap, _WINDOW).clip(1e-3)
     first_mean, second_mean = (
         gaussian_filter_dct(overlap * frame, _WINDOW) / inside

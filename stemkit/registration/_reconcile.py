@@ -107,14 +107,14 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
         weights = np.zeros(len(edges))
         for k, edge in enumerate(edges):
             i, j = edge
-            off = [_distance(m @ placed[i] - placed[j], corners) for m, _ in candidates[edge]]
+            distances = [_distance(m @ placed[i] - placed[j], corners) for m, _ in candidates[edge]]
             plausibility = [
                 p / (1 + (r / tolerance) ** 2)
-                for r, (_, p) in zip(off, candidates[edge], strict=True)
+                for r, (_, p) in zip(distances, candidates[edge], strict=True)
             ]
             best = int(np.argmax(plausibility))
             chosen[edge] = best
-            residual[k], probability[k] = off[best], candidates[edge][best][1]
+            residual[k], probability[k] = distances[best], candidates[edge][best][1]
             # The square of Cauchy's weight, which outliers do not influence (Geman and McClure).
             cauchy = 1 + (residual[k] / tolerance) ** 2
             weights[k] = max(probability[k], _MIN_WEIGHT) / cauchy**2
@@ -181,12 +181,14 @@ def _support(
             continue
         shapes = [len(side) for side in sides]
         first, second, third = (np.stack([m for m, _ in side]) for side in sides)
-        around = np.einsum("jpq,iqr->ijpr", second, first)[:, :, None] - third[None, None]
-        off = np.hypot(around[..., 0, 2], around[..., 1, 2])
-        likely = np.ones(shapes)
+        difference = np.einsum("jpq,iqr->ijpr", second, first)[:, :, None] - third[None, None]
+        distance = np.hypot(difference[..., 0, 2], difference[..., 1, 2])
+        probability = np.ones(shapes)
         for axis, side in enumerate(sides):
-            likely = likely * np.expand_dims([p for _, p in side], tuple({0, 1, 2} - {axis}))
-        vote = likely / (1 + (off / tolerance) ** 2) ** 2
+            probability = probability * np.expand_dims(
+                [p for _, p in side], tuple({0, 1, 2} - {axis})
+            )
+        vote = probability / (1 + (distance / tolerance) ** 2) ** 2
         for axis, pair in enumerate(((a, b), (b, c), (a, c))):
             edge = pair if pair in support else pair[::-1]
             support[edge] += vote.max(axis=tuple({0, 1, 2} - {axis}))
