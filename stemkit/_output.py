@@ -26,7 +26,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        File to write. An earlier one is replaced.
+        File to write. An earlier one is replaced. It may be a folder that is one file to its
+        users, as a zarr store.
 
     Yields
     ------
@@ -43,7 +44,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         with _temporary(path.parent, path.name) as temporary:
             yield temporary
             _sync(temporary)
-            os.replace(temporary, path)
+            if temporary.is_dir():
+                _swap(temporary, path)
+            else:
+                os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
         # NumPy reports a write that was cut short without the system's reason for it.

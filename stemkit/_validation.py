@@ -22,9 +22,9 @@ _MIN_FRAME_SIDE = 32
 def _as_real(values: ArrayLike, name: str) -> NDArray:
     if isinstance(values, str | os.PathLike):
         raise ValueError(
-            f"{name} is a path, not frames; pass stemkit.io.read_stack({str(values)!r}).frames."
+            f"{name} is a path, not frames; pass stemkit.io.read_stack({str(values)!r})."
         )
-    if hasattr(values, "frames"):
+    if hasattr(values, "frames") and not hasattr(values, "__array__"):
         raise ValueError(f"{name} holds frames and more; pass {name}.frames.")
     array = as_array(values, name)
     if array.dtype == object:

@@ -73,6 +73,11 @@ def drift(
                 "drift needs at least two frames: give several files, or a tif of many pages"
             )
         size = stack.pixel_size if pixel_size is None else pixel_size
+        if isinstance(size, tuple):
+            raise ValueError(
+                f"pixels are {size[0]:.4g} x {size[1]:.4g} nm, but drifts are measured in square "
+                "pixels: resample the frames, or pass --pixel-size to ignore the difference"
+            )
         record = make_record("drift", options, frames=stack.names, pixel_size=size)
         with whole_folder(out, **record) as folder:
             from .._report import write_report

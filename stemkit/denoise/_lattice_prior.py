@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from .._warnings import warn_caller
 from ..exceptions import LatticePriorWarning
 from ..networks import PINNED
 
@@ -35,18 +34,9 @@ def warn_of_lattice_prior(denoiser: Any) -> None:
     if isinstance(module, PINNED) and parameters.get("n_evidence", 0) > 0:
         if warned is not None:
             warned.add(type(denoiser))
-        warnings.warn(
+        warn_caller(
             f"{type(denoiser).__name__} restores the lattice that it finds in each frame, so holes,"
             " dopants and other defects may be missing from the result: compare it with the noisy "
             "frames, or train a network without lattice prior (n_evidence=0).",
             LatticePriorWarning,
-            stacklevel=_depth_of_caller(),
         )
-
-
-def _depth_of_caller() -> int:
-    """Return the stacklevel of the first frame outside of stemkit and scikit-learn."""
-    frame, depth = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("stemkit.", "sklearn.")):
-        frame, depth = frame.f_back, depth + 1
-    return depth

@@ -1,1 +1,3 @@
-from ._stack import FrameStack as FrameStack, read_stack as read_stack, write_stack as write_stack
+from ._frame_stack import FrameStack as FrameStack
+from ._read import read_stack as read_stack
+from ._write import write_stack as write_stack

@@ -7,12 +7,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from stemkit.io import _formats, read_stack
+from stemkit.io import FrameStack, _formats, read_stack
 
 
 @pytest.mark.parametrize("module", sorted(set(_formats.FORMATS.values())))
 def test_each_format_has_a_module_with_a_reader(module):
     assert callable(import_module(f"stemkit.io.{module}").read)
+
+
+@pytest.mark.parametrize("ending", _formats.WRITTEN)
+def test_formats_that_are_written_have_a_writer_and_a_reader(ending):
+    assert callable(import_module(f"stemkit.io.{_formats.FORMATS[ending]}").write)
 
 
 def test_endings_are_lower_case_and_files_in_upper_case_are_read(tmp_path):
@@ -23,20 +28,21 @@ def test_endings_are_lower_case_and_files_in_upper_case_are_read(tmp_path):
 
 
 def test_the_error_for_an_unknown_ending_lists_the_formats(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown ending: .*\.png, \.tif, \.tiff, \.npy"):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(ValueError, match=r"unknown ending: .*\.tif, \.tiff, \.png, \.npy"):
         read_stack(tmp_path / "a.jpg")
 
 
 def test_a_module_and_a_line_add_a_format(tmp_path, monkeypatch):
     def read(path):
-        return np.full((2, 3, 4), int(path.read_text())), 0.5
+        return [FrameStack(np.full((2, 3, 4), int(path.read_text())), 0.5, detector="HAADF")]
 
     module = ModuleType("stemkit.io._constant")
     module.read = read
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(_formats.FORMATS, ".constant", "_constant")
     (tmp_path / "a.constant").write_text("7")
-    frames, pixel_size, names = read_stack(tmp_path / "a.constant")
-    np.testing.assert_array_equal(frames, np.full((2, 3, 4), 7, np.float32))
-    assert pixel_size == 0.5
-    assert names == ("a.constant[0]", "a.constant[1]")
+    stack = read_stack(tmp_path / "a.constant")
+    np.testing.assert_array_equal(stack.frames, np.full((2, 3, 4), 7))
+    assert (stack.pixel_size, stack.detector) == (0.5, "HAADF")
+    assert stack.names == ("a.constant[0]", "a.constant[1]")

@@ -1,5 +1,4 @@
 import io
-import os
 
 import hypothesis.extra.numpy as hnp
 import imageio.v3 as iio
@@ -37,11 +36,11 @@ def random_counts(dtype="u2", shape=(3, 20, 30)):
 def test_read_stack_inverts_write_stack(folder, stack, pixel_size):
     path = folder / "stack.tif"
     write_stack(path, stack, pixel_size=pixel_size)
-    frames, size, names = read_stack(path)
-    assert frames.dtype == np.float32
-    np.testing.assert_array_equal(frames, stack)
-    assert len(names) == len(stack)
-    assert size == (None if pixel_size is None else pytest.approx(pixel_size, rel=1e-5))
+    read = read_stack(path)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read.frames, stack)
+    assert len(read.names) == len(stack)
+    assert read.pixel_size == (None if pixel_size is None else pytest.approx(pixel_size, rel=1e-5))
 
 
 @given(
@@ -60,7 +59,8 @@ def test_intensities_of_all_formats_are_kept(folder, stack, suffix):
         else:
             iio.imwrite(path, frame.astype("u2"))
     read = read_stack(paths)
-    np.testing.assert_array_equal(read.frames, stack.astype(np.float32))
+    np.testing.assert_array_equal(read.frames, stack)
+    assert read.dtype == ("u2" if suffix == ".png" else stack.dtype.newbyteorder("="))
     assert read.names == tuple(path.name for path in paths)
 
 
@@ -75,11 +75,12 @@ def test_png_agrees_with_scikit_image(tmp_path, dtype):
 
 
 def test_tif_pages_and_files_are_joined_in_the_order_given(tmp_path):
-    stack = random_counts("u4")
+    stack = random_counts("u4") + np.uint32(2**31 + 1)
     tifffile.imwrite(tmp_path / "b.tif", stack[1:], photometric="minisblack")
     np.save(tmp_path / "a.npy", stack[0])
     read = read_stack([tmp_path / "b.tif", str(tmp_path / "a.npy")])
-    np.testing.assert_array_equal(read.frames, stack[[1, 2, 0]].astype(np.float32))
+    assert read.dtype == np.uint32  # float32 would round them
+    np.testing.assert_array_equal(read.frames, stack[[1, 2, 0]])
     assert read.names == ("b.tif[0]", "b.tif[1]", "a.npy")
 
 
@@ -117,6 +118,8 @@ def test_opacity_is_ignored_if_constant_and_an_error_otherwise(tmp_path):
         ("nm", 0.05),
         ("pm", 5e-5),
         ("\\u00C5", 0.005),
+        ("A", 0.005),
+        ("nanometer", 0.05),
         ("angstrom", 0.005),
         ("um", 50.0),
         ("micron", 50.0),
@@ -132,23 +135,27 @@ def test_pixel_size_in_nm_from_imagej_headers(tmp_path, unit, expected):
         random_counts(),
         imagej=True,
         resolution=(20, 20),
-        metadata={"unit": unit},
+        metadata={"unit": unit, "axes": "TYX"},
     )
     assert read_stack(tmp_path / "a.tif").pixel_size == expected
 
 
-def test_printing_resolution_and_oblong_pixels_give_no_pixel_size(tmp_path):
+def test_a_printing_resolution_is_no_pixel_size(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", random_counts()[0], resolution=(72, 72), resolutionunit="INCH"
     )
+    assert read_stack(tmp_path / "a.tif").pixel_size is None
+
+
+def test_oblong_pixels_have_two_sizes(tmp_path):
+    path = tmp_path / "a.tif"
     tifffile.imwrite(
-        tmp_path / "b.tif",
-        random_counts()[0],
-        imagej=True,
-        resolution=(20, 25),
-        metadata={"unit": "nm"},
+        path, random_counts()[0], imagej=True, resolution=(20, 25), metadata={"unit": "nm"}
     )
-    assert read_stack([tmp_path / "a.tif", tmp_path / "b.tif"]).pixel_size is None
+    read = read_stack(path)
+    assert read.pixel_size == (0.04, 0.05)
+    write_stack(tmp_path / "b.tif", read)
+    assert read_stack(tmp_path / "b.tif").pixel_size == pytest.approx((0.04, 0.05))
 
 
 def test_a_unit_without_a_resolution_gives_no_pixel_size(tmp_path):
@@ -169,14 +176,14 @@ def test_a_unit_without_a_resolution_gives_no_pixel_size(tmp_path):
     assert read_stack(tmp_path / "a.tif").pixel_size is None
 
 
-@pytest.mark.parametrize("oblong, expected", [(1.005, 0.05), (1.02, None)])
+@pytest.mark.parametrize("oblong, expected", [(1.005, 0.05), (1.02, (0.0490196, 0.05))])
 def test_pixels_are_square_to_a_percent(tmp_path, oblong, expected):
     tifffile.imwrite(
         tmp_path / "a.tif",
         random_counts(),
         imagej=True,
         resolution=(20, 20 * oblong),
-        metadata={"unit": "nm"},
+        metadata={"unit": "nm", "axes": "TYX"},
     )
     assert read_stack(tmp_path / "a.tif").pixel_size == expected
 
@@ -186,7 +193,7 @@ def test_pixel_size_of_hyperspy_tif(shared_data):
     read = read_stack(paths)
     assert read.frames.shape == (2, 512, 512)
     assert read.pixel_size == pytest.approx(15 / 512, rel=1e-4)
-    np.testing.assert_array_equal(read.frames[0], tifffile.imread(paths[0]).astype(np.float32))
+    np.testing.assert_array_equal(read.frames[0], tifffile.imread(paths[0]))
 
 
 def test_errors_name_files_of_different_shape_or_pixel_size(tmp_path):
@@ -249,10 +256,10 @@ def test_errors_name_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.png"):
         read_stack(tmp_path / "missing.png")
     (tmp_path / "folder.tif").mkdir()
-    with pytest.raises(ValueError, match=r"folder\.tif is a folder"):
+    with pytest.raises(FileNotFoundError, match=r"folder\.tif is a folder without any file"):
         read_stack(tmp_path / "folder.tif")
-    with pytest.raises(FileNotFoundError, match=r"\*\.tif does not exist: list the files"):
-        read_stack(tmp_path / "*.tif")
+    with pytest.raises(FileNotFoundError, match=r"no file matches .*\*\.png"):
+        read_stack(tmp_path / "*.png")
     with pytest.raises(ValueError, match="paths is empty"):
         read_stack([])
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
@@ -306,82 +313,10 @@ def test_16_bit_colour_png_is_an_error(tmp_path):
         read_stack(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize(
-    "name, stack, pixel_size, message",
-    [
-        ("a.png", np.zeros((1, 2, 2)), None, "path must end"),
-        ("a.tif", np.zeros(3), None, "stack has shape"),
-        ("a.tif", np.zeros((0, 2, 2)), None, "stack has shape"),
-        ("a.tif", np.zeros((1, 2, 2), complex), None, "stack has dtype complex"),
-        ("a.tif", [[[1.0]], [[1.0, 2.0]]], None, "stack holds frames of different shapes"),
-        ("a.tif", "b.tif", None, "stack is a path"),
-        ("a.tif", np.zeros((1, 2, 2)), 0.0, "pixel_size"),
-        ("a.tif", np.zeros((1, 2, 2)), float("nan"), "pixel_size"),
-    ],
-)
-def test_errors_of_write_stack_name_the_argument(tmp_path, name, stack, pixel_size, message):
-    with pytest.raises(ValueError, match=message):
-        write_stack(tmp_path / name, stack, pixel_size=pixel_size)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "gigabytes, is_big", [(1.0, False), (4.2, False), (4.28, True), (4.3, True), (9.0, True)]
-)
-def test_a_stack_that_a_classic_tif_cannot_hold_becomes_a_bigtiff(
-    tmp_path, monkeypatch, gigabytes, is_big
-):
-    # Offsets of a classic tif have 32 bits, and its tables take some of the 4.295 GB.
-    layouts = []
-
-    def record(file, data, **layout):
-        layouts.append(layout)
-        file.write_bytes(b"written")
-
-    monkeypatch.setattr(tifffile, "imwrite", record)
-    frames = np.broadcast_to(np.float32(0), (round(gigabytes * 1000), 1000, 250))
-    write_stack(tmp_path / "a.tif", frames, pixel_size=0.5)
-    (layout,) = layouts
-    assert layout.get("bigtiff", False) == is_big
-    assert layout.get("imagej", False) == (not is_big)
-    assert layout.get("resolution") == (None if is_big else (2.0, 2.0))
-
-
-def test_a_failed_write_keeps_the_earlier_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.tif"
-    write_stack(path, np.ones((2, 4, 4)))
-    before = path.read_bytes()
-
-    def full_disk(file, data, **_):
-        file.write_bytes(b"half a file")
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(tifffile, "imwrite", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write_stack(path, np.zeros((2, 4, 4)))
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["a.tif"]
-
-
 @pytest.mark.parametrize("paths", [5, None, [b"a.tif"], ["a.tif", 3], ""])
 def test_paths_of_another_type_are_an_error(paths):
     with pytest.raises(TypeError, match="paths must be a path; got"):
         read_stack(paths)
-
-
-@pytest.mark.parametrize("pixel_size", ["0.1", True, -1, [0.1]])
-def test_an_invalid_pixel_size_is_an_error(tmp_path, pixel_size):
-    with pytest.raises(ValueError, match="pixel_size must be a finite number of nm above 0"):
-        write_stack(tmp_path / "a.tif", SMALL, pixel_size=pixel_size)
-
-
-@pytest.mark.parametrize("n_frames", range(1, 5))
-@pytest.mark.parametrize("height", [1, 2, 3, 5])
-@pytest.mark.parametrize("width", [1, 2, 3, 5])
-def test_thin_stacks_are_not_transposed(tmp_path, n_frames, height, width):
-    stack = np.arange(n_frames * height * width, dtype=np.float32).reshape(n_frames, height, width)
-    write_stack(tmp_path / "a.tif", stack, pixel_size=0.1)
-    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").frames, stack)
 
 
 def test_a_mapping_is_no_list_of_paths():
