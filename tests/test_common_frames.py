@@ -20,6 +20,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
+from stemkit.io import FrameStack
+
 from .small_estimators import LOWEST, OF_THE_SERIES, all_small_instances
 
 # Frames of next to nothing hold no drift, and the model says so.
@@ -100,6 +102,7 @@ LAYOUTS = {
     "non-contiguous": lambda X: np.repeat(X, 2, axis=2)[:, :, ::2],
     "upside down": lambda X: X[:, ::-1].copy()[:, ::-1],
     "list": lambda X: X.tolist(),
+    "FrameStack": lambda X: FrameStack(X, 0.02, tuple(map(str, range(len(X))))),
 }
 
 
@@ -111,7 +114,7 @@ def test_dtype_and_memory_layout_do_not_matter(fitted):
         assert fitted.transform(X.astype("float64")).dtype == np.float32
 
 
-@pytest.mark.parametrize("layout", ["uint16", "Fortran"])
+@pytest.mark.parametrize("layout", ["uint16", "Fortran", "FrameStack"])
 def test_dtype_and_memory_layout_do_not_matter_to_fit(fitted, layout):
     lay = LAYOUTS[layout]
     assert_same(answers(clone(fitted).fit(lay(X), lay(Y.round())), X), _of_rounded(fitted))

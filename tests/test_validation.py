@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
 
 from stemkit._validation import (
     check_frames,
@@ -178,14 +179,19 @@ def test_largest_finite_values_pass():
 @pytest.mark.parametrize(
     "X, advice",
     [
-        ("a.tif", r"read_stack\('a.tif'\)\.frames"),
-        (Path("a.tif"), r"read_stack\('a.tif'\)\.frames"),
-        (FrameStack(np.zeros((2, 8, 8), dtype="float32"), None, ("a", "b")), r"pass X\.frames"),
+        ("a.tif", r"read_stack\('a.tif'\)"),
+        (Path("a.tif"), r"read_stack\('a.tif'\)"),
+        (Bunch(frames=np.zeros((2, 8, 8)), drift=np.zeros((2, 2))), r"pass X\.frames"),
     ],
 )
 def test_what_holds_frames_is_not_taken_for_them(X, advice):
     with pytest.raises(ValueError, match=advice):
         check_frames(X)
+
+
+def test_a_frame_stack_is_taken_as_its_frames():
+    frames = np.zeros((2, 8, 8), dtype="float32")
+    assert check_frames(FrameStack(frames, 0.02)) is frames
 
 
 def test_a_frame_taken_for_lines_is_pointed_out():

@@ -32,13 +32,18 @@ def drift(
         list[Path],
         typer.Argument(
             metavar="FRAMES...",
-            help=f"Frames in the order of time, in files that end in {_ENDINGS}.",
+            help="Frames in the order of time, or a folder of them, in files that end in "
+            f"{_ENDINGS}.",
         ),
     ],
     out: Out,
     pixel_size: Annotated[
         float | None,
         typer.Option(help="Length of a pixel in nm, if the files lack it or hold a wrong one."),
+    ] = None,
+    signal: Annotated[
+        str | None,
+        typer.Option(help="Name or number of the detector, for files that hold several."),
     ] = None,
     motion: Motion = MotionChoice.affine,
     registration: Registration = RegistrationChoice.correlation,
@@ -67,7 +72,8 @@ def drift(
         from .._output import whole_folder
         from ..io import read_stack
 
-        stack = read_stack(frames)
+        number_or_name = int(signal) if signal is not None and signal.isdecimal() else signal
+        stack = read_stack(frames, signal=number_or_name)
         if len(stack.frames) < 2:
             raise ValueError(
                 "drift needs at least two frames: give several files, or a tif of many pages"

@@ -141,7 +141,10 @@ def _choose(path: Path, stacks: list[FrameStack], signal: str | int | None) -> F
     if signal is None:
         if len(stacks) == 1:
             return stacks[0]
-        raise ValueError(f"{path} holds several signals, {_listed(names)}: choose one by signal=")
+        raise ValueError(
+            f"{path} holds several signals, {_listed(names)}: choose one by signal= (in the "
+            f"command, --signal)"
+        )
     if isinstance(signal, int):
         chosen = [signal] if signal < len(stacks) else []
     else:
@@ -233,8 +236,8 @@ def _check_alike(files: list[Path], stacks: list[FrameStack]) -> None:
     for file, stack in zip(files, stacks, strict=True):
         if stack.shape[1:] != first.shape[1:]:
             raise ValueError(
-                f"frames must have one shape, but {files[0]} has {_by(first.shape[1:])} px "
-                f"and {file} has {_by(stack.shape[1:])} px: crop them alike or leave one out"
+                f"frames must have one shape, but {files[0]} has {_sides(first.shape[1:])} px "
+                f"and {file} has {_sides(stack.shape[1:])} px: crop them alike or leave one out"
             )
 
 
@@ -262,5 +265,5 @@ def _nm(size: PixelSize) -> str:
     return " x ".join(f"{side:.4g}" for side in np.atleast_1d(size))
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _sides(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))

@@ -36,7 +36,7 @@ def test_every_subcommand_has_a_module_and_an_entry_in_the_help(run):
     for command in COMMANDS:
         assert command.__module__ == f"stemkit.cli._{command.__name__}"
         assert f"\n  {command.__name__} " in result.stdout
-    assert "png, tif, tiff, npy" in " ".join(run("drift", "--help").stdout.split())
+    assert "tif, tiff, png, npy, dm3" in " ".join(run("drift", "--help").stdout.split())
 
 
 def test_an_entry_in_the_list_adds_a_subcommand():

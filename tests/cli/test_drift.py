@@ -5,10 +5,11 @@ import imageio.v3 as iio
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 import stemkit
 from stemkit.drift import Motion, coverage, warp
-from stemkit.io import read_stack
+from stemkit.io import read_stack, write_stack
 
 RESULTS = {"trajectory.csv", "aligned.tif", "decay.tif", "trajectory.png", "stemkit.json"}
 
@@ -36,8 +37,8 @@ def test_drift_finds_the_motion_of_a_series(run, tmp_path, paths, series):
     np.testing.assert_allclose(table["rotation_deg"], 0, atol=0.5)
     assert table["mean_damage"].is_monotonic_increasing
 
-    aligned, size, _ = read_stack(out / "aligned.tif")
-    assert size == series.pixel_size
+    aligned = read_stack(out / "aligned.tif")
+    assert aligned.pixel_size == pytest.approx(series.pixel_size)
     np.testing.assert_allclose(aligned[0], series.frames[0], atol=1e-6)
     decay = read_stack(out / "decay.tif").frames
     assert decay.shape == series.frames.shape
@@ -133,3 +134,34 @@ def test_an_unusable_output_folder_is_an_error_before_any_work(run, tmp_path, pa
 )
 def test_the_error_for_a_read_only_folder_is_one_sentence(run, paths):
     assert_one_sentence(run("drift", *paths, "-o", "/proc/stemkit"), "/proc/stemkit can't be")
+
+
+def test_a_folder_is_a_series_in_natural_order(run, tmp_path, series):
+    (tmp_path / "series").mkdir()
+    for number, frame in zip((1, 2, 10), series.frames, strict=True):
+        write_stack(tmp_path / "series" / f"im{number}.tif", frame)
+    result = run("drift", "series", "-o", "out", "--epochs", 0)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "out" / "trajectory.csv")
+    assert list(table["name"]) == ["im1.tif", "im2.tif", "im10.tif"]
+
+
+def test_a_detector_of_a_file_is_chosen(run, tmp_path, series):
+    both = np.stack([series.frames, series.frames[::-1]], axis=1).astype("float32")
+    tifffile.imwrite(tmp_path / "a.tif", both, imagej=True, metadata={"axes": "TCYX"})
+    result = run("drift", "a.tif", "-o", "out", "--epochs", 0)
+    assert result.exit_code == 2
+    assert "several signals, 0: channel 0, 1: channel 1" in result.stderr
+    assert "--signal" in result.stderr
+    result = run("drift", "a.tif", "--signal", "channel 0", "-o", "out", "--epochs", 0)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "out" / "trajectory.csv")
+    np.testing.assert_allclose(table[["dy", "dx"]], series.drift, atol=1)
+
+
+def test_oblong_pixels_are_an_error(run, tmp_path, series):
+    write_stack(tmp_path / "a.tif", series.frames, pixel_size=(0.02, 0.03))
+    result = run("drift", "a.tif", "-o", "out", "--epochs", 0)
+    assert result.exit_code == 2
+    assert "pixels are 0.02 x 0.03 nm" in result.stderr
+    assert not (tmp_path / "out").exists()
