@@ -1,4 +1,8 @@
-"""Read crystallographic information files with ase, with errors that name the line or field."""
+"""Read crystallographic information files with ase, with errors that name the line or field.
+
+`ase.io.read` returns the atoms alone, so errors could name neither. Its parser is called block by
+block instead, and the fields are checked before the symmetry is applied.
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 Simulator = Literal["gaussian", "abtem"]
 
 
+class NoAtomsInViewError(ValueError):
+    """A frame shows vacuum alone."""
+
+
 @check_arguments(
     material=["path", HasMethods("get_scaled_positions", "get_cell", example="an ase.Atoms")],
     n_images=[Interval(int, 1, None)],
@@ -193,7 +197,7 @@ def make_crystal_images(
         table = _tabulate(patch, view, labels)
         if table.empty:
             size = " x ".join(f"{side * pixel_size:.3g}" for side in shape)
-            raise ValueError(
+            raise NoAtomsInViewError(
                 f"{_name(material)}: no atoms are in view of a frame of {size} nm; increase shape "
                 f"or pixel_size, or lower vacuum or vacancies."
             )

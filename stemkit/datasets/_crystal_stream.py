@@ -13,7 +13,7 @@ from .._random import RandomState
 from .._validation import Float32Array
 from ..exceptions import InvalidParameterError
 from ..noise._base import fitted_noise
-from ._crystal import make_crystal_images
+from ._crystal import NoAtomsInViewError, make_crystal_images
 from ._projection import ZONE_AXIS
 from ._stream import Stream
 from ._structures import MATERIALS
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _ZONE_AXES = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 1), (1, 2, 0), (0, 1, 2))
 _SHEETS = [name for name, material in MATERIALS.items() if material.is_sheet]
+# Crystals to draw until one is in view.
+_ATTEMPTS = 100
 
 
 class CrystalStream(Stream):
@@ -138,6 +140,16 @@ class CrystalStream(Stream):
         return noisy, clean
 
     def _pair(self, rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
+        for attempt in range(_ATTEMPTS):
+            try:
+                clean = self._crystal(rng)
+                break
+            except NoAtomsInViewError:  # a small frame between the columns, or of vacuum
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        return self.noise.degrade(clean, generator=rng), clean
+
+    def _crystal(self, rng: np.random.Generator) -> Float32Array:
         axis: tuple[int, ...]
         if rng.random() < self.made_up:
             material: Any = _random_crystal(rng)
@@ -147,10 +159,10 @@ class CrystalStream(Stream):
             axis = self.zone_axes[rng.integers(len(self.zone_axes))]
             if material in _SHEETS:
                 axis = (0, 0, 1)
-        clean = make_crystal_images(
+        images = make_crystal_images(
             material, zone_axis=axis, shape=self.shape, random_state=rng, **_draw_view(rng)
-        ).frames[0]
-        return self.noise.degrade(clean, generator=rng), clean
+        )
+        return images.frames[0]
 
 
 def _draw_view(rng: np.random.Generator) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from stemkit.datasets import CrystalStream
+from stemkit.datasets import CrystalStream, _crystal_stream
+from stemkit.datasets._crystal import NoAtomsInViewError
 from stemkit.exceptions import InvalidParameterError
 from stemkit.noise import CompositeDegradationNoise, GaussianNoise
 
@@ -88,3 +89,23 @@ def test_invalid_steps_and_generators_are_named():
 def test_materials_are_checked_when_drawn():
     with pytest.raises(ValueError, match="'unobtainium' is neither a CIF file"):
         stream(materials=["unobtainium"], made_up=0).batch(0)
+
+
+@pytest.mark.parametrize("side", [8, 32])
+def test_frames_between_the_atoms_are_drawn_again(side):
+    noise = CompositeDegradationNoise()
+    stream = CrystalStream(noise, batch_size=1, shape=(side, side), random_state=0)
+    for step in range(30):
+        _, clean = stream.batch(step)
+        assert clean.max() == pytest.approx(255)
+        np.testing.assert_array_equal(stream.batch(step)[1], clean)
+
+
+def test_frames_that_never_show_an_atom_are_an_error(monkeypatch):
+    def empty(*_, **__):
+        raise NoAtomsInViewError("no atoms are in view")
+
+    monkeypatch.setattr(_crystal_stream, "make_crystal_images", empty)
+    stream = CrystalStream(CompositeDegradationNoise(), batch_size=1, shape=(8, 8), random_state=0)
+    with pytest.raises(ValueError, match="no atoms are in view"):
+        stream.batch(0)
