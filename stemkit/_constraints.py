@@ -3,7 +3,8 @@
 An estimator lists what each parameter may be in ``_parameter_constraints``, as scikit-learn's do;
 a function lists its arguments with :func:`check_arguments`. A constraint is one of
 
-- an :class:`Interval` of numbers, :class:`Options`, :class:`HasMethods`, or :class:`Sequence`;
+- an :class:`Interval` of numbers, :class:`Options`, :class:`HasMethods`, :class:`Function` or
+  :class:`Sequence`;
 - a class, of which the value is then an instance;
 - ``None``, ``callable``, or one of the names "boolean", "path", "random_state", "verbose",
   "array-like", "device" and "frame shape".
@@ -38,7 +39,8 @@ class Interval:
     Parameters
     ----------
     kind : {int, float}
-        int accepts whole numbers of Python and NumPy, but not bool; float accepts any real number.
+        int accepts whole numbers of Python and NumPy, of a size below 2**63 as arrays can hold
+        them, but not bool; float accepts any real number.
     low, high : float or None
         Bounds; None for no bound.
     closed : {"both", "left", "right", "neither"}, default="both"
@@ -139,6 +141,39 @@ class HasMethods:
     def __str__(self) -> str:
         text = f"an object with {_joined(list(self.methods), 'and')}"
         return f"{text}, such as {self.example}" if self.example else text
+
+
+class Function:
+    """Functions, and objects that are called like one, but no classes.
+
+    Parameters
+    ----------
+    *arguments : str
+        What the function is called with, by place.
+    **named : str
+        What it is called with by name.
+    """
+
+    def __init__(self, *arguments: str, **named: str) -> None:
+        self.arguments, self.named = arguments, named
+
+    def accepts(self, value: object) -> bool:
+        """Return whether the value can be called with the arguments."""
+        if not callable(value) or isinstance(value, type):
+            return False
+        try:
+            signature = inspect.signature(value)
+        except (TypeError, ValueError):  # a function in C without a signature
+            return True
+        try:
+            signature.bind(*self.arguments, **self.named)
+        except TypeError:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        named = [f"{name}={text}" for name, text in self.named.items()]
+        return f"a function that is called with ({', '.join([*self.arguments, *named])})"
 
 
 class Sequence:
@@ -246,19 +281,6 @@ def check_value(value: object, name: str, allowed: Constraints) -> None:
     raise InvalidParameterError(
         f"{name} must be {_joined(descriptions, 'or')}{limit}; got {shorten(value)}."
     )
-
-
-def takes(function: Callable[..., object], n: int) -> bool:
-    """Return whether a function can be called with n arguments, as far as its signature shows."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # a function in C that has no signature
-        return True
-    try:
-        signature.bind(*range(n))
-    except TypeError:
-        return False
-    return True
 
 
 def shorten(value: object, most: int = 80) -> str:

@@ -339,5 +339,5 @@ def physics_informed_terms(
     }
     mse = (output - target).square().mean()
     terms = {name: term() for name, (weight, term) in weighted.items() if weight}
-    loss = mse + sum(weighted[name][0] * value for name, value in terms.items())
+    loss = mse + sum(float(weighted[name][0]) * value for name, value in terms.items())
     return {"loss": loss, "mse": mse, **terms}

@@ -190,7 +190,7 @@ def make_crystal_images(
     frames, tables = [], []
     for index in range(n_images):
         rng = sample_generator(seed, index)
-        turn = np.deg2rad(rng.uniform(0, 360) if rotation is None else rotation)
+        turn = np.deg2rad(rng.uniform(0, 360) if rotation is None else float(rotation))
         turned = Motion.from_parameters(shape, rotation=turn).matrix / pixel_size
         strained = np.array([[1 + yy, yx], [yx, 1 + xx]]) @ turned
         patch = cut_patch(projection.transformed(strained), view, rng)

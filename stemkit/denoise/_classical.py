@@ -83,7 +83,7 @@ class LoGRenderDenoiser(Denoiser):
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         "sigma": [Interval(float, 0, 200, closed="right", unit="px")],
         "threshold": [Interval(float, 0, None)],
-        "min_distance": [Interval(int, 1, None, unit="px")],
+        "min_distance": [Interval(int, 1, 1000, unit="px")],
         "peak": [Interval(float, 0, None)],
         "dot_sigma": [Interval(float, 0, 200, closed="right", unit="px")],
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._constraints import shorten, takes
+from .._constraints import Function, shorten
 from ..exceptions import InvalidParameterError
 
 Loss = Callable[..., Tensor | Mapping[str, Tensor]]
@@ -24,7 +24,7 @@ def make_loss(loss: str | Loss) -> Loss:
             f"loss is a class; pass an instance of it, as loss={loss.__name__}()."
         )
 
-    if not takes(loss, 2):
+    if not Function("outputs", "targets").accepts(loss):
         raise InvalidParameterError(
             f"loss must take two arguments, the outputs and the targets; got {shorten(loss)}."
         )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._constraints import shorten
+from .._constraints import Function, check_value, shorten
 from .._random import RandomState, check_seed, sample_generator
 from .._validation import Float32Array
 from ..engine import Source, StreamSource
@@ -178,6 +178,7 @@ def simulator_of(noise: Any, frames: Float32Array, random_state: RandomState) ->
             f"noise is a class; pass an instance of it, as noise={noise.__name__}()."
         )
     if callable(noise) and not hasattr(noise, "degrade"):
+        check_value(noise, "noise", [Function("frames", generator="generator")])
         return _FunctionNoise(noise, random_state)
     return fitted_noise(noise, frames)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stemkit._arrays import as_array
-from stemkit._constraints import Interval, check_arguments
+from stemkit._constraints import Function, Interval, check_arguments
 from stemkit.engine._device import pick_device, pick_precision
 
 
@@ -29,7 +30,7 @@ class _Span(NamedTuple):
 
 
 @check_arguments(
-    function=[callable],
+    function=[Function("tiles")],
     out=[None, np.ndarray],
     tile=[Interval(int, 1, None, unit="px")],
     overlap=[Interval(int, 0, None, unit="px")],
@@ -117,7 +118,7 @@ def run_tiled(
     bar = tqdm(total=total, unit="tile", disable=verbose < 1)
     strip = np.empty(0, np.float32)
     with bar, _evaluating(function, picked), torch.inference_mode():
-        while batch := list(itertools.islice(places, batch_size)):
+        while batch := list(itertools.islice(places, min(batch_size, sys.maxsize))):
             cut = [_cut(arrays[frame], row, column) for frame, row, column in batch]
             stacked = np.stack(cut)
             if not np.isfinite(stacked).all():

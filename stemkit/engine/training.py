@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stemkit._constraints import HasMethods, Interval, check_arguments
+from stemkit._constraints import Function, HasMethods, Interval, check_arguments
 from stemkit.engine._checkpoint import CheckpointFolder
 from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
 from stemkit.engine._fingerprint import describe
@@ -93,7 +93,7 @@ _SOURCE = HasMethods("batch", example="ArraySource(X, y)")
 
 @check_arguments(
     module=[nn.Module],
-    loss=[callable],
+    loss=[Function("module", "batch")],
     source=[_SOURCE],
     validation=[None, _SOURCE],
     fingerprint=[None, Mapping],

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stemkit._constraints import Constraints, check_arguments, check_value
+from stemkit._constraints import Constraints, check_arguments, check_value, shorten
 from stemkit._output import write_whole
 from stemkit.engine._torch_file import load_torch_file
 from stemkit.exceptions import InvalidParameterError
@@ -65,6 +65,7 @@ def save_weights(
     except TypeError as error:
         raise ValueError(f"card can't be written as JSON: {error}.") from error
     state = module.state_dict() if isinstance(module, nn.Module) else module
+    _check_tensors(state, "module")
     # Copies, because safetensors does not accept tensors that share memory.
     copies = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
     write_whole(path, safetensors.torch.save(copies))
@@ -184,7 +185,7 @@ def load_card(
     return card
 
 
-@check_arguments(module=[nn.Module], weights=[Mapping])
+@check_arguments(module=[nn.Module], weights=[Mapping], origin=[str])
 def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
     """Load weights into a module of the same names and shapes.
 
@@ -211,8 +212,7 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor], origin: str) -
     Traceback (most recent call last):
     ValueError: half.safetensors is not for a Linear of this size: it lacks the weights bias.
     """
-    if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise InvalidParameterError("weights must be a mapping of names to tensors.")
+    _check_tensors(weights, "weights")
     check_shapes(module, weights, origin)
     unusable = [key for key, value in module.state_dict().items() if not _fits(weights[key], value)]
     if unusable:
@@ -336,6 +336,15 @@ def _find(name: str | os.PathLike[str], suffix: str) -> Traversable:
             f"card, or one of {list_weights()}."
         )
     return file
+
+
+def _check_tensors(weights: Mapping[str, Tensor], name: str) -> None:
+    """Raise InvalidParameterError if a mapping holds anything but tensors under names."""
+    for key, value in weights.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise InvalidParameterError(
+                f"{name} must map names to tensors; it maps {shorten(key)} to {shorten(value)}."
+            )
 
 
 def _list_keys(keys: list[str]) -> str:

@@ -14,7 +14,8 @@ from .._validation import _as_real
 from ._formats import find_writer
 from ._frame_stack import FrameStack, PixelSize
 
-_NM = Interval(float, 0, None, closed="neither", unit="nm")
+# A tif holds ratios of 32-bit integers.
+_NM = Interval(float, 1e-9, 1e9, unit="nm")
 
 
 @check_arguments(path=["path"], pixel_size=[_NM, Sequence(_NM, 2), None])
@@ -46,7 +47,8 @@ def write_stack(
     ------
     ValueError
         If `path` has another ending, `stack` is not a stack of real frames, a value is NaN,
-        infinite or beyond float32, or `pixel_size` is not positive. Nothing is written then.
+        infinite or beyond float32, or `pixel_size` is not between 1e-9 and 1e9. Nothing is
+        written then.
     ImportError
         If a package is missing that writes this format.
     OSError

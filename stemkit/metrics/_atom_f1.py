@@ -83,7 +83,7 @@ def _as_table(values: Any, name: str, data_range: float) -> tuple[pd.DataFrame, 
     if n_dims(values) == 3 and as_array(values, name).shape[-1] != 2:
         frames = check_frames(values, name=name)
         positions = [_maxima(frame, data_range / 2) for frame in frames]
-    elif isinstance(values, list | tuple | np.ndarray):
+    elif isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim):
         positions = [check_positions(points, f"{name}[{i}]")[0] for i, points in enumerate(values)]
     else:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from .._constraints import check_arguments, shorten, takes
+from .._constraints import Function, check_arguments, shorten
 from ..exceptions import InvalidParameterError
 from ._atom_f1 import atom_f1
 from ._blind_spot_scorer import BlindSpotScorer
@@ -102,7 +102,7 @@ def get_scorer(scoring: str | Scorer, **options: Any) -> Scorer:
             raise InvalidParameterError(
                 "scoring is a scorer already, so options have no use; leave them out."
             )
-        if isinstance(scoring, type) or not takes(scoring, 3):
+        if not Function("estimator", "X", "y").accepts(scoring):
             raise InvalidParameterError(
                 f"scoring must take an estimator, X and y; got {shorten(scoring)}."
             )

@@ -59,7 +59,8 @@ def test_pure_noise_gets_few_dots():
         (GaussianDenoiser(sigma=-1), r"sigma must be a finite number of px in \[0, 10000\]"),
         (GaussianDenoiser(sigma=1e30), "sigma must be a finite number of px in"),
         (LoGRenderDenoiser(sigma=0), r"sigma must be a finite number of px in \(0, 200\]"),
-        (LoGRenderDenoiser(min_distance=0), "min_distance must be an int of px of at least 1"),
+        (LoGRenderDenoiser(min_distance=0), r"min_distance must be an int of px in \[1, 1000\]"),
+        (LoGRenderDenoiser(min_distance=1001), "min_distance must be an int of px in"),
     ],
 )
 def test_bad_parameters_are_named(model, message):

@@ -339,6 +339,7 @@ def test_a_function_that_ignores_its_generator_repeats_and_leaves_global_randomn
     "noise, message",
     [
         (HRTEMNoise, r"noise is a class; pass an instance of it, as noise=HRTEMNoise\(\)"),
+        (lambda frames: frames, r"noise must be .* is called with \(frames, generator=generator\)"),
         (lambda frames, generator: frames.numpy(), "noise must return a tensor of the shape"),
         (lambda frames, generator: frames[:, :2], "noise must return a tensor of the shape"),
         (lambda frames, generator: frames * np.nan, "noise must return finite real numbers"),

@@ -160,6 +160,7 @@ def test_modes_come_back_after_an_error():
         ((1, 1, 4, 4), {"tile": 12, "multiple": 8}, "tile must be a multiple of 8; got 12"),
         ((1, 1, 4, 4), {"tile": 8, "overlap": 5}, "overlap must be at most 4 px"),
         ((1, 1, 4, 4), {"batch_size": 0}, "batch_size must be None or an int of at least 1"),
+        ((1, 1, 4, 4), {"batch_size": 10**30}, "batch_size must be None or an int"),
         ((1, 1, 4, 4), {"out": 1}, "out must be None or a ndarray"),
         ((1, 1, 4, 4), {"out": np.ones((1, 1, 4, 4))}, "out must be a writeable float32 array"),
         ((1, 1, 4, 4), {"out": np.ones((1, 1, 4, 5), "f4")}, r"of shape \(1, C_out, 4, 4\)"),
@@ -197,3 +198,9 @@ def test_progress_is_shown_when_asked(capfd):
     assert capfd.readouterr() == ("", "")
     run_tiled(torch.neg, random_frames(2, 1, 9, 9), verbose=1)
     assert "2/2" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("function", [int, lambda: 0, "neg"])
+def test_the_function_takes_tiles(function):
+    with pytest.raises(ValueError, match=r"^function must be .* is called with \(tiles\)"):
+        run_tiled(function, np.zeros((1, 1, 4, 4), np.float32))

@@ -70,6 +70,12 @@ def test_arguments_of_the_learning_rate_are_checked(changed, message):
         learning_rate(**(good | changed))
 
 
+@pytest.mark.parametrize("loss", [int, lambda module: module, None])
+def test_the_loss_takes_a_module_and_a_batch(loss):
+    with pytest.raises(ValueError, match=r"^loss must be a function .* with \(module, batch\)"):
+        fit(make_line(), loss=loss)
+
+
 @pytest.mark.parametrize("name", ["source", "validation", "fabric", "fingerprint"])
 def test_a_fit_names_an_object_of_another_kind(name):
     with pytest.raises(InvalidParameterError, match=f"^{name} must be"):

@@ -14,6 +14,7 @@ from stemkit.engine import (
     save_weights,
     weights,
 )
+from stemkit.exceptions import InvalidParameterError
 
 CARD = {"data": "made up", "steps": 10, "scores": {"mae": 0.01}}
 
@@ -271,7 +272,7 @@ def test_weights_that_no_module_can_use_are_an_error(value):
 
 
 def test_weights_are_tensors():
-    with pytest.raises(ValueError, match="weights must be a mapping of names to tensors"):
+    with pytest.raises(ValueError, match="weights must map names to tensors"):
         put_weights(make_module(), {"0.weight": 1}, "w.safetensors")
     with pytest.raises(ValueError, match=r"is not for .* lacks the weights 0\.weight"):
         put_weights(make_module(), {}, "w.safetensors")
@@ -289,3 +290,12 @@ def test_damaged_card_is_an_error_that_names_the_file(file, content):
 def test_constraints_of_a_card_are_a_mapping():
     with pytest.raises(ValueError, match=r"^constraints must be None or a Mapping"):
         load_card("drift_decay", constraints=["seed"])
+
+
+@pytest.mark.parametrize("weights", [{"a": 1}, {3: torch.ones(2)}, {"a": None}])
+def test_weights_map_names_to_tensors(tmp_path, weights):
+    with pytest.raises(InvalidParameterError, match=r"^weights must map names"):
+        put_weights(make_module(), weights, "w.safetensors")
+    with pytest.raises(InvalidParameterError, match=r"^module must map names"):
+        save_weights(weights, tmp_path / "w.safetensors", {})
+    assert not list(tmp_path.iterdir())

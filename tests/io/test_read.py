@@ -313,7 +313,7 @@ def test_16_bit_colour_png_is_an_error(tmp_path):
         read_stack(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("paths", [5, None, [b"a.tif"], ["a.tif", 3], ""])
+@pytest.mark.parametrize("paths", [5, None, [b"a.tif"], ["a.tif", 3], "", "a\0.tif", np.array(1.0)])
 def test_paths_of_another_type_are_an_error(paths):
     with pytest.raises(TypeError, match="paths must be a path; got"):
         read_stack(paths)

@@ -217,9 +217,15 @@ def test_a_failed_write_keeps_the_earlier_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.tif"]
 
 
-@pytest.mark.parametrize("pixel_size", ["0.1", True, -1, [0.1]])
+@pytest.mark.parametrize("pixel_size", [1e-9, np.float32(0.5), 1e9])
+def test_every_valid_pixel_size_comes_back(tmp_path, pixel_size):
+    write_stack(tmp_path / "a.tif", SMALL, pixel_size=pixel_size)
+    assert read_stack(tmp_path / "a.tif").pixel_size == pytest.approx(pixel_size, rel=1e-6)
+
+
+@pytest.mark.parametrize("pixel_size", ["0.1", True, -1, [0.1], 0, 1e-10, 1e30])
 def test_an_invalid_pixel_size_is_an_error(tmp_path, pixel_size):
-    with pytest.raises(ValueError, match="pixel_size must be a finite number of nm above 0"):
+    with pytest.raises(ValueError, match=r"^pixel_size must be a finite number of nm in \[1e-09, "):
         write_stack(tmp_path / "a.tif", SMALL, pixel_size=pixel_size)
 
 

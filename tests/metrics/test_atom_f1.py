@@ -41,6 +41,7 @@ def test_dot_maps_are_their_atoms():
     "true, found, message",
     [
         (TRUE, FOUND[:2], "y_pred is of 2 frames, but y_true of 3"),
+        (np.array(1.0), FOUND, "y_true must be dot maps"),
         ([[1, 2, 3]], [[]], r"y_true\[0\] has shape \(3,\)"),
         (as_table(TRUE)[["y", "x"]], FOUND, "y_true has no column 'frame'"),
         (np.full((1, 8, 8), np.nan), FOUND[:1], "y_true contains NaN"),
