@@ -66,3 +66,9 @@ def test_a_call_depends_on_seed_and_index_alone():
 def test_every_public_name_is_called():
     with fuzzer._surroundings() as place:
         assert {calls.make_call(0, i, place).name for i in range(400)} >= set(calls.public_names())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_sample_of_calls_shows_no_faults(seed):
+    _, findings = fuzzer.fuzz(seed, range(1500))
+    assert not findings, "\n".join(map(str, findings))
