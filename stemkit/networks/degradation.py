@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._constraints import Interval, Sequence, check_arguments
+
 T_MAX = 100.0
 """The second frame's time in released units; the first frame's is 0."""
 
@@ -97,6 +99,11 @@ class DegradationNet(nn.Module):
     (torch.Size([4, 3]), torch.Size([4, 1, 20, 33]))
     """
 
+    @check_arguments(
+        channels=[Sequence(Interval(int, 1, None), 3)],
+        dropout=[Interval(float, 0, 1, closed="left")],
+        n_evidence=[Interval(int, 0, None)],
+    )
     def __init__(
         self,
         channels: tuple[int, int, int] = (32, 64, 128),

@@ -104,3 +104,17 @@ def test_decay_lies_among_the_estimates_where_the_own_one_has_no_say():
     even = torch.full_like(estimates, 0.25)
     _, halfway = net(first, second, 50.0, even)
     torch.testing.assert_close(halfway, torch.full_like(halfway, 0.5), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"channels": (8, 8)}, "channels must be 3 items, each an int of at least 1"),
+        ({"channels": (8, 0, 8)}, "channels must be 3 items"),
+        ({"dropout": 1.0}, "dropout must be a finite number"),
+        ({"n_evidence": -1}, "n_evidence must be an int of at least 0"),
+    ],
+)
+def test_wrong_arguments_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        DegradationNet(**options)
