@@ -40,7 +40,7 @@ FORMATS = {
     ".unf": "_rosettasciio",
     ".prz": "_rosettasciio",
 }
-# What stacks can be written as.
+# Endings with which stacks can be written.
 WRITTEN = (".tif", ".tiff", ".npy", ".mrc", ".mrcs", ".hspy", ".zspy")
 
 
@@ -65,7 +65,7 @@ def find_writer(path: Path) -> Writer:
     Raises
     ------
     ValueError
-        If stacks can't be written so.
+        If stacks can't be written with this ending.
     """
     ending = path.suffix.lower()
     if ending not in WRITTEN:

@@ -20,7 +20,7 @@ _THUMBNAIL = 160
 class FrameStack:
     """Frames with the information that their files contain.
 
-    It is passed to estimators and to NumPy functions in place of an array. Indices are those of
+    It can be passed to estimators and to NumPy functions in place of an array. Indices are those of
     `frames`: ``stack[2:8]`` and ``stack[:, 10:90, 20:80]`` are stacks again, with the names, times
     and pixel size that belong to them, and ``stack[0]`` is a frame.
 
@@ -161,7 +161,7 @@ class FrameStack:
 
 
 def _keys_of_axes(index: Any) -> list[Any]:
-    """Return the three keys of an index, with slices in place of an ellipsis and what is absent."""
+    """Return the keys of the three axes; an ellipsis and absent ones become slices."""
     keys = list(index) if isinstance(index, tuple) else [index]
     place = next((i for i, key in enumerate(keys) if key is Ellipsis), len(keys))
     missing = [slice(None)] * (3 - sum(key is not Ellipsis for key in keys))
@@ -169,7 +169,7 @@ def _keys_of_axes(index: Any) -> list[Any]:
 
 
 def _strided(pixel_size: PixelSize | None, window: list[Any]) -> PixelSize | None:
-    """Return the pixel size of every second (third...) pixel of each axis."""
+    """Return the pixel size after slicing with steps, such as every second pixel."""
     if pixel_size is None or not all(isinstance(key, slice) for key in window):
         return None
     steps = [abs(key.step or 1) for key in window]

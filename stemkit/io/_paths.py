@@ -1,4 +1,4 @@
-"""Which files are meant by a path, a folder or a pattern, and in which order."""
+"""The files that a path, a folder or a pattern names, and their order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._formats import FORMATS
 
 
 def find_files(paths: object) -> list[Path]:
-    """Return the files that a user names, folders and patterns as one series in natural order.
+    """Return the files that a user names; a folder or a pattern is one series in natural order.
 
     A list of files is kept in its order, with a warning if that is not the order of the numbers
     in their names.

@@ -42,18 +42,19 @@ def read_stack(
         unknown ending lists all that can be read; dm3, dm4, emd, ser, mrc, hspy, zspy and others
         need ``pip install 'stemkit[formats]'``.
     signal : str or int, optional
-        Which detector, channel or signal to take from files that hold several: its name, a part of
-        its name, or its number from 0. The error without it lists them.
+        Detector, channel or signal to read from files that hold several: its name, a part of its
+        name, or its number from 0. Without it an error lists them.
     lazy : bool, default=False
-        Leave the intensities in the files: `frames` is a dask array in chunks of whole frames.
+        Whether to leave the intensities in the files: `frames` is then a dask array in chunks of
+        whole frames.
     max_bytes : int, optional
-        Refuse to read more than this into memory. By default half of the memory that is free.
+        Largest number of bytes to read into memory. By default half of the free memory.
 
     Returns
     -------
     FrameStack
-        The frames in the type of the files, with pixel size, names, times and what else the files
-        record. A list of files has one pixel size if it differs by less than a percent.
+        The frames in the type of the files, with pixel size, names, times and all else that the
+        files record. A list of files has one pixel size if it differs by less than a percent.
 
     Raises
     ------
@@ -163,7 +164,7 @@ def _listed(names: list[str]) -> str:
 
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
-    """Turn what a decoder raises into one sentence that names the file."""
+    """Turn the errors of a decoder into one sentence that names the file."""
     try:
         yield
     except (MemoryError, PermissionError):

@@ -1,4 +1,4 @@
-"""Microscopes' files through RosettaSciIO, which HyperSpy reads them with, too."""
+"""Files of microscopes, read through RosettaSciIO, the library that HyperSpy uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._unread import Unread
 # Names of axes, in lower case.
 _ACROSS, _DOWN = ("x", "width"), ("y", "height")
 _ONE_AFTER_THE_OTHER = ("t", "time", "z", "frame", "frames", "image series", "stack", "index")
-# Readers whose scale is wrong, or is that of something else.
+# Readers whose scale is wrong, or is not that of the frames.
 _WITHOUT_PIXEL_SIZE = ("tvips", "semper", "pantarhei")
 # Pictures of a screen or a camera, and tables: not the frames of a microscope.
 _LEFT_OUT = ("Image", "Impulse", "MSA", "Protochips")
@@ -53,7 +53,7 @@ def stacks_of_signals(
     Raises
     ------
     ValueError
-        If none is.
+        If no signal is a stack of frames.
     """
     stacks, others = [], []
     for signal in signals:
@@ -67,7 +67,7 @@ def stacks_of_signals(
 
 
 class _NoFrames(Exception):
-    """A signal is something else than frames."""
+    """The signal is not a stack of frames."""
 
 
 def find_plugins(path: Path) -> list[str]:
