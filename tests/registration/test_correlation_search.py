@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from stemkit.registration._correlation_search import border, search, weigh_frequencies
+from stemkit.registration import Motion
+from stemkit.registration._correlation_search import (
+    _vertex,
+    _window,
+    border,
+    search,
+    weigh_frequencies,
+)
+from stemkit.registration._warping import warp
 
 
 def test_the_search_equals_direct_sums():
@@ -39,3 +47,87 @@ def test_frequencies_of_pure_noise_get_little_weight():
     high = [f - ndimage.gaussian_filter(f, 12.8) for f in (scene, noisy)]
     before, after = (np.corrcoef(high[0].ravel(), f.ravel())[0, 1] for f in (high[1], weighted))
     assert after > before + 0.1
+
+
+@pytest.mark.parametrize("offset", [-0.4, 0.0, 0.3])
+def test_the_vertex_of_a_parabola_is_found_between_its_samples(offset):
+    x = np.arange(5)
+    assert _vertex(7 - 2.5 * (x - 2 - offset) ** 2, 2) == pytest.approx(offset)
+    # There is none at the border, on a line or in a valley.
+    assert _vertex(7 - 2.5 * (x - offset) ** 2, 0) == 0
+    assert _vertex(7 - 2.5 * (x - 4 - offset) ** 2, 4) == 0
+    assert _vertex(2.0 * x, 2) == 0
+    assert _vertex((x - 2 - offset) ** 2, 2) == 0
+
+
+@pytest.mark.parametrize("shape, rim", [((30, 41), (6, 9)), ((13, 16), (2, 4))])
+def test_windows_fade_in_so_that_a_window_and_its_mirror_image_add_up_to_one(shape, rim):
+    window = _window(shape, rim)
+    assert window.shape == shape
+    np.testing.assert_allclose(window, window[::-1, ::-1])
+    for side, width in zip((window[:, shape[1] // 2], window[shape[0] // 2]), rim, strict=True):
+        np.testing.assert_allclose(side[:width] + side[:width][::-1], 1, atol=1e-6)
+        np.testing.assert_allclose(side[width:-width], 1)
+        assert (np.diff(side[:width]) > 0).all()
+
+
+def test_the_border_is_a_few_px_and_never_more_than_a_tenth_of_the_frame():
+    assert border((1000, 30)) == (4, 3)
+    assert border((5, 12)) == (1, 1)
+
+
+def textured(shape=(90, 70), seed=0):
+    noise = np.random.default_rng(seed).normal(size=shape)
+    return (ndimage.gaussian_filter(noise, 2) + 0.02 * noise + 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("unexplained", [0.0, 1.0])
+def test_weighted_frames_are_neither_moved_nor_dependent_on_the_unit(unexplained):
+    frame = textured()
+    weighted = weigh_frequencies(frame, unexplained)
+    assert weighted.shape == frame.shape
+    assert np.mean(weighted**2) == pytest.approx(1, rel=1e-4)
+    np.testing.assert_allclose(weigh_frequencies(50 * frame, unexplained), weighted, atol=0.01)
+    for flip in (np.flipud, np.fliplr):
+        flipped = weigh_frequencies(np.ascontiguousarray(flip(frame)), unexplained)
+        np.testing.assert_allclose(flip(flipped), weighted, atol=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1000.7])
+def test_constant_frames_are_weighted_to_zero(value):
+    np.testing.assert_array_equal(weigh_frequencies(np.full((40, 50), value, "float32"), 0.0), 0)
+
+
+def test_noise_proportional_to_the_signal_limits_the_weight_of_a_lattice():
+    x = np.arange(128)
+    lattice = 3 * np.sin(2 * np.pi * x / 8) + 0 * x[:, None]
+    scene = textured((128, 128)) - 3
+    frame = (lattice + scene / scene.std()).astype(np.float32)
+
+    def share(unexplained):
+        return np.corrcoef(weigh_frequencies(frame, unexplained).ravel(), lattice.ravel())[0, 1]
+
+    assert share(1.0) < 0.8 * share(0.0)
+
+
+@pytest.mark.parametrize("degrees", [-4.0, 0.0, 4.0])
+def test_the_search_finds_the_rotation_with_its_sign(degrees):
+    frame = textured((120, 110)) - 3
+    expected = Motion.from_parameters(frame.shape, drift=(7, -12), rotation=np.deg2rad(degrees))
+    moved = warp(frame, expected)
+    peaks = search(frame, moved, rotations=np.deg2rad([-4.0, 0.0, 4.0]), max_drift=0.2, n_peaks=5)
+    heights = [peak.height for peak in peaks]
+    assert len(heights) == 5
+    assert heights == sorted(heights, reverse=True)
+    np.testing.assert_allclose(peaks[0].motion.drift, expected.drift, atol=0.5)
+    assert peaks[0].motion.rotation == pytest.approx(expected.rotation)
+
+
+def test_the_search_ends_at_the_largest_drift():
+    frame = textured((60, 80)) - 3
+    moved = warp(frame, Motion(frame.shape, (0, 20)))
+    for max_drift, found in ((0.2, False), (0.25, True)):
+        peaks = search(frame, moved, rotations=np.zeros(1), max_drift=max_drift, n_peaks=50)
+        drifts = np.array([peak.motion.drift for peak in peaks])
+        assert (np.abs(drifts) <= max_drift * np.array([60, 80]) + 0.5).all()
+        assert (np.hypot(*(drifts[0] - (0, 20))) < 1) == found

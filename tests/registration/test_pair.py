@@ -186,6 +186,8 @@ def test_frames_without_a_common_scene_get_no_confidence(name, pair):
     assert result.confidence < 0.2
     assert np.isfinite(result.motion.drift).all()
     assert np.isfinite(result.motion.matrix).all()
+    assert sum(weight for _, weight in result.candidates) == pytest.approx(1)
+    assert 0 <= result.overlap <= 1
     assert result.motion.shape == pair.shape[1:]
 
 

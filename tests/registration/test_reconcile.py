@@ -223,3 +223,55 @@ def test_the_likeliest_candidate_has_the_confidence_of_its_pair(weight):
     )
     probabilities = [p for _, p in _candidates(found)]
     np.testing.assert_allclose(probabilities, [0.8, 0.4, 0.2])
+
+
+@pytest.mark.parametrize("angle", [-0.05, 0.08])
+def test_the_closure_of_a_turned_pair_is_the_displacement_of_the_corners(angle):
+    truth, pairs = series(5, np.random.default_rng(7))
+    right = pairs[1, 3].motion
+    turn = Motion.from_parameters(SHAPE, rotation=angle)
+    pairs[1, 3] = registration(Motion(SHAPE, right.drift, turn.matrix @ right.matrix))
+    found = reconcile(pairs, 5)
+    assert drift_errors(found, truth).max() < 0.3
+    # One pair of four is wrong, by a chord of the circle through the corners.
+    expected = 2 * np.sin(abs(angle) / 2) * np.hypot(*SHAPE) / 2 / np.sqrt(4)
+    np.testing.assert_allclose(found.closure[[1, 3]], expected, rtol=0.05)
+
+
+@pytest.mark.parametrize("confidence, counts", [(0.5, True), (0.49, False)])
+def test_pairs_that_are_as_likely_right_as_wrong_count_in_the_closure(confidence, counts):
+    _, pairs = series(5, np.random.default_rng(7))
+    pairs[1, 3] = registration(displaced(pairs[1, 3].motion, (31, -18)), confidence=confidence)
+    found = reconcile(pairs, 5)
+    assert (found.closure[[1, 3]] > 5).all() == counts
+    assert found.closure[[0, 2, 4]].max() < 0.1
+
+
+def test_distances_are_in_pixels_of_the_frame():
+    # Less than half a pixel and 0.2 % of the side is agreement, far more is not.
+    for off, agrees in ((0.3, True), (3.0, False)):
+        _, pairs = series(3, np.random.default_rng(5))
+        pairs[0, 2] = registration(displaced(pairs[0, 2].motion, (0, off)))
+        assert (reconcile(pairs, 3).confidence[1:] > 0.8).all() == agrees
+
+
+def test_affine_motions_keep_their_shear():
+    truth, pairs = series(4, np.random.default_rng(9), rigid=False)
+    found = reconcile(pairs, 4)
+    assert max(abs(motion.shear) for motion in truth) > 0.01
+    for motion, expected in zip(found.motions, truth, strict=True):
+        assert motion.shear == pytest.approx(expected.shear, abs=1e-6)
+
+
+def test_confidence_is_that_of_the_likeliest_chain():
+    _, pairs = series(4, np.random.default_rng(3))
+    confidence = {(0, 1): 0.9, (1, 2): 0.8, (2, 3): 0.7}
+    chain = {edge: registration(pairs[edge].motion, p) for edge, p in confidence.items()}
+    expected = [1, 0.9, 0.9 * 0.8, 0.9 * 0.8 * 0.7]
+    np.testing.assert_allclose(reconcile(chain, 4).confidence, expected, rtol=1e-6)
+    # In the other order, and from the other end.
+    swapped = {
+        (j, i): registration(pair.motion.inverse(), pair.confidence)
+        for (i, j), pair in reversed(chain.items())
+    }
+    np.testing.assert_allclose(reconcile(swapped, 4).confidence, expected, rtol=1e-6)

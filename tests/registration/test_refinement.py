@@ -1,10 +1,17 @@
 import numpy as np
+import pytest
 from scipy import ndimage
 
 from stemkit.datasets import make_drift_pairs
 from stemkit.registration import Motion
 from stemkit.registration._correlation_search import weigh_frequencies
-from stemkit.registration._refinement import correlation_margins, prepare, refine
+from stemkit.registration._refinement import (
+    correlation_margins,
+    count_places,
+    prepare,
+    refine,
+)
+from stemkit.registration._warping import coverage, warp
 
 SHAPE = (160, 144)
 
@@ -40,3 +47,86 @@ def test_an_estimate_does_not_depend_on_where_the_refinement_starts():
         np.testing.assert_allclose(
             from_displaced.motion.apply(places), from_truth.motion.apply(places), atol=0.1
         )
+
+
+def textured(shape=(96, 80), seed=0):
+    noise = np.random.default_rng(seed).normal(size=shape)
+    frame = ndimage.gaussian_filter(noise, 2)
+    return (frame / frame.std()).astype(np.float32)
+
+
+@pytest.mark.parametrize("gain", [0.01, 30.0])
+def test_prepared_frames_do_not_depend_on_the_unit_and_have_even_contrast(gain):
+    frame = textured() * np.linspace(0.5, 2, 80, dtype=np.float32)
+    values = prepare(frame).values
+    np.testing.assert_allclose(prepare(np.float32(gain) * frame).values, values, atol=1e-4)
+    before, after = (f[:, 60:].std() / f[:, :20].std() for f in (frame, values))
+    assert before > 2
+    assert after < 1.6
+
+
+def test_contrast_far_below_that_of_the_frame_is_not_amplified():
+    frame = textured()
+    frame[:, 40:] *= 0.01
+    values = prepare(frame).values
+    assert values[:, 65:].std() < 0.1 * values[:, :15].std()
+
+
+def test_frames_without_structure_agree_nowhere():
+    frames = [prepare(np.zeros((40, 50), "float32"))] * 2
+    still = Motion((40, 50))
+    found = refine(frames, still, ("rotation",))
+    assert found.correlation == 0
+    assert found.overlap == 1
+    np.testing.assert_array_equal(found.motion.drift, 0)
+    assert count_places(frames, still) == 0
+    np.testing.assert_array_equal(correlation_margins(frames, [still, still]), 0)
+
+
+@pytest.mark.parametrize("full_steps", [False, True])
+@pytest.mark.parametrize(
+    "true, fitted",
+    [
+        ({}, ()),
+        ({"rotation": 0.02}, ("rotation",)),
+        ({"shear": 0.02, "stretch": -0.015}, ("shear", "stretch")),
+        ({"rotation": -0.02, "scale": 1.01}, ("rotation", "shear", "stretch", "scale")),
+    ],
+)
+def test_a_small_motion_is_refined_to_a_hundredth_of_a_px(true, fitted, full_steps):
+    frame = textured((120, 100))
+    expected = Motion.from_parameters(frame.shape, drift=(0.7, -1.1), **true)
+    frames = [prepare(frame), prepare(warp(frame, expected))]
+    found = refine(frames, Motion(frame.shape), fitted, full_steps=full_steps)
+    places = [[30, 30], [30, 70], [90, 30], [90, 70]]
+    difference = found.motion.apply(places) - expected.apply(places)
+    assert np.abs(difference).max() < 0.03
+    assert found.correlation > 0.99
+    assert found.overlap == pytest.approx(coverage(expected.inverse()).mean(), abs=0.01)
+
+
+def test_parameters_that_are_not_fitted_stay():
+    frame = textured()
+    turned = warp(frame, Motion.from_parameters(frame.shape, drift=(0.5, 0), rotation=0.02))
+    start = Motion.from_parameters(frame.shape, shear=0.004)
+    found = refine([prepare(frame), prepare(turned)], start, ()).motion
+    np.testing.assert_allclose(found.matrix, start.matrix, atol=1e-12)
+
+
+def test_places_are_counted():
+    y, x = np.indices((128, 128))
+    sites = [(30, 20), (60, 90), (100, 50), (24, 76), (92, 100)]
+    for n in (1, 2, 5):
+        frame = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 2) for a, b in sites[:n])
+        frames = [prepare(frame.astype(np.float32))] * 2
+        # A spot extends over about two blocks along each axis, however many spots there are.
+        places = count_places(frames, Motion((128, 128)))
+        assert 0.9 * n < places < 6 * n
+
+
+def test_places_in_which_frames_do_not_agree_are_not_counted():
+    one, other = (prepare(textured(seed=seed)) for seed in (0, 1))
+    opposite = prepare(-textured())
+    still = Motion((96, 80))
+    assert count_places([one, opposite], still) == 0
+    assert count_places([one, other], still) < 0.1 * count_places([one, one], still)

@@ -7,6 +7,7 @@ from skimage import transform
 
 from stemkit._scene import Scene, render_columns
 from stemkit.registration import Motion, align_stack, coverage, warp
+from stemkit.registration._warping import align
 
 from ..motions import motions
 
@@ -159,3 +160,30 @@ def test_cubic_interpolation_is_the_default():
     motion = Motion((12, 14), drift=(0.3, -1.6))
     np.testing.assert_array_equal(warp(frame, motion), warp(frame, motion, order=3))
     assert not np.array_equal(warp(frame, motion), warp(frame, motion, order=4))
+
+
+def test_a_bad_stack_is_named():
+    with pytest.raises(ValueError, match=r"^frames contains? NaN"):
+        align_stack(np.full((1, 8, 8), np.nan), [Motion((8, 8))])
+
+
+def test_aligned_frames_are_mirrored_outside_the_overlap():
+    frame = smooth_frame((24, 30))
+    aligned, overlap = align(frame, Motion(frame.shape, (0, 5)))
+    # What lies 5 px to the right in the second frame is brought back.
+    np.testing.assert_allclose(aligned[:, :25], frame[:, 5:], atol=1e-5)
+    np.testing.assert_allclose(aligned[:, 25:], frame[:, 28:23:-1], atol=1e-5)
+    assert overlap[:, :25].all()
+    assert not overlap[:, 25:].any()
+
+
+@pytest.mark.parametrize("fill", ["edge", "reflect", 3.0])
+def test_a_stack_is_filled_as_a_frame_is(fill):
+    frames = np.stack([smooth_frame((12, 14), seed) for seed in (0, 1)])
+    motions = [Motion((12, 14)), Motion((12, 14), (2, -3))]
+    aligned = align_stack(frames, motions, fill=fill)
+    for one, frame, motion in zip(aligned, frames, motions, strict=True):
+        np.testing.assert_array_equal(one, warp(frame, motion.inverse(), fill=fill))
+    np.testing.assert_array_equal(
+        align_stack(frames, motions), align_stack(frames, motions, fill="edge")
+    )
