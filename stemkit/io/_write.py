@@ -29,7 +29,7 @@ def write_stack(
 
     The file appears under its name only when it is complete. Integers and float32 are kept as they
     are; other floats become float32. The pixel size is written where ImageJ, DigitalMicrograph and
-    HyperSpy read it. A FrameStack also takes its metadata along, except into npy and mrc files. A
+    HyperSpy read it. The metadata of a FrameStack are written too, except to npy and mrc files. A
     tif above 4 GB becomes a BigTIFF, which ImageJ opens without the pixel size.
 
     Parameters
