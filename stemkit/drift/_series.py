@@ -76,7 +76,7 @@ def decay_of_series(
 
     # Released networks use no estimates and need no background.
     known: Sequence[Background | None] = [None] * (len(frames) - 1)
-    if network.module.n_evidence and len(frames) > 1:
+    if network.module.n_evidence:
         known = backgrounds_of_series(first, pairs())
     maps = np.ones_like(frames)
     progress = tqdm(known, desc="decay", unit="frame", disable=verbose < 1)

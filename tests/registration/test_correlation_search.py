@@ -131,3 +131,22 @@ def test_the_search_ends_at_the_largest_drift():
         drifts = np.array([peak.motion.drift for peak in peaks])
         assert (np.abs(drifts) <= max_drift * np.array([60, 80]) + 0.5).all()
         assert (np.hypot(*(drifts[0] - (0, 20))) < 1) == found
+
+
+def test_a_pattern_along_the_border_is_not_searched_for():
+    rows = np.random.default_rng(5).normal(size=(2, 100))
+    frame = textured((90, 100)) - 3
+    first, second = frame, warp(frame, Motion(frame.shape, (7, 12)))
+    for one in (first, second):
+        one /= one.std()
+        one[[0, -1]] = 20 * rows
+    peaks = search(first, second, rotations=np.zeros(1), max_drift=0.3, n_peaks=1)
+    np.testing.assert_allclose(peaks[0].motion.drift, (7, 12), atol=0.5)
+
+
+def test_heights_do_not_depend_on_how_many_rotations_are_tried():
+    first, second = textured() - 3, textured(seed=1) - 3
+    one, three = (
+        search(first, second, rotations=np.zeros(n), max_drift=0.3, n_peaks=1)[0] for n in (1, 3)
+    )
+    assert three.height == pytest.approx(one.height, rel=1e-5)

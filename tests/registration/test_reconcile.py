@@ -73,6 +73,7 @@ def test_a_wrong_pair_has_no_influence(wrong):
     pairs[wrong] = registration(displaced(pairs[wrong].motion, (31, -18)), confidence=0.99)
     found = reconcile(pairs, 5)
     assert drift_errors(found, truth).max() < 0.3
+    assert found.confidence[0] == 1
     # The closure shows which frames have the wrong pair, one of their four.
     for frame in range(5):
         if frame in wrong:
@@ -225,17 +226,19 @@ def test_the_likeliest_candidate_has_the_confidence_of_its_pair(weight):
     np.testing.assert_allclose(probabilities, [0.8, 0.4, 0.2])
 
 
+@pytest.mark.parametrize("by", [(0, 0), (6, 0), (0, 6), (-5, -4)])
 @pytest.mark.parametrize("angle", [-0.05, 0.08])
-def test_the_closure_of_a_turned_pair_is_the_displacement_of_the_corners(angle):
+def test_the_closure_of_a_turned_pair_is_the_displacement_of_the_corners(angle, by):
     truth, pairs = series(5, np.random.default_rng(7))
-    right = pairs[1, 3].motion
+    right = pairs[0, 3].motion
     turn = Motion.from_parameters(SHAPE, rotation=angle)
-    pairs[1, 3] = registration(Motion(SHAPE, right.drift, turn.matrix @ right.matrix))
+    pairs[0, 3] = registration(Motion(SHAPE, right.drift + by, turn.matrix @ right.matrix))
     found = reconcile(pairs, 5)
     assert drift_errors(found, truth).max() < 0.3
-    # One pair of four is wrong, by a chord of the circle through the corners.
-    expected = 2 * np.sin(abs(angle) / 2) * np.hypot(*SHAPE) / 2 / np.sqrt(4)
-    np.testing.assert_allclose(found.closure[[1, 3]], expected, rtol=0.05)
+    # One pair of four is wrong, by a drift and a chord of the circle through the corners.
+    chord = 2 * np.sin(abs(angle) / 2) * np.hypot(*SHAPE) / 2
+    expected = np.hypot(chord, np.hypot(*by)) / np.sqrt(4)
+    np.testing.assert_allclose(found.closure[[0, 3]], expected, rtol=0.02)
 
 
 @pytest.mark.parametrize("confidence, counts", [(0.5, True), (0.49, False)])
@@ -275,3 +278,17 @@ def test_confidence_is_that_of_the_likeliest_chain():
         for (i, j), pair in reversed(chain.items())
     }
     np.testing.assert_allclose(reconcile(swapped, 4).confidence, expected, rtol=1e-6)
+
+
+def test_a_wrong_pair_among_exact_ones_moves_no_frame_by_a_hundredth_of_a_px():
+    truth, pairs = series(5, np.random.default_rng(7))
+    pairs[1, 3] = registration(displaced(pairs[1, 3].motion, (31, -18)), confidence=0.99)
+    assert drift_errors(reconcile(pairs, 5), truth).max() < 0.01
+
+
+def test_residuals_within_the_tolerance_lower_the_confidence():
+    _, pairs = series(3, np.random.default_rng(5))
+    pairs[0, 2] = registration(displaced(pairs[0, 2].motion, (0, 0.9)))
+    found = reconcile(pairs, 3)
+    assert found.confidence[1:].max() < 0.93
+    assert found.confidence[1:].min() > 0.6

@@ -6,6 +6,7 @@ from stemkit.datasets import make_drift_pairs
 from stemkit.registration import Motion
 from stemkit.registration._correlation_search import weigh_frequencies
 from stemkit.registration._refinement import (
+    _correlation_by_patch,
     correlation_margins,
     count_places,
     prepare,
@@ -130,3 +131,24 @@ def test_places_in_which_frames_do_not_agree_are_not_counted():
     still = Motion((96, 80))
     assert count_places([one, opposite], still) == 0
     assert count_places([one, other], still) < 0.1 * count_places([one, one], still)
+
+
+def test_the_influences_of_all_patches_on_the_correlation_cancel():
+    frame = textured()
+    moved = Motion((96, 80), (3, -2))
+    frames = [prepare(frame), prepare(warp(frame + 0.5 * textured(seed=1), moved))]
+    correlation, influence = _correlation_by_patch(frames, moved)
+    assert 0.5 < correlation < 0.95
+    assert influence.shape == (12, 10)
+    assert influence.std() > 1e-4
+    assert influence.sum() == pytest.approx(0, abs=1e-6)
+
+
+def test_steps_follow_the_frames_however_far_they_are_turned():
+    frame = textured((100, 100))
+    expected = Motion.from_parameters(frame.shape, drift=(4, -6), rotation=2.0)
+    frames = [prepare(frame), prepare(warp(frame, expected))]
+    start = Motion.from_parameters(frame.shape, drift=(4.9, -6.8), rotation=2.01)
+    found = refine(frames, start, ("rotation",)).motion
+    np.testing.assert_allclose(found.drift, expected.drift, atol=0.03)
+    assert found.rotation == pytest.approx(expected.rotation, abs=1e-3)
