@@ -81,6 +81,7 @@ def project(mutants, tmp_path, monkeypatch):
         "def total(a, b):\n    return a + b\n\n\ndef unused(a):\n    return a - 1\n\n\n"
         "def halve(a):\n    return a / 2 if a else a * 1\n"
     )
+    (root / "tests/test_docstrings.py").write_text("def test_nothing():\n    pass\n")
     (root / "tests/io/test_sum.py").write_text(
         "def test_total():\n    from stemkit.io._sum import total\n    assert total(1, 2) == 3\n\n"
         "def test_halve():\n    from stemkit.io._sum import halve\n    assert halve(0) == 0\n"
@@ -124,3 +125,23 @@ def test_the_table_counts_what_was_not_run_as_alive(mutants, capsys):
     assert lines[1].split() == ["io", "9", "7", "0", "2"]
     assert lines[3].split() == ["all", "10", "7", "1", "2"]
     assert lines[4] == "80.0 % dead"
+
+
+def test_lines_that_run_on_import_are_judged_by_all_tests_of_the_file_and_by_docstrings(mutants):
+    def mutant(line):
+        return mutants.Mutant("a.py", line, 0, "1", "2", "")
+
+    covering = mutants.Covering(
+        {
+            ("a.py", 1): {""},
+            ("a.py", 2): {"slow", "fast"},
+            ("a.py", 3): {"fast"},
+            ("b.py", 1): {"b"},
+        },
+        {"slow": 2.0, "fast": 0.1, "b": 0.1},
+    )
+    assert covering.tests(mutant(3)) == ["fast"]
+    assert covering.tests(mutant(2)) == ["fast", "slow"]
+    for line in (1, 9):
+        assert covering.tests(mutant(line)) == ["fast", "slow", "tests/test_docstrings.py"]
+    assert covering.tests(mutants.Mutant("c.py", 1, 0, "1", "2", "")) == []

@@ -79,6 +79,7 @@ _SYMMETRIC = {
 _CHECKS_OR_PRINTS = {
     *("strict", "stacklevel", "verbose", "desc", "disable", "unit", "name", "total"),
 }
+_DOCSTRING_TESTS = "tests/test_docstrings.py"
 _SILENT = ("warn", "write", "debug", "info", "warning")
 _MEMORY = 8 << 30
 _OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header")
@@ -235,13 +236,16 @@ class Covering:
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests that run a mutant's line, the fastest first.
 
-        Those are all tests of the file where the line is run on import.
+        Those are all tests of the file where the line is run on import, and at last those of the
+        defaults that docstrings state.
         """
         tests = self.lines.get((mutant.file, mutant.line), set())
-        if not tests or "" in tests:
+        on_import = not tests or "" in tests
+        if on_import:
             every = [ids for (file, _), ids in self.lines.items() if file == mutant.file]
             tests = set().union(*every) if every else set()
-        return sorted(tests - {""}, key=lambda test: self.seconds.get(test, 0.0))
+        ordered = sorted(tests - {""}, key=lambda test: self.seconds.get(test, 0.0))
+        return ordered + [_DOCSTRING_TESTS] * (on_import and bool(ordered))
 
 
 class _Recorder:
@@ -367,7 +371,7 @@ def judge(mutant: Mutant, root: Path, covering: Covering) -> str:
         return int(pytest.main(["-x", *_OPTIONS, *tests]))
 
     try:
-        verdict, _ = run_apart(root, run, 60 + 5 * usual)
+        verdict, _ = run_apart(root, run, 120 + 5 * usual)
     finally:
         path.write_text(original, encoding="utf-8")
     return {"passed": "survived", "failed": "killed"}.get(verdict, verdict)

@@ -3,7 +3,7 @@ import pytest
 
 from stemkit._scene import render_columns
 from stemkit.damage import normalize_pair
-from stemkit.damage._normalization import _to_unit_range
+from stemkit.damage._normalization import _to_unit_range, scale_pair
 from stemkit.datasets import make_scene
 
 
@@ -76,3 +76,14 @@ def test_the_unit_range_is_that_of_both_frames():
     scaled = _to_unit_range(first, second)
     assert (scaled[0].max(), scaled[1].min()) == (1, 0)
     np.testing.assert_allclose(scaled[0] * 20 + 1, first, rtol=1e-5)
+
+
+def test_each_network_gets_the_units_of_its_training():
+    first, second = np.random.default_rng(0).uniform(3, 9, (2, 40, 40)).astype("float32")
+    for found, expected in zip(
+        scale_pair(first, second, "local"), normalize_pair(first, second), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    released = scale_pair(first, second, "released")
+    assert min(frame.min() for frame in released) == 0
+    assert max(frame.max() for frame in released) == 1

@@ -110,12 +110,13 @@ def test_patterns_of_damage_lie_between_0_and_1_and_vary():
 
 
 def test_holes_lie_anywhere_in_the_frame(monkeypatch):
-    centers = []
+    centers, cells = [], []
     original = _synthetic_pairs.damage_pattern
 
     def record(kind, shape, **options):
         if kind == "gaussian":
             centers.append(options["center"])
+            cells.append(options["cell"])
         return original(kind, shape, **options)
 
     monkeypatch.setattr(_synthetic_pairs, "damage_pattern", record)
@@ -127,6 +128,8 @@ def test_holes_lie_anywhere_in_the_frame(monkeypatch):
     for values in (y, x):
         assert 9 < values.min() < 30
         assert 70 < values.max() < 91
+    assert 8 <= min(cells) < 20
+    assert 40 < max(cells) <= 50
 
 
 def test_a_patch_of_the_whole_frame_is_the_frame_turned():
@@ -143,6 +146,28 @@ def test_a_patch_of_the_whole_frame_is_the_frame_turned():
         assert min(np.abs(first - whole).max() for whole in turned) < 1e-5
         np.testing.assert_array_equal(decay, 1)
         np.testing.assert_array_equal(second, first)
+
+
+def test_a_patch_is_cut_anywhere_from_an_oblong_frame():
+    def undamaged(y, x):
+        return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(x)))
+
+    values = np.random.default_rng(1).permutation(30 * 44).reshape(30, 44).astype("float32")
+    blocks = []
+    for top, left in np.ndindex(7, 21):
+        block = values[top : top + 24, left : left + 24]
+        low, high = np.percentile(block, [1, 99.5])
+        blocks += [np.rot90((block - low) / (high - low), k) for k in range(4)]
+    places = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        (patch, _), _ = _synthetic_pairs._damage_patch(values, 24, undamaged, 0.5, 0.3, rng)
+        distance = [np.abs(block - patch).max() for block in blocks]
+        assert min(distance) < 1e-4
+        places.add(np.unravel_index(np.argmin(distance), (7, 21, 4))[:2])
+    tops, lefts = zip(*places, strict=True)
+    assert (min(tops), max(tops)) == (0, 6)
+    assert max(lefts) - min(lefts) > 15
 
 
 def test_a_tenth_of_the_pairs_is_unaligned_by_default():
