@@ -57,7 +57,8 @@ def _expanded(path: Path) -> list[Path]:
         endings = sorted({file.suffix.lower() for file in found})
         if len(endings) > 1 and {".tif", ".tiff"} != set(endings):
             raise ValueError(
-                f"{path} has files of several formats, {', '.join(endings)}: give one of them, as "
+                f"paths names {path}, which has files of several formats, {', '.join(endings)}: "
+                f"give one of them, as "
                 f"{path / ('*' + endings[0])}"
             )
         return sorted(found, key=natural_key)

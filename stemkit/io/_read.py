@@ -146,7 +146,7 @@ def _choose(path: Path, stacks: list[FrameStack], signal: str | int | None) -> F
             f"{path} holds several signals, {_listed(names)}: choose one by signal= (in the "
             f"command, --signal)"
         )
-    if isinstance(signal, int):
+    if not isinstance(signal, str):
         chosen = [signal] if signal < len(stacks) else []
     else:
         chosen = [index for index, name in enumerate(names) if name == signal] or [

@@ -32,7 +32,11 @@ FINITE, NAMED, FOREIGN, NOT_FINITE, TIMEOUT = "finite", "named", "foreign", "non
 KINDS = (FINITE, NAMED, FOREIGN, NOT_FINITE, TIMEOUT)
 FAULTS = (FOREIGN, NOT_FINITE, TIMEOUT)
 # FloatingPointError: a fit diverged, as fit_module documents; the message names lr and the data.
-CLASSES = (ValueError, TypeError, NotFittedError, OSError, ImportError, FloatingPointError)
+# MemoryError: frames are larger than max_bytes, as read_stack documents.
+CLASSES = (
+    *(ValueError, TypeError, NotFittedError, OSError, ImportError),
+    *(FloatingPointError, MemoryError),
+)
 _PACKAGE = Path(stemkit.__file__).parent
 _SKLEARN_CHECKS = ("sklearn/utils/validation.py", "sklearn/utils/_array_api.py", "sklearn/base.py")
 # Words by which messages name the data of any function.

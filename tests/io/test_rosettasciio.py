@@ -108,7 +108,7 @@ def test_detectors_of_a_velox_file_are_signals(tmp_path):
     write_velox(tmp_path / "a.emd", {"HAADF": COUNTS, "BF-S": bright})
     with pytest.raises(ValueError, match="several signals, 0: HAADF, 1: BF-S: choose one by"):
         read_stack(tmp_path / "a.emd")
-    for signal, expected in (("HAADF", COUNTS), ("bf", bright), (1, bright)):
+    for signal, expected in (("HAADF", COUNTS), ("bf", bright), (1, bright), (np.int64(1), bright)):
         stack = read_stack(tmp_path / "a.emd", signal=signal)
         np.testing.assert_array_equal(stack.frames, expected)
     assert stack.pixel_size == pytest.approx(0.02)
