@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._repr import short_repr
 from .._validation import Float32Array, check_frames, check_increasing
 
 _ITERATIONS = 20
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CriticalDose:
     """Map of the dose after which 1/e of the signal is left, and its standard error.
 
@@ -29,6 +30,9 @@ class CriticalDose:
 
     dose: Float32Array
     stderr: Float32Array
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def fit_critical_dose(decay: ArrayLike, dose: ArrayLike) -> CriticalDose:

@@ -10,13 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._motion import Motion
+from .._repr import short_repr
 from .._validation import Float32Array
 
 if TYPE_CHECKING:
     from skimage.transform import AffineTransform, EuclideanTransform
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DriftDecayState:
     """How a pair of frames is related at a time between them; its arrays are read-only.
 
@@ -61,6 +62,9 @@ class DriftDecayState:
             if isinstance(values, np.ndarray):
                 values.flags.writeable = False
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
     @property
     def damage(self) -> Float32Array:
         """Share of the first frame's signal that is lost, ``1 - decay``."""
@@ -88,3 +92,6 @@ class DriftDecayAnalysis(NamedTuple):
 
     trajectory: pd.DataFrame
     decay_maps: Float32Array
+
+    def __repr__(self) -> str:
+        return short_repr(self)
