@@ -104,3 +104,14 @@ def test_frames_without_structure_have_a_level():
     for found in (background_of_pair(pair), *backgrounds_of_series(pair.first, [pair, pair])):
         np.testing.assert_array_equal(found.level, 3)
         assert found.offset == 0
+
+
+@pytest.mark.parametrize("missing", [40, 80])
+def test_pixels_outside_the_overlap_have_no_influence_on_the_background(missing):
+    first, second = (frame + np.float32(0.3) for frame in faded_pair(kind="perlin"))
+    overlap = np.ones(SHAPE)
+    overlap[:, :missing] = 0
+    second[:, :missing] = 3 * first[:, :missing][::-1]
+    found = background_of_pair(AlignedPair.from_frames(first, second, overlap))
+    assert found.offset == 0
+    assert np.abs(found.level - 0.3)[:, missing:].mean() < 0.1 * first.std()

@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -155,3 +156,49 @@ def test_released_checkpoint(shared_fixtures, pair):
 def test_unfitted_without_weights():
     with pytest.raises(NotFittedError, match="call fit first"):
         DriftDecayModel(weights=None).predict(np.full((2, 64, 64), 7.0))
+
+
+def test_the_network_has_the_units_device_and_precision_of_the_model():
+    model = fitted_model().set_params(device="cpu", precision="32-true")
+    for model.units_ in ("local", "released"):
+        network = model._network()
+        assert network.module is model.module_
+        assert (network.units, network.device, network.precision) == (
+            model.units_,
+            "cpu",
+            "32-true",
+        )
+
+
+def test_binning_is_that_of_the_first_frame_of_the_fit(monkeypatch):
+    monkeypatch.setattr(
+        "stemkit.damage._estimator.choose_binning", lambda frame: int(frame.flat[0])
+    )
+    frames = np.stack([np.full((40, 40), value, "float32") for value in (3, 5)])
+    model = DriftDecayModel(max_epochs=0)
+    assert model._binning_for(frames[1]) == 5
+    model.fit(frames)
+    assert model.binning_ == 3
+    assert model._binning_for(frames[1]) == 3
+    # A block is never larger than the frame.
+    assert model._binning_for(frames[1, :2]) == 2
+    model.set_params(binning=4)
+    assert model._binning_for(frames[1]) == 4
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_fit_trains_on_binned_frames(pretrained, small_weights, monkeypatch):
+    given = {}
+
+    def adapt(module, frames, **named):
+        given.update(named, frames=frames)
+        return SimpleNamespace(history=pd.DataFrame({"loss": [0.5, 0.4]}))
+
+    monkeypatch.setattr("stemkit.damage._training.adapt_network", adapt)
+    frames = np.random.default_rng(0).random((3, 40, 48), dtype=np.float32)
+    weights = small_weights if pretrained else None
+    model = DriftDecayModel(weights=weights, max_epochs=2, binning=2, random_state=0).fit(frames)
+    assert given["pretrained"] == pretrained
+    assert given["n_epochs"] == model.n_epochs_ == 2
+    blocks = frames.reshape(3, 20, 2, 24, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(given["frames"], blocks, atol=1e-6)

@@ -60,3 +60,21 @@ def test_smoothing_is_a_gaussian_filter(shape, sigma):
     smoothed = gaussian_filter_dct(values, sigma)
     assert smoothed.dtype == np.float32
     np.testing.assert_allclose(smoothed, expected, atol=2e-4)
+
+
+def test_a_template_is_smooth_along_the_rows():
+    frame = np.zeros((20, 21), dtype="float32")
+    frame[9, 10] = 1
+    row = average_neighbouring_rows(frame)[10]
+    np.testing.assert_allclose(row, row[::-1], atol=1e-7)
+    assert row[10] > row[9] > row[8] > 0
+    assert row[9] > 0.5 * row[10]
+
+
+def test_noise_variance_is_proportional_to_the_local_mean():
+    mean = np.full((120, 160), 10.0)
+    mean[:, 80:] = 40
+    frame = np.random.default_rng(0).poisson(mean).astype("float32")
+    variance = estimate_noise_variance(frame, high_pass(frame))
+    dim, bright = variance[:, :60].mean(), variance[:, 100:].mean()
+    assert bright / dim == pytest.approx(4, rel=0.05)

@@ -84,3 +84,12 @@ def test_a_mean_over_the_specimen_is_weighted_by_its_structure():
     assert 0 < mean_over_specimen(first, values) < 0.05
     assert mean_over_specimen(first, 1 - values) > 0.95
     assert mean_over_specimen(np.ones(SHAPE, "float32"), values) == 0
+
+
+def test_the_local_mean_is_that_of_binned_frames():
+    decay, overlap = np.full((1, *SHAPE), 0.3, "float32"), np.ones(SHAPE, dtype=bool)
+    first = (FIRST + np.linspace(0, 3, SHAPE[1])).astype("float32")
+    frames = predict_frames(first, first, overlap, decay, Motion(SHAPE), np.array([0.5]), 2)
+    # The window is as wide in binned px.
+    mean = ndimage.gaussian_filter(first, 32)
+    np.testing.assert_allclose(frames[0], mean + 0.3 * (first - mean), atol=0.03)

@@ -35,3 +35,23 @@ def test_a_block_overlaps_only_if_all_of_its_pixels_do():
 
 def test_frames_without_a_lattice_are_not_binned():
     assert choose_binning(np.ones((64, 64), "float32")) == 1
+
+
+def waves(*powers, period=40.0, shape=(480, 640)):
+    """Return a lattice and its harmonics, each with its amplitude."""
+    x = np.arange(shape[1]) * np.ones((shape[0], 1))
+    waves = [a * np.sin(2 * np.pi * n * x / period) for n, a in enumerate(powers, start=1)]
+    return (sum(waves) + 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("amplitudes", [(1.0,), (0.3, 1.0)])
+def test_a_lattice_is_binned_to_a_spacing_of_12_px_or_a_little_more(amplitudes, turned):
+    frame = waves(*amplitudes)
+    assert choose_binning(np.ascontiguousarray(frame.T) if turned else frame) == 3
+    assert choose_binning(waves(1.0, period=20.0)) == 1
+
+
+def test_noise_is_not_taken_for_a_lattice():
+    noise = np.random.default_rng(0).normal(size=(300, 400)).astype(np.float32)
+    assert choose_binning(noise) == 1
