@@ -1,4 +1,4 @@
-"""What all benchmarks share: an option `--quick`, and `--train` for what takes long."""
+"""Options that benchmarks share: `--quick`, and `--train` for long trainings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def run(main: Callable[..., None], **quick: Any) -> None:
     main : callable
         Its parameters become options.
     **quick : Any
-        Defaults of these parameters when `--quick` is given. What is set on the command line by
-        itself stays.
+        Defaults of these parameters when `--quick` is given. Values set on the command line take
+        precedence.
     """
     typer.run(with_quick(main, **quick))
 
 
 def with_quick(main: Callable[..., None], **quick: Any) -> Callable[..., None]:
-    """Return `main` with a parameter `quick` that changes the defaults of others."""
+    """Return `main` with a parameter `quick` that changes the defaults of other parameters."""
     signature = inspect.signature(main, eval_str=True)
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
     if unknown := quick.keys() - defaults.keys():
@@ -57,5 +57,5 @@ def with_quick(main: Callable[..., None], **quick: Any) -> Callable[..., None]:
     command.__annotations__ = {
         parameter.name: parameter.annotation for parameter in (*parameters, option)
     }
-    del command.__wrapped__  # or typer reads the signature of main
+    del command.__wrapped__  # otherwise typer reads the signature of main
     return command

@@ -1,4 +1,4 @@
-"""What drift is measured with elsewhere, given band-passed frames as their users would."""
+"""Registration methods of other packages, applied to band-passed frames as is usual."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stemkit.drift import Motion
 
 
 def band_pass(frame: NDArray, low: float = 1.0, high: float = 16.0) -> NDArray:
-    """Difference of two Gaussians: shot noise and slow changes of brightness taken off."""
+    """Return a difference of Gaussians, to suppress shot noise and slow changes of brightness."""
     return ndimage.gaussian_filter(frame, low) - ndimage.gaussian_filter(frame, high)
 
 
 def phase_correlation(first: NDArray, second: NDArray, normalization: str | None) -> Motion:
-    """scikit-image's phase_cross_correlation; it knows no rotation."""
+    """Register with phase_cross_correlation of scikit-image, which ignores rotation."""
     shift = phase_cross_correlation(
         band_pass(first), band_pass(second), normalization=normalization, upsample_factor=50
     )[0]
@@ -25,7 +25,7 @@ def phase_correlation(first: NDArray, second: NDArray, normalization: str | None
 
 
 def stackreg(first: NDArray, second: NDArray) -> Motion:
-    """pystackreg, rigid."""
+    """Register with the rigid transform of pystackreg."""
     found = StackReg(StackReg.RIGID_BODY).register(band_pass(first), band_pass(second))
     matrix = found[:2, :2][::-1, ::-1]
     center = (np.array(first.shape) - 1) / 2

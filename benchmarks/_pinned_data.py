@@ -1,4 +1,4 @@
-"""What PINNED is trained on in the benchmark, and the frames that all are judged on."""
+"""Training and test frames of the PINNED benchmark."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from stemkit.noise import CompositeDegradationNoise
 
 SHAPE = (256, 256)
 LEVELS = (1, 2, 3, 4, 5)
-# As in the paper. Whatever is trained, it never sees the second three.
+# Training and test materials of the paper. No network is trained on the test materials.
 PAPERS_FIVE = ("InN", "graphene", "ZrO2", "AlGaN", "NaCN")
 HELD_OUT = ("BaTiO3", "Al", "ZnMgTe")
 TRAINING = (*PAPERS_FIVE, "Si", "GaN", "SrTiO3", "LLZO")
-# Nor are training crystals seen down these, or any equivalent axis.
+# Test axes. Training crystals are not viewed along these or equivalent axes.
 HELD_OUT_AXES = ((1, 1, 0), (1, 1, 2))
 _VIEWS: tuple[dict[str, float], ...] = (
     {"pixel_size": 0.016},
@@ -24,10 +24,10 @@ _VIEWS: tuple[dict[str, float], ...] = (
 
 
 class TrainingStream:
-    """Fresh crystals and fresh noise of all levels, without what is held out.
+    """Stream of new crystals with noise of all levels, without the test materials and axes.
 
-    Half of the batches hold few frames of the full size, in which a lattice is clear, and half many
-    small ones, from which much is learnt of how the level shows.
+    Half of the batches hold a few frames of the full size, in which lattices are easy to recognise.
+    The others hold many small frames, for a wider range of crystals and noise levels.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,10 @@ class TrainingStream:
 
 
 def papers_pairs(seed: int) -> tuple[NDArray, NDArray]:
-    """Five fixed pairs, one of each material and of each level."""
+    """Return five fixed pairs (noisy, clean), one of each training material of the paper.
+
+    Each pair has another noise level.
+    """
     clean = np.concatenate(
         [make_crystal_images(name, shape=SHAPE, random_state=seed).frames for name in PAPERS_FIVE]
     )
@@ -55,27 +58,30 @@ def papers_pairs(seed: int) -> tuple[NDArray, NDArray]:
 
 
 def held_out_frames(seed: int) -> tuple[NDArray, pd.DataFrame]:
-    """Clean frames of the held-out materials down held-out axes, turned at random, and which."""
+    """Return clean frames of the test materials along the test axes, and a table of them.
+
+    Each frame is rotated by a random angle.
+    """
     rng = np.random.default_rng(seed)
     frames, rows = [], []
     for material in HELD_OUT:
         for axis in HELD_OUT_AXES:
             for view in _VIEWS:
-                turn = float(rng.uniform(0, 360))
+                rotation = float(rng.uniform(0, 360))
                 frames.append(
                     make_crystal_images(
                         material,
                         zone_axis=axis,
-                        rotation=turn,
+                        rotation=rotation,
                         shape=SHAPE,
                         random_state=rng,
                         **view,
                     ).frames[0]
                 )
-                rows.append({"material": material, "axis": axis, "rotation": turn, **view})
+                rows.append({"material": material, "axis": axis, "rotation": rotation, **view})
     return np.stack(frames), pd.DataFrame(rows)
 
 
-def degraded(clean: NDArray, level: int, seed: int) -> NDArray:
-    """Return the frames at a level of noise."""
+def add_noise(clean: NDArray, level: int, seed: int) -> NDArray:
+    """Return the frames with noise of one level."""
     return CompositeDegradationNoise(level=level, random_state=seed).fit_transform(clean)

@@ -1,4 +1,4 @@
-"""Denoisers without a network for the PINNED benchmark, each at a few strengths."""
+"""Denoisers without a network for the PINNED benchmark, each with several strengths."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from stemkit.networks._periodic import periodic_part
 from stemkit.noise._composite import LEVELS
 
-EVIDENCE = "our evidence alone"
-# From a noisy frame, its noise's standard deviation, and a strength.
+LATTICE_AVERAGE = "our lattice average alone"
+# A function of a noisy frame, the standard deviation of its noise, and a strength.
 Peer = Callable[[NDArray, float, float], NDArray]
 
 
 def bragg(frame: NDArray, sigma: float, threshold: float) -> NDArray:
-    """Keep what surrounds the peaks of the spectrum, as microscopists do: a mask for each peak.
+    """Apply a Bragg filter: keep the Fourier components next to each peak of the power spectrum.
 
-    Peaks are those that many times above the median of their ring.
+    A peak is a local maximum above `threshold` times the mean power at its spatial frequency.
     """
     spectrum = np.fft.fft2(frame)
     power = np.abs(spectrum) ** 2
     ring = np.rint(
         np.hypot(*np.meshgrid(*(n * np.fft.fftfreq(n) for n in frame.shape), indexing="ij"))
     ).astype(int)
-    # Of exponentially distributed power the median is ln 2 of the mean.
+    # The median of exponentially distributed power is ln 2 times the mean.
     floor = ndimage.median(power, ring, np.arange(ring.max() + 1))[ring] / math.log(2)
     peaks = (power > threshold * floor) & (power == ndimage.maximum_filter(power, 3, mode="wrap"))
     peaks[0, 0] = True
@@ -40,7 +40,7 @@ def bragg(frame: NDArray, sigma: float, threshold: float) -> NDArray:
 
 
 def _lattice_average(frame: NDArray, sigma: float, strength: float) -> NDArray:
-    """What PINNED is given as evidence, by itself: not in use anywhere, but it needs no network."""
+    """Return the periodic part of a frame, the second input of the PINNED network."""
     image = torch.from_numpy(frame)
     return periodic_part(image[None], image)[0].numpy() + frame.mean()
 
@@ -54,7 +54,7 @@ def _bm3d() -> tuple[Peer, tuple[float, ...]] | None:
 
 
 def peers() -> Mapping[str, tuple[Peer, tuple[float, ...]]]:
-    """Return every peer with the strengths to choose from."""
+    """Return every denoiser and the strengths to choose from, by name."""
     found: dict[str, tuple[Peer, tuple[float, ...]]] = {
         "identity": (lambda frame, sigma, strength: frame, (1.0,)),
         "constant": (lambda frame, sigma, strength: np.full_like(frame, frame.mean()), (1.0,)),
@@ -77,7 +77,7 @@ def peers() -> Mapping[str, tuple[Peer, tuple[float, ...]]]:
             (0.4, 0.8),
         ),
         "Bragg filter": (bragg, (5.0, 8.0, 12.0, 20.0)),
-        EVIDENCE: (_lattice_average, (1.0,)),
+        LATTICE_AVERAGE: (_lattice_average, (1.0,)),
     }
     if (with_bm3d := _bm3d()) is None:
         print("BM3D is left out: pip install bm3d (its licence forbids commercial use).")
@@ -87,7 +87,7 @@ def peers() -> Mapping[str, tuple[Peer, tuple[float, ...]]]:
 
 
 def noise_sigma(level: int, signal: float = 75.0) -> float:
-    """Return the standard deviation that a level gives a pixel of a signal, in closed form."""
+    """Return the standard deviation of a pixel with a given signal at a noise level."""
     sigma, share, speckle = LEVELS[level]
     mean = (1 - share) * signal + 127.5 * share
     square = (1 - share) * (signal**2 + sigma**2) + share * 255**2 / 3
@@ -95,13 +95,16 @@ def noise_sigma(level: int, signal: float = 75.0) -> float:
 
 
 def calibrated(frames: NDArray, level: int) -> NDArray:
-    """Undo what a level does to a pixel in the mean: E[y] = (1 - p) x + 127.5 p."""
+    """Invert the mean effect of a noise level on a pixel, E[y] = (1 - p) x + 127.5 p."""
     share = LEVELS[level].share
     return ((frames - 127.5 * share) / (1 - share)).clip(0, 255)
 
 
 def with_true_gain(frames: NDArray, clean: NDArray) -> NDArray:
-    """Give each frame the gain and the offset that fit the truth best, which nobody knows."""
+    """Scale each frame by the gain and the offset that fit the true frame best.
+
+    In practice both are unknown.
+    """
     axes = (1, 2)
     mean, true = frames.mean(axes, keepdims=True), clean.mean(axes, keepdims=True)
     power = ((frames - mean) ** 2).mean(axes, keepdims=True)

@@ -1,4 +1,4 @@
-"""The paper's Figures 3 and 5, metrics against the level, and frames to look at."""
+"""Figures 3 and 5 of the paper (metrics against noise level), and examples of frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from _pinned_data import LEVELS, degraded
+from _pinned_data import LEVELS, add_noise
 from _pinned_peers import bragg, calibrated, noise_sigma
 from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ _SHOWN_LEVELS = (1, 3, 5)
 
 
 def draw_metrics(table: pd.DataFrame, materials: Sequence[str], file: Path) -> None:
-    """Draw each metric against the level: a colour for each frame, a style for each method."""
+    """Draw each metric against the noise level, one colour per frame and one style per method."""
     table = table[table["gain"] == "as it is"]
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
     for (metric, label), ax in zip(_METRICS.items(), axes, strict=True):
@@ -49,10 +49,10 @@ def draw_metrics(table: pd.DataFrame, materials: Sequence[str], file: Path) -> N
 def draw_frames(
     clean: NDArray, seed: int, models: Mapping[str, Mapping[int, object]], file: Path
 ) -> None:
-    """Draw the middle of one frame at three levels, and what becomes of it."""
+    """Draw the middle of one frame at three noise levels, noisy and denoised by each method."""
     index = 4
     columns: list[tuple[str, list[NDArray]]] = [("clean", [clean[index]] * len(_SHOWN_LEVELS))]
-    noisy = [degraded(clean, level, seed)[index] for level in _SHOWN_LEVELS]
+    noisy = [add_noise(clean, level, seed)[index] for level in _SHOWN_LEVELS]
     columns.append(("noisy", noisy))
     columns.append(
         (

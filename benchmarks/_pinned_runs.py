@@ -1,4 +1,4 @@
-"""Every training of the PINNED benchmark: resumed where it was stopped, done once."""
+"""Trainings of the PINNED benchmark. Each resumes from its checkpoint and is kept when done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEEDS = (0, 1, 2)
 OURS = "PINNED, ours"
 PAPERS_WAY = "PINNED, the paper's way"
 PLAIN = "MSE alone"
-# What the paper leaves open; found by _pinned_tuning.py.
+# Weights of the loss that the paper does not give, found by _pinned_tuning.py.
 TUNED = {"lambda_tv": 0.01, "lambda_sf": 0.1, "lambda_b": 0.01, "lambda_c": 0.01}
 ABLATION = {
     "all terms": TUNED,
@@ -29,18 +29,18 @@ _EPOCH = 50
 
 
 def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -> PINNEDDenoiser:
-    """Train one contender, or take it from the folder.
+    """Train one variant, or load it from the folder.
 
     Parameters
     ----------
     name : str
         `OURS`, `PAPERS_WAY` or one of `ABLATION`.
     seed : int
-        Of first weights, crystals and noise.
+        Seed of the initial weights, crystals and noise.
     folder : path
-        Where weights and checkpoints are kept.
+        Folder of weights and checkpoints.
     steps, short_steps : int
-        Of ours, and of each of the ablation.
+        Number of steps of `OURS`, and of each variant of the ablation.
     """
     weights = _file(name, seed, folder)
     if weights.exists():
@@ -48,7 +48,7 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
     common = {"random_state": seed, "checkpoint_dir": weights.with_suffix("")}
     started = time.process_time()
     if name == PAPERS_WAY:
-        # A quarter of our default's width: five frames of 256 x 256 px 500 times take a while.
+        # A quarter of the default width keeps 500 epochs of five frames affordable.
         model = PINNEDDenoiser(n_channels=8, flip=False, **common).fit(*papers_pairs(seed))
     else:
         terms, n = (TUNED, steps) if name == OURS else (ABLATION[name], short_steps)
@@ -70,7 +70,7 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
 def trained(
     names: Iterable[str], folder: Path, *, only_trained: bool, **options: int
 ) -> dict[str, dict[int, PINNEDDenoiser]]:
-    """Return contenders of all seeds, those that are not trained yet left out or trained now."""
+    """Return the variants with all seeds, and train the missing ones unless `only_trained`."""
     return {
         name: {
             seed: train(name, seed, folder, **options)

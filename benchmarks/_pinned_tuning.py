@@ -1,4 +1,4 @@
-"""The weights of PINNED's loss, by GridSearchCV on training materials alone."""
+"""Choose the weights of the PINNED loss with GridSearchCV, on training materials alone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SIDE = 96
 
 
 def tune(folder: Path, seed: int = 0, n_frames: int = 48, max_epochs: int = 25) -> pd.DataFrame:
-    """Search for weights, with a small network and for a short time; a table, best first.
+    """Return a table of weights and their scores, best first, from short runs of a small network.
 
-    The score is the mean PSNR over frames of other views, of noise of all levels. What was found
-    before is read from the folder.
+    The score is the mean PSNR over frames of the other fold, with noise of all levels. An earlier
+    result is read from the folder.
     """
     file = folder / "tuning.json"
     if not file.exists():

@@ -1,7 +1,6 @@
-"""The released SCGN read layer by layer, as its description says it, for comparison.
+"""The released SCGN, written layer by layer without optimisations, as a reference for stemkit's.
 
-Nothing here is clever, and nothing here is used by stemkit. The names are the authors', so that
-their files load as they are.
+Attributes have the names of the authors' code, so that the authors' weights load unchanged.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""PINNED beside what is in common use: three materials it never saw, five levels of noise.
+"""PINNED compared with common denoisers on three new materials, at five levels of noise.
 
     python benchmarks/pinned.py                # with the shipped weights
     python benchmarks/pinned.py --train        # hours
 
-Everything runs on the same frames: crystals, zone axes, rotations and samplings that no training
-had. What has no network is given at the strength that truth likes best at each level, and with the
-gain and the offset that the level implies, for most of its error is the bias of replaced pixels;
-and once more with the best gain and offset there are, which only truth tells. Trainings are kept in
-the folder: a second call goes on, or only evaluates. The paper's Figures 3 and 5 are drawn beside
-this file.
+All methods run on the same frames, whose crystals, zone axes, rotations and pixel sizes are not in
+any training set. Denoisers without a network have the strength of the highest PSNR at each level.
+Most of their error is the bias from replaced pixels, so they are also scored with the gain and the
+offset that follow from the noise level, and with the gain and the offset that fit the true frames
+best. Trainings are kept in the folder: a second call resumes them, or only evaluates. Figures 3 and
+5 of the paper are saved next to this file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
-from _pinned_data import LEVELS, PAPERS_FIVE, degraded, held_out_frames, papers_pairs
+from _pinned_data import LEVELS, PAPERS_FIVE, add_noise, held_out_frames, papers_pairs
 from _pinned_peers import calibrated, noise_sigma, peers, with_true_gain
 from _pinned_runs import ABLATION, OURS, PAPERS_WAY, PLAIN, SEEDS, trained
 from _pinned_tuning import tune
@@ -39,12 +39,12 @@ from stemkit.metrics import epi, fsc, gradient_correlation, psnr, ssim
 
 METRICS = {"PSNR": psnr, "SSIM": ssim, "FSC": fsc, "EPI": epi, "edges": gradient_correlation}
 TRUTH = "true gain"
-# Of noise on the paper's five crystals other than what was learnt from.
+# Seed of the noise on the paper's five crystals, different from the seeds of the training pairs.
 PAPERS_SEED = 5
 
 
 def scores(clean: NDArray, denoised: NDArray, **about: object) -> list[dict[str, object]]:
-    """Return every metric of every frame, one row each."""
+    """Return one row of metrics for each frame."""
     values = {
         name: metric(clean, denoised.clip(0, 255), reduction="none")
         for name, metric in METRICS.items()
@@ -56,7 +56,7 @@ def scores(clean: NDArray, denoised: NDArray, **about: object) -> list[dict[str,
 
 
 def scores_of_peers(clean: NDArray, seed: int, folder: Path) -> pd.DataFrame:
-    """Judge all that have no network, each as it is, calibrated, and with the true gain."""
+    """Score all denoisers without a network: as they are, calibrated, and with the true gain."""
     tables = []
     for name, (peer, strengths) in peers().items():
         file = folder / f"peer {name} {seed}.json"
@@ -69,26 +69,26 @@ def scores_of_peers(clean: NDArray, seed: int, folder: Path) -> pd.DataFrame:
             ]
             file.write_text(json.dumps(rows))
         tables.append(pd.DataFrame(json.loads(file.read_text())))
-    every = pd.concat(tables)
+    table = pd.concat(tables)
     cells = ["method", "level", "gain"]
-    means = every.groupby([*cells, "strength"])["PSNR"].mean()
+    means = table.groupby([*cells, "strength"])["PSNR"].mean()
     best = means[means == means.groupby(cells).transform("max")].reset_index()
-    # Of equals, as are all strengths of what has none, one is enough.
+    # Keep one strength where several score the same.
     best = best.drop_duplicates(cells)[[*cells, "strength"]]
-    return every.merge(best)
+    return table.merge(best)
 
 
 def _scores_of_peer(name, peer, level, strength, clean, seed) -> list[dict[str, object]]:
-    noisy = degraded(clean, level, seed)
+    noisy = add_noise(clean, level, seed)
     denoised = np.stack([peer(frame, noise_sigma(level), strength) for frame in noisy])
-    ways = {
+    versions = {
         "as it is": denoised,
         "calibrated": calibrated(denoised, level),
         TRUTH: with_true_gain(denoised, clean),
     }
     return [
         row
-        for gain, frames in ways.items()
+        for gain, frames in versions.items()
         for row in scores(
             clean, frames, method=name, level=level, gain=gain, strength=strength, seed=0
         )
@@ -98,13 +98,13 @@ def _scores_of_peer(name, peer, level, strength, clean, seed) -> list[dict[str, 
 def scores_of_networks(
     models: Mapping[str, Mapping[int, PINNEDDenoiser]], clean: NDArray, seed: int, folder: Path
 ) -> pd.DataFrame:
-    """Judge every network of every seed, as it is and with the true gain."""
+    """Score the networks of all seeds, as they are and with the true gain."""
     tables = []
     for name, seeds in models.items():
-        for own, model in seeds.items():
-            file = folder / f"scores {name} {own} {seed}.json"
+        for training_seed, model in seeds.items():
+            file = folder / f"scores {name} {training_seed} {seed}.json"
             if not file.exists():
-                rows = _scores_of_network(model, clean, seed, method=name, seed=own)
+                rows = _scores_of_network(model, clean, seed, method=name, seed=training_seed)
                 file.write_text(json.dumps(rows))
             tables.append(pd.DataFrame(json.loads(file.read_text())))
     return pd.concat(tables)
@@ -115,15 +115,15 @@ def _scores_of_network(
 ) -> list[dict[str, object]]:
     rows = []
     for level in LEVELS:
-        denoised = model.transform(degraded(clean, level, noise_seed))
-        ways = {"as it is": denoised, TRUTH: with_true_gain(denoised, clean)}
-        for gain, frames in ways.items():
+        denoised = model.transform(add_noise(clean, level, noise_seed))
+        versions = {"as it is": denoised, TRUTH: with_true_gain(denoised, clean)}
+        for gain, frames in versions.items():
             rows += scores(clean, frames, level=level, gain=gain, **about)
     return rows
 
 
 def by_level(table: pd.DataFrame) -> pd.DataFrame:
-    """Average over frames, and give seeds' spread where there are several: PSNR / SSIM."""
+    """Return PSNR/SSIM averaged over frames, with half the range over seeds if there are any."""
     seeds = table.groupby(["method", "gain", "level", "seed"], sort=False)[["PSNR", "SSIM"]].mean()
     groups = seeds.groupby(["method", "gain", "level"], sort=False)
     mean, low, high = groups.mean(), groups.min(), groups.max()
@@ -135,72 +135,72 @@ def by_level(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def trends(table: pd.DataFrame) -> pd.DataFrame:
-    """Return each metric's mean at each level, for a check of what the paper found."""
+    """Return the mean of each metric at each level, to compare with the trends of the paper."""
     return table.groupby("level")[list(METRICS)].mean().round(3)
 
 
 def main(
-    folder: Annotated[Path, typer.Option(help="Where trainings and scores are kept.")] = Path(
+    folder: Annotated[Path, typer.Option(help="Folder of trainings and scores.")] = Path(
         "build/pinned"
     ),
-    steps: Annotated[int, typer.Option(help="Steps of ours.")] = 1200,
+    steps: Annotated[int, typer.Option(help="Steps of stemkit's training.")] = 1200,
     short_steps: Annotated[int, typer.Option(help="Steps of each row of the ablation.")] = 150,
-    seed: Annotated[int, typer.Option(help="Of the frames; other than in development.")] = 2026,
+    seed: Annotated[int, typer.Option(help="Seed of frames; not used in development.")] = 2026,
     frames: Annotated[int, typer.Option(help="Held-out frames, at most 12.")] = 12,
     train_missing: _options.Train = False,
     threads: int = 0,
 ) -> None:
-    """Train what is missing, judge all, print the tables and draw the figures."""
+    """Train missing networks, score all methods, print the tables and draw the figures."""
     if threads:
         torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
-    # The scores include what the lattice prior does to vacancies and vacuum.
+    # The effect of the lattice prior on vacancies and vacuum is part of the scores.
     warnings.simplefilter("ignore", LatticePriorWarning)
     options = {"steps": steps, "short_steps": short_steps, "only_trained": not train_missing}
     clean, views = held_out_frames(seed)
-    step = max(1, len(clean) // frames)  # every material stays in
+    step = max(1, len(clean) // frames)  # keeps every material
     clean, views = clean[::step], views[::step].reset_index(drop=True)
     full = trained((OURS, PAPERS_WAY), folder, **options)
     if not full[OURS]:
-        full[OURS] = {0: PINNEDDenoiser(weights="default")}  # shipped: seed 0, trained so
+        full[OURS] = {0: PINNEDDenoiser(weights="default")}  # shipped: this training with seed 0
     ablation = trained(ABLATION, folder, **options)
     networks = scores_of_networks(full | ablation, clean, seed, folder)
     as_it_is = networks[networks["gain"] == "as it is"]
     classical = scores_of_peers(clean, seed, folder)
     compared = networks[networks["method"].isin([OURS, PAPERS_WAY, PLAIN])]
     everything = pd.concat([classical, compared])
-    reached = {name: sorted(models) for name, models in (full | ablation).items()}
+    available = {name: sorted(models) for name, models in (full | ablation).items()}
     _report.print_table(
         f"PINNED: PSNR/SSIM by level, {len(clean)} frames of 256 x 256 px",
         by_level(everything),
-        notes=f"Means over frames; ± half the range over seeds. Seeds trained: {reached} of "
-        f"{SEEDS}. {PLAIN}: ours for {short_steps} steps instead of {steps}.\n"
-        + views.groupby(["material", "axis"]).size().to_string(),
+        notes=f"Means over frames; ± half the range over seeds. Seeds trained: {available} of "
+        f"{SEEDS}. {PLAIN}: {OURS}, without its other terms, for {short_steps} steps instead of "
+        f"{steps}.\n" + views.groupby(["material", "axis"]).size().to_string(),
     )
     for name in filter(full.get, (OURS, PAPERS_WAY)):
-        of_it = as_it_is[as_it_is["method"] == name]
-        _report.print_table(f"{name}: every metric, held-out materials", trends(of_it))
+        of_method = as_it_is[as_it_is["method"] == name]
+        _report.print_table(f"{name}: all metrics, test materials", trends(of_method))
     if not (full[PAPERS_WAY] and any(ablation.values())):
-        print("\nThe paper's way and the ablation are not trained: pass --train for all tables.")
+        print(f"\n{PAPERS_WAY}, and the ablation are not trained: pass --train for all tables.")
         return
-    parts = as_it_is[as_it_is["method"].isin(ABLATION)]
-    by_seed = parts.groupby(["method", "seed"], sort=False)[list(METRICS)].mean()
+    ablated = as_it_is[as_it_is["method"].isin(ABLATION)]
+    by_seed = ablated.groupby(["method", "seed"], sort=False)[list(METRICS)].mean()
     groups = by_seed.groupby("method", sort=False)
     _report.print_table(
-        f"What each term of the loss buys: {short_steps} steps, mean over levels",
+        f"Effect of each term of the loss: {short_steps} steps, mean over levels",
         groups.mean().round(3).join(groups.std().round(3), suffixes=("", " sd of seeds")),
     )
     _report.print_table("Weights of the loss, by GridSearchCV", tune(folder).round(3))
     losses = {
-        own: round(load_card(model.weights)["train_loss"], 4)
-        for own, model in full[PAPERS_WAY].items()
+        training_seed: round(load_card(model.weights)["train_loss"], 4)
+        for training_seed, model in full[PAPERS_WAY].items()
     }
-    print(f"\nThe paper's way: training loss at the end, by seed: {losses}; the paper's is 0.0425.")
+    print(f"\n{PAPERS_WAY}: final training loss by seed {losses}; 0.0425 in the paper.")
     five = papers_pairs(0)[1]
     where = Path(__file__).parent
     of_training = scores_of_networks(full, five, PAPERS_SEED, folder)
     _pinned_plots.draw_metrics(of_training, PAPERS_FIVE, where / "pinned_training.png")
-    # The first view of each material down the first axis.
+    # The first view of each material along the first axis.
     first = views.drop_duplicates("material")
     shown = compared[compared["method"] != PLAIN].set_index("frame").loc[first.index].reset_index()
     shown["frame"] = shown["frame"].map({frame: n for n, frame in enumerate(first.index)})
