@@ -1,4 +1,4 @@
-"""Frames to fine-tune on: atoms drawn onto noise and texture with the spectrum of real frames."""
+"""Fine-tune on simulated frames: atoms on noise and texture with the spectrum of real frames."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from stemkit.denoise import MatchedDenoiser
 
 STEPS_PER_EPOCH = 25
 BATCH, SIDE = 8, 64
-# Of the nucleation frames that the network learned from: atoms and dots, sigma in px.
+# Sigma in px of atoms and of target dots in the training frames of SCGN, and the peak of a dot.
 ATOM, DOT, DOT_PEAK = 1.5, 0.75, 255.0
-# Strength of a film's texture, in shares of that of the frames; atoms to a batch's frame.
+# Range of the texture's strength relative to the real frames; highest mean number of atoms.
 STRENGTH, MOST_ATOMS = (0.5, 1.2), 12.0
-# Atoms just outside lend their tails.
+# Width in px of the border around a frame whose atoms also contribute to it.
 MARGIN = 6
 
 
 class LikeFrames:
-    """Batches (noisy, dots) of what real frames would be were their atoms known.
+    """Stream of simulated pairs (noisy, dots) that resemble real frames.
 
-    A random field with the spectrum of a frame has its noise, that which neighbouring pixels share
-    too, and the grains of its film; of the frame's own atoms nothing can be seen in it. Atoms are
-    as bright as the brighter half of those that AtomLocator finds. No marks are needed.
+    The background is a random field with the power spectrum of a real frame. It has the same noise,
+    including correlations between pixels, and the same grains of the film, but random phases, so
+    that the atoms of the real frame do not appear. Simulated atoms are as bright as the brighter
+    half of those that AtomLocator finds. Marks made by people are not needed.
 
     Parameters
     ----------
     frames : list of ndarray of shape (H, W)
-        Frames as the network sees them.
+        Frames in the scale of the network, as MatchedDenoiser gives them.
     """
 
     def __init__(self, frames: list[NDArray]) -> None:
         self.level = float(np.mean([frame.mean() for frame in frames]))
         self.amplitudes = [_amplitude(field) for field in frames]
         found = AtomLocator(sigma=ATOM).fit(frames).predict(frames)["amplitude"]
-        # The fainter half may well be grains.
+        # The fainter half may be grains of the film.
         self.peak = np.median(found), 1.2 * np.percentile(found, 95)
 
     def make_batch(self, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make a batch."""
+        """Return a batch (noisy, dots)."""
         pairs = zip(*(self._make_pair(generator) for _ in range(BATCH)), strict=True)
         noisy, target = (torch.from_numpy(np.stack(frames)).float() for frames in pairs)
         return noisy, target
@@ -64,13 +65,13 @@ class LikeFrames:
 
 
 def _amplitude(frame: NDArray) -> NDArray:
-    """Return what a random field's spectrum is multiplied with, smooth over neighbouring waves."""
+    """Return the square root of the power spectrum, smoothed over neighbouring frequencies."""
     power = np.abs(np.fft.fft2(frame - frame.mean())) ** 2 / frame.size
     return np.sqrt(ndimage.gaussian_filter(power, 2, mode="wrap"))
 
 
-def tuned(matched: MatchedDenoiser, frames: NDArray, steps: int, folder: Path) -> SCGNDenoiser:
-    """Go on from the shipped weights with what is like these frames; resumes where it stopped."""
+def fine_tune(matched: MatchedDenoiser, frames: NDArray, steps: int, folder: Path) -> SCGNDenoiser:
+    """Fine-tune the shipped weights on simulated frames like these; resume from a checkpoint."""
     model = SCGNDenoiser(
         weights="default",
         lr=1e-3,

@@ -1,4 +1,4 @@
-"""What every benchmark prints: its table, and on what it was run."""
+"""Print the table of a benchmark with date, commit, machine and Python version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 
 def print_table(title: str, table: pd.DataFrame, *, notes: str = "") -> None:
-    """Print a table with date, machine and commit."""
+    """Print a table with date, commit, machine and Python version."""
     root = Path(__file__).parent
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""SCGN with what its paper does not have, tried in the benchmark beside it."""
+"""Variants of SCGN that are not in its paper, for the benchmark of SCGN."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EPSILON = 1e-5
 
 
 class AveragedSCGN(SCGNDenoiser):
-    """SCGN with a moving average of its weights beside them, over the last tenth of its steps."""
+    """SCGN that also keeps a moving average of its weights over about the last tenth of steps."""
 
     def _criterion(self) -> Callable[..., Any]:
         loss = super()._criterion()
@@ -40,9 +40,9 @@ class AveragedSCGN(SCGNDenoiser):
 
 
 class LargerCropsSCGN(SCGNDenoiser):
-    """SCGN that learns from two streams: crops, and for the last quarter of its steps larger ones.
+    """SCGN that trains on crops, and on larger crops in the last quarter of the steps.
 
-    Frames to be denoised are larger than crops, and have finer spectra.
+    Frames to denoise are larger than crops, so the frequencies of their spectra are closer.
     """
 
     def _source_maker(self, X: Any, y: Any, seed: int, *, reset: bool) -> Callable[[int], Source]:
@@ -53,7 +53,7 @@ class LargerCropsSCGN(SCGNDenoiser):
 
 
 class ConstantRateSCGN(SCGNDenoiser):
-    """SCGN with a rate that neither rises nor falls, as the authors' hundred epochs have it."""
+    """SCGN with a constant learning rate, as the authors train it."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
         def constant(step: int, *, lr: float, **schedule: int) -> float:
@@ -74,7 +74,7 @@ class _TwoSources:
 
 
 class MomentWeights(nn.Conv2d):
-    """Say how much each pixel of each channel counts, from deviation, third and fourth moment."""
+    """Weights of pixels computed from the local deviation and the third and fourth moment."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__(3 * n_channels, n_channels, 1, bias=False)
@@ -85,19 +85,18 @@ class MomentWeights(nn.Conv2d):
 
 
 def higher_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Third and fourth moment of each pixel's neighbourhood, over its variance, in units of x.
+    """Return the local third and fourth moment, divided by the variance, in units of x.
 
-    E[x^3] - 3 E[x] E[x^2] + 2 E[x]^3 would cancel: about a level of 3 single precision leaves
-    nothing of a deviation of 0.01. So moments are taken of what each pixel differs by from the mean
-    of its own 3x3 neighbourhood: they need nothing taken off.
+    The difference E[x^3] - 3 E[x] E[x^2] + 2 E[x]^3 is lost to rounding in single precision if the
+    mean is 3 and the deviation 0.01. So the mean of its 3x3 neighbourhood is first subtracted from
+    each pixel, and the moments are averages of powers of this residual.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        rest = x - _box(x)
-        square = rest.square()
-        second, third, fourth = _box(torch.cat((square, square * rest, square.square()), 1)).chunk(
-            3, 1
-        )
+        residual = x - _box(x)
+        square = residual.square()
+        powers = torch.cat((square, square * residual, square.square()), 1)
+        second, third, fourth = _box(powers).chunk(3, 1)
         variance = second + _EPSILON
         return third / variance, (fourth / variance + _EPSILON).sqrt()
 
@@ -108,7 +107,7 @@ def _box(x: Tensor) -> Tensor:
 
 
 class MomentSCGN(SCGN):
-    """SCGN with higher moments beside the local deviation."""
+    """SCGN guided by the third and fourth local moment and the local deviation."""
 
     def __init__(self, n_blocks: int, n_channels: int) -> None:
         super().__init__(n_blocks, n_channels)
@@ -118,9 +117,9 @@ class MomentSCGN(SCGN):
 
 
 class UnshuffledNet(SCGN):
-    """SCGN that sees half the side: the four pixels of a square are channels.
+    """SCGN at half the resolution, where the four pixels of each 2 x 2 square are four channels.
 
-    With one and a half times the channels it does half the sums, about as many as a U-Net.
+    With 1.5 times the channels it needs half the operations of SCGN, about as many as a U-Net.
     """
 
     def __init__(self, n_blocks: int, n_channels: int) -> None:
@@ -135,14 +134,14 @@ class UnshuffledNet(SCGN):
 
 
 class UnshuffledSCGN(SCGNDenoiser):
-    """SCGN with that network."""
+    """Denoiser with UnshuffledNet."""
 
     _network = UnshuffledNet
     _network_takes = ("n_blocks", "n_channels")
 
 
-class _Apart(nn.Module):
-    """A block that sees pixels so many px apart: the images that they make, each for itself."""
+class _Dilated(nn.Module):
+    """A block applied to pixels `step` px apart: to each of step x step subsampled images."""
 
     def __init__(self, block: nn.Module, step: int) -> None:
         super().__init__()
@@ -158,14 +157,17 @@ class _Apart(nn.Module):
 
 
 class WideViewNet(SCGN):
-    """SCGN whose blocks see a wide view first, with as many weights and sums."""
+    """SCGN with dilated blocks of decreasing step, and as many weights and operations."""
 
     steps = (8, 4, 2, 1)
 
     def __init__(self, n_blocks: int, n_channels: int) -> None:
         super().__init__(n_blocks, n_channels)
         self.blocks = nn.Sequential(
-            *(_Apart(block, step) for block, step in zip(self.blocks, itertools.cycle(self.steps)))
+            *(
+                _Dilated(block, step)
+                for block, step in zip(self.blocks, itertools.cycle(self.steps))
+            )
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,14 +176,14 @@ class WideViewNet(SCGN):
 
 
 class WideViewSCGN(SCGNDenoiser):
-    """SCGN with that network."""
+    """Denoiser with WideViewNet."""
 
     _network = WideViewNet
     _network_takes = ("n_blocks", "n_channels")
 
 
 class HigherMomentsSCGN(SCGNDenoiser):
-    """SCGN with that network."""
+    """Denoiser with MomentSCGN."""
 
     _network = MomentSCGN
     _network_takes = ("n_blocks", "n_channels")

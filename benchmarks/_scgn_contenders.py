@@ -1,4 +1,4 @@
-"""Who is compared on which frames in the benchmark of SCGN, and with how much of everything."""
+"""Denoisers, frames and sizes of the benchmark of SCGN."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from stemkit.denoise._base import Denoiser
 from stemkit.denoise._supervised import SupervisedDenoiser
 from stemkit.networks.scgn import LAYOUTS
 
-# No training draws from it, since trainings count their seeds from 0.
+# Seed of the test frames. Seeds of trainings start at 0, so no training uses it.
 TEST_SEED = 20_000
 
 
 class Budget(NamedTuple):
-    """How much a machine can do."""
+    """Size of the networks and of their training, to fit a machine."""
 
     n_blocks: int
     n_channels: int
     side: int
-    """Of training frames, in px."""
+    """Side of training frames in px."""
     batch_size: int
     steps: int
     lr: float
     minutes: float
-    """After which a run stops itself, to be gone on with."""
+    """A run stops after this time; the next call resumes it."""
 
 
 BUDGETS = {
@@ -54,13 +54,13 @@ BUDGETS = {
 
 
 class Data(NamedTuple):
-    """Fresh frames to train on, and frames to test with."""
+    """Simulator of training and test frames."""
 
     make: Callable[..., Bunch]
     options: dict[str, Any]
 
     def stream(self, batch_size: int, side: int, device: str) -> Callable[..., Any]:
-        """Give what makes a batch (noisy, target) from a generator."""
+        """Return a function that makes a batch (noisy, target) from a random generator."""
         if self.make is make_nucleation:
             stream = NucleationStream(batch_size, (side, side), device=device, **self.options)
             return stream.make_batch
@@ -73,7 +73,7 @@ class Data(NamedTuple):
         return make_batch
 
     def test(self, n_frames: int) -> Bunch:
-        """Make frames of 256 x 256 px that nothing was trained on."""
+        """Return test frames of 256 x 256 px, which are in no training set."""
         return self.make(n_frames, random_state=TEST_SEED, **self.options)
 
 
@@ -86,13 +86,13 @@ DATA = {
 
 
 class EmptyFrame(Denoiser):
-    """Says that there is nothing: what a number of dB is worth where most of a frame is black."""
+    """Return black frames: the baseline of PSNR, since most of a target is black."""
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         return np.zeros_like(frames)
 
 
-# What needs no training, and the settings that it is tried with.
+# Denoisers that need no training, and the settings to choose from.
 CLASSICAL: dict[str, tuple[Denoiser, Any]] = {
     "Gaussian": (GaussianDenoiser(), {"sigma": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]}),
     "LoG and render": (
@@ -116,7 +116,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "V4": {"band_weighting": "channel", "position_embedding": False},
     "V5": {"position_embedding": False},
 }
-# What ours does otherwise than the authors' code, undone one at a time, and all at once.
+# stemkit's differences from the authors' code, undone one at a time, and all at once.
 UNDONE: dict[str, dict[str, Any]] = {
     "SCGN, spectra with their mean": {"layout": LAYOUTS["stemkit"]._replace(centred=False)},
     "SCGN, positions by index": {"layout": LAYOUTS["stemkit"]._replace(coordinates="index")},
@@ -124,7 +124,7 @@ UNDONE: dict[str, dict[str, Any]] = {
     "SCGN, released layout": {"layout": "released"},
     "SCGN, the paper's layout": {"layout": "paper"},
 }
-# The network itself, with what its paper does not have, and without our schedule.
+# SCGN itself, its variants that are not in the paper, and SCGN without a schedule.
 WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN": AveragedSCGN,
     "SCGN, larger crops at the end": LargerCropsSCGN,
@@ -133,7 +133,7 @@ WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN, wide view": WideViewSCGN,
     "SCGN, constant rate": ConstantRateSCGN,
 }
-# The networks of others, by our names, and what each has of the budget's size.
+# Other networks: their name in stemkit, and which sizes of the budget they take.
 PLAIN: dict[str, tuple[str, tuple[str, ...]]] = {
     "AtomSegNet": ("unet", ("n_channels",)),
     "SFIN": ("sfin", ("n_blocks", "n_channels")),
@@ -143,7 +143,7 @@ NETWORKS = [*PLAIN, *WHOLE, *ABLATION, *UNDONE]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
-    """Make an estimator that is not fitted; SFIN and SCGN have the budget's size."""
+    """Return an unfitted estimator; SFIN and SCGN have the size of the budget."""
     size = {"n_blocks": budget.n_blocks, "n_channels": budget.n_channels}
     if name in PLAIN:
         network, takes = PLAIN[name]

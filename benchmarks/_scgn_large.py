@@ -1,4 +1,4 @@
-"""What a frame of any size takes, and what its tiles' seams cost, with the shipped network."""
+"""Time and memory for large frames, and errors at the seams of tiles, with the shipped SCGN."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from stemkit import SCGNDenoiser
 from stemkit.datasets import make_nucleation
 
 TEST_SEED = 40_000
-# Frames of 544 px are done in tiles of 288 that meet about their middle; a tile about that middle
-# has its own outside all seams.
+# A frame of 544 px is denoised in tiles of 288 px whose seams cross at its middle. A tile centred
+# on the middle has no seams there.
 SIDE, TILE = 544, 288
 MIDDLE = slice((SIDE - TILE) // 2, (SIDE + TILE) // 2)
 
 
 def large_frame(height: int, width: int) -> dict[str, object]:
-    """Denoise a frame in a process of its own, that it is handed by another one."""
+    """Measure time and peak memory of denoising a frame.
+
+    The frame is made in one new process and denoised in another.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frame.npy"
         in_own_process(_make, file, height, width)
@@ -33,28 +36,28 @@ def large_frame(height: int, width: int) -> dict[str, object]:
 
 
 def seams(n_frames: int) -> dict[str, float]:
-    """Compare errors where tiles meet with those of the same pixels amid a tile.
+    """Compare errors at the seams of tiles with errors of the same pixels inside one tile.
 
-    Another tile has another spectrum: what one pass makes of the whole frame differs from what
-    tiles make of it everywhere, and so do tiles that overlap. Hence both are told: how far that
-    difference is below the network's error, and how much larger the error is at the seams.
+    The result of the network depends on the spectrum of its whole input, so results from tiles
+    and from the whole frame differ at every pixel. The first number is the ratio of the error of
+    the network to this difference, the second the ratio of the errors at and without seams.
     """
     model = SCGNDenoiser(weights="default", device="cpu")
     test = make_nucleation(n_frames, (SIDE, SIDE), random_state=TEST_SEED)
     tiled = model.transform(test.noisy)
-    amid = model.transform(test.noisy[:, MIDDLE, MIDDLE])
+    one_tile = model.transform(test.noisy[:, MIDDLE, MIDDLE])
     whole = model.set_params(tile_size=SIDE).transform(test.noisy)
 
-    own, difference = _error(whole, test.target), _error(tiled, whole)
+    error, difference = _error(whole, test.target), _error(tiled, whole)
     target, tiled = test.target[:, MIDDLE, MIDDLE], tiled[:, MIDDLE, MIDDLE]
     near = abs(np.arange(TILE) - (TILE - 1) / 2) < 8
     inside = abs(np.arange(TILE) - (TILE - 1) / 2) < TILE / 2 - 40
     cross = near[:, None] & inside | inside[:, None] & near
-    at_seams, without = (_error(found[:, cross], target[:, cross]) for found in (tiled, amid))
+    at_seams, without = (_error(found[:, cross], target[:, cross]) for found in (tiled, one_tile))
     return {
         "frames": n_frames,
-        "tiles against one pass, dB below the error": 10 * np.log10(own / difference),
-        "error at the seams, over that amid a tile": at_seams / without,
+        "difference of tiles from one pass, dB below the error": 10 * np.log10(error / difference),
+        "error at the seams / inside a tile": at_seams / without,
     }
 
 
@@ -63,7 +66,7 @@ def _error(found: NDArray, target: NDArray) -> float:
 
 
 def peak_gib() -> float:
-    """Say what this process took at its peak; `resource` would count its parent's too."""
+    """Return the peak memory of this process; `resource` would include that of its parent."""
     status = Path("/proc/self/status").read_text()
     found = re.search(r"VmHWM:\s*(\d+)", status)
     assert found
@@ -84,7 +87,7 @@ def _denoise(file: Path) -> tuple[float, float]:
 
 
 def in_own_process(function: Any, *arguments: Any) -> Any:
-    """Call a function in a fresh process."""
+    """Call a function in a new process."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as pool:
         return pool.submit(function, *arguments).result()

@@ -1,4 +1,4 @@
-"""One training of the benchmark of SCGN, from its checkpoint on, and what its network scores."""
+"""Train and score the denoisers of the benchmark of SCGN."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EPOCH = 50
 
 
 class Run(NamedTuple):
-    """A training of the table."""
+    """A row of the table: a denoiser trained on one kind of frames."""
 
     network: str
     data: str
@@ -38,26 +38,26 @@ class Run(NamedTuple):
     seed: int
 
     def file(self, results: Path) -> Path:
-        """Say where its scores are kept."""
+        """Return the file of its scores."""
         name = f"{self.data}-{self.network}-{self.steps}-{self.seed}"
         return results / f"{name.replace(', ', '-').replace(' ', '-')}.json"
 
 
 class OutOfTimeError(Exception):
-    """The run has to stop; its checkpoint stays."""
+    """The time of a run is up; its checkpoint is kept."""
 
 
 def train(
     run: Run, budget: Budget, results: Path, n_frames: int, device: str, deadline: float
 ) -> bool:
-    """Train, score and keep the scores; False where time was up before that.
+    """Train a network from its last checkpoint, and save its scores.
 
-    The deadline is one of ``time.monotonic``.
+    Return False if the deadline, a value of ``time.monotonic``, is reached before the end.
     """
     batches = itertools.count()
 
     def stream(times: int) -> Callable[[np.random.Generator], Any]:
-        """Give frames of a side so many times longer, and as many fewer of them."""
+        """Return a stream of fewer frames with sides `times` as long."""
         n_frames = max(1, budget.batch_size // times**2)
         make_batch = DATA[run.data].stream(n_frames, times * budget.side, device)
 
@@ -75,9 +75,9 @@ def train(
         random_state=run.seed,
         verbose=1,
     )
-    fresh = (stream(1), stream(2)) if isinstance(model, LargerCropsSCGN) else stream(1)
+    streams = (stream(1), stream(2)) if isinstance(model, LargerCropsSCGN) else stream(1)
     try:
-        taken = seconds(lambda: model.fit(fresh))
+        taken = seconds(lambda: model.fit(streams))
     except OutOfTimeError:
         return False
     model.verbose = 0
@@ -88,7 +88,7 @@ def train(
             model.set_params(n_views=n_views)
             found[f"mean of {n_views} views"] = evaluate(model.transform, test)
         model.set_params(n_views=1)
-    if run.network == "SCGN" and model.averaged_.n_averaged:  # not where fit only resumed its end
+    if run.network == "SCGN" and model.averaged_.n_averaged:  # 0 if fit resumed at the last step
         model.module_ = model.averaged_.module.eval()
         found["mean of weights"] = evaluate(model.transform, test)
     keep(
@@ -104,9 +104,9 @@ def train(
 
 
 class _UntilDeadline:
-    """A stream that counts its batches, and stops at a time of ``time.monotonic``.
+    """Stream that counts its batches and stops at a time of ``time.monotonic``.
 
-    Its batches don't depend on the deadline, so a checkpoint need not agree on it.
+    The deadline is not part of its fingerprint, since batches do not depend on it.
     """
 
     def __init__(
@@ -127,19 +127,19 @@ class _UntilDeadline:
 def speed(
     module: torch.nn.Module, budget: Budget, taken: float, steps: int, n_batches: int
 ) -> dict[str, float | None]:
-    """Say how fast it learned, unless it resumed what was learned at another time."""
+    """Return the time per step and the rate of operations; empty if the training was resumed."""
     if n_batches < steps:
         return {}
     frame = torch.zeros(1, 1, 32, 32, device=next(module.parameters()).device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(frame)
-    # once forward and twice as much back; transforms are not counted
+    # A backward pass takes twice the operations of a forward pass. FFTs are not counted.
     flops = 3 * counter.get_total_flops() * budget.batch_size * (budget.side / 32) ** 2
     return {"s a step": taken / steps, "TFLOP/s": flops * steps / taken / 1e12}
 
 
 def score_classical(run: Run, results: Path, n_frames: int) -> None:
-    """Score what needs no training, with the settings that do best on frames of its own."""
+    """Score a denoiser without training, with settings chosen on separate frames."""
     data = DATA[run.data]
     model, settings = CLASSICAL[run.network]
     few = data.make(4, random_state=TEST_SEED + 1, **data.options)
@@ -155,13 +155,16 @@ def score_classical(run: Run, results: Path, n_frames: int) -> None:
 
 
 def keep(run: Run, results: Path, scores: dict[str, dict[str, float]], **more: Any) -> None:
-    """Write the scores of a run and of its variants."""
+    """Save the scores of a run and of its variants."""
     content = {**run._asdict(), "scores": scores, **more}
     run.file(results).write_text(json.dumps(content, indent=1))
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Take the time of a call: the CPU's, which others on the machine don't add to, or a GPU's."""
+    """Return the time of a call: CPU time, or elapsed time if there is a GPU.
+
+    Other processes on the machine do not add to CPU time.
+    """
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     start = clock()
     call()
@@ -169,7 +172,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, float]:
-    """Score a denoiser of stacks."""
+    """Score a denoiser and measure its time per frame."""
     return {
         **scores(test, denoise(test.noisy)),
         "s a frame": seconds(lambda: denoise(test.noisy[:2])) / 2,
@@ -177,8 +180,9 @@ def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, fl
 
 
 def scores(test: Bunch, denoised: NDArray) -> dict[str, float]:
-    """Score what a denoiser made of the noisy frames."""
-    # dots are as bright as can be; of a clean frame half of the brightest place is the bound
+    """Return the metrics of denoised frames."""
+    # Dots have the highest intensity. For a clean frame, the threshold of the IoU is half of its
+    # maximum.
     dots = test.target is not test.clean
     bound = {} if dots else {"data_range": float(test.target.max()), "quantize": False}
     return {
@@ -192,14 +196,14 @@ def scores(test: Bunch, denoised: NDArray) -> dict[str, float]:
 def f1(
     test: Bunch, denoised: NDArray, sigma: float | None = None, *, tolerance: float = 1.0
 ) -> float:
-    """F1 of what `peaks_of` finds."""
+    """Return the F1 score of the peaks of denoised frames."""
     return atom_score(test.positions, peaks_of(test, denoised, sigma), tolerance=tolerance).f1
 
 
 def peaks_of(test: Bunch, denoised: NDArray, sigma: float | None = None) -> pd.DataFrame:
-    """Find peaks of a Laplacian of Gaussian, of the size of dots or of the frame's atoms.
+    """Find the peaks of a Laplacian of Gaussian with the sigma of dots or of the frame's atoms.
 
-    A peak counts that is at least a quarter as strong as what the denoiser shows of a true atom.
+    The threshold is a quarter of the median response at the true atoms.
     """
     found = []
     for index, frame in enumerate(denoised):

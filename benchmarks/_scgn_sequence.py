@@ -1,4 +1,4 @@
-"""UDVD, which needs no truth but a series, beside others on a film of nucleation."""
+"""UDVD, which trains on a noisy series alone, compared with other denoisers on nucleation."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from stemkit.metrics import atom_score, psnr, ssim
 
 SIDE, N_FRAMES = 128, 16
 SIGMAS = (0.5, 1.0, 1.5, 2.0, 3.0)
-# Of the Laplacian of Gaussian that finds the atoms of a film, smoothed or not.
+# Sigmas to choose from for the Laplacian of Gaussian that finds atoms.
 PEAKS = (0.5, 0.75, 1.15, 1.5)
 
 
 def sequence_table(
     results: Path, n_epochs: int, seeds: list[int], n_channels: int, device: str
 ) -> pd.DataFrame:
-    """Score denoisers of a film, against the clean film and, drawn as dots, against the dots.
+    """Score denoisers of a film against the clean film and against the target dots.
 
-    The Gaussian and the Laplacian of Gaussian are those of the settings that do best against the
-    truth, which UDVD learns without. SCGN has the shipped weights, and sees one frame at a time.
+    The settings of the Gaussian and of the Laplacian of Gaussian are the best against the truth;
+    UDVD trains without it. SCGN has the shipped weights and denoises each frame separately.
     """
     film = make_nucleation_sequence(N_FRAMES, (SIDE, SIDE), random_state=TEST_SEED)
     smooth = [GaussianDenoiser(sigma=sigma) for sigma in SIGMAS]
@@ -67,7 +67,7 @@ def sequence_table(
 def udvd(
     film: Bunch, n_channels: int, n_epochs: int, seed: int, device: str, kept: Path
 ) -> dict[str, object]:
-    """Train it on the film, from its checkpoint on, and score it."""
+    """Train UDVD on the film, from its last checkpoint, and score it."""
     model = UDVDDenoiser(
         n_channels=n_channels,
         max_epochs=n_epochs,
@@ -87,13 +87,13 @@ def udvd(
         "method": f"UDVD, {model.history_['step'].iloc[-1]} steps",
         **of_film(film, denoised[0]),
         "parameters": sum(p.numel() for p in model.module_.parameters()),
-        "s to learn": took,  # of a run that went on, what was left
+        "s to learn": took,  # of the remaining steps, if the run was resumed
         "s a frame": per_frame,
     }
 
 
 def of_film(film: Bunch, denoised: NDArray) -> dict[str, float]:
-    """Score a denoised film, and the dots that its peaks make, of the size that does best."""
+    """Score a denoised film, and dots drawn at its peaks, with the sigma of the best score."""
     best: dict[str, float] = {}
     for size in PEAKS:
         found = peaks_of(film, denoised, size)
@@ -110,7 +110,7 @@ def of_dots(film: Bunch, dots: NDArray) -> dict[str, float]:
 
 
 def draw(atoms: pd.DataFrame) -> NDArray:
-    """Draw a dot for each atom, as the target has them."""
+    """Draw a dot for each atom, as in the target."""
     y, x = atoms["y"].to_numpy(), atoms["x"].to_numpy()
     dots = Scene(y, x, *np.full((2, len(y)), [[TARGET_PEAK], [TARGET_SIGMA]]))
     return render_columns(dots, (SIDE, SIDE))

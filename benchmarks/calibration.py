@@ -1,4 +1,4 @@
-"""Bias, spread, time and memory of the camera's calibration, at the size the paper measured.
+"""Bias, spread, time and memory of the calibration of a camera, with as many frames as the paper.
 
 python benchmarks/calibration.py
 """
@@ -24,7 +24,7 @@ INTENSITIES = np.linspace(60, 120, 6)
 
 
 def record(n_frames: int, side: int, seed: int, *, camera: str) -> Iterator[np.ndarray]:
-    """Generate the sequences of a camera: an ideal one, or one with fixed pattern and flicker."""
+    """Yield the sequences of an ideal camera, or of one with a fixed pattern and flicker."""
     noise = HRTEMNoise(**TRUTH).fit(np.zeros((1, 1, 1)))
     for index, intensity in enumerate(INTENSITIES):
         rng = np.random.default_rng([seed, index, camera == "real"])
@@ -42,7 +42,11 @@ def record(n_frames: int, side: int, seed: int, *, camera: str) -> Iterator[np.n
 
 
 def naive(sequences: list[np.ndarray]) -> dict[str, float]:
-    """Fit a line to the plain standard deviations, and average those of the columns' means."""
+    """Estimate the parameters without corrections.
+
+    Gain and offset are those of a line through the standard deviations of frames; the sigma of
+    columns is the standard deviation of their means.
+    """
     means = [frames.mean() for frames in sequences]
     sigmas = [np.mean([frame.std() for frame in frames]) for frames in sequences]
     columns = [np.mean([frame.mean(axis=0).std() for frame in frames]) for frames in sequences]
@@ -55,7 +59,7 @@ def main(
     frames: Annotated[int, typer.Option(help="Frames a sequence.")] = 100,
     side: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
 ) -> None:
-    """Run all and print the tables."""
+    """Run all cameras and print the table."""
     rows, costs = [], []
     for camera in ("ideal", "real"):
         for seed in range(seeds):

@@ -1,9 +1,9 @@
-"""Speed and memory of everything that makes frames, and how hard the nucleation frames are.
+"""Speed and memory of all simulators, and how well a Gaussian filter denoises nucleation frames.
 
     python benchmarks/data.py
 
-Frames are 256 x 256. For comparison: ``noise.pnoise2`` in a
-loop, SciPy's ``PoissonDisk``, and scikit-image's ``random_noise`` and ``binary_blobs``.
+Frames have 256 x 256 px. For comparison, the table includes ``noise.pnoise2`` in a loop,
+``PoissonDisk`` of SciPy, and ``random_noise`` and ``binary_blobs`` of scikit-image.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from stemkit.metrics import atom_iou, psnr, ssim
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise, PoissonGaussianNoise, STEMNoise
 
 SIDE = 256
-# Sigma of the Gaussian filter in px for each contrast, and what the paper's filter gave.
+# Sigma of the Gaussian filter in px for each contrast, and the paper's scores of its filter.
 FILTERS = {"default": 1.5, "high": 2.0, "low": 1.5}
 PAPER = {"psnr, dB": 8.26, "ssim": 0.0207, "iou": 0.0940}
 
 
 def measure(make: Callable[[], Any], n_frames: int, repeats: int) -> dict[str, float]:
-    """Take the best of some runs, and the memory of one that is not timed."""
+    """Return the least time of several runs, and the peak memory of a separate one."""
     make()
     wall, cpu = [], []
     for _ in range(repeats):
@@ -59,7 +59,7 @@ def measure(make: Callable[[], Any], n_frames: int, repeats: int) -> dict[str, f
 
 
 def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
-    """What makes frames from nothing."""
+    """Return the generators of clean and noisy frames, with the number of frames of each."""
     stream = datasets.NucleationStream(n, random_state=0)
     crystals = datasets.CrystalStream(HRTEMNoise(), batch_size=n, random_state=0)
     return {
@@ -102,7 +102,7 @@ def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
 
 
 def parts() -> dict[str, tuple[Callable[[], Any], int]]:
-    """Positions and masks, ours and others'."""
+    """Return functions for positions and masks, from stemkit and from other packages."""
     extent = np.full(1, SIDE / 4, dtype=np.float32)
     at = np.arange(SIDE, dtype=np.float32) / 100
     y, x = np.meshgrid(at, at, indexing="ij")
@@ -139,7 +139,7 @@ def parts() -> dict[str, tuple[Callable[[], Any], int]]:
 
 
 def simulators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
-    """What makes noisy frames of clean ones."""
+    """Return functions that add noise to clean frames, with the number of frames of each."""
     clean = datasets.make_nucleation(n, random_state=0).clean
     found: dict[str, tuple[Callable[[], Any], int]] = {}
     for noise in (
@@ -158,7 +158,7 @@ def simulators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
 
 
 def two_workers(n: int) -> dict[str, float]:
-    """Fresh pairs from two processes of one thread each."""
+    """Measure the simulation of pairs in two processes of one thread each."""
     streams = [datasets.NucleationStream(n, random_state=seed) for seed in (0, 1)]
     with Parallel(n_jobs=2) as pool:
         pool(delayed(stream.batch)(0) for stream in streams)
@@ -169,7 +169,7 @@ def two_workers(n: int) -> dict[str, float]:
 
 
 def on_gpu(n: int) -> dict[str, float]:
-    """Fresh pairs on the first GPU."""
+    """Measure the simulation of pairs on the first GPU."""
     stream = datasets.NucleationStream(n, device="cuda", random_state=0)
     stream.batch(0)
     torch.cuda.synchronize()
@@ -187,7 +187,10 @@ def on_gpu(n: int) -> dict[str, float]:
 
 
 def difficulty(n_frames: int) -> pd.DataFrame:
-    """Score a Gaussian filter on each contrast, with standard errors, next to the paper."""
+    """Return the scores of a Gaussian filter on each contrast, with standard errors.
+
+    The first row has the scores of the paper.
+    """
     rows = {"the paper's Gaussian filter": PAPER}
     for contrast, sigma in FILTERS.items():
         data = datasets.make_nucleation(n_frames, contrast=contrast, random_state=0)
@@ -204,7 +207,7 @@ def difficulty(n_frames: int) -> pd.DataFrame:
 
 def main(
     frames: Annotated[int, typer.Option(help="Frames a run.")] = 16,
-    repeats: Annotated[int, typer.Option(help="Runs, of which the best counts.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Runs; the fastest counts.")] = 3,
     filtered: Annotated[int, typer.Option(help="Frames for the Gaussian filter.")] = 100,
 ) -> None:
     """Run all and print the tables."""
@@ -219,8 +222,8 @@ def main(
     _report.print_table(
         f"Frames of {SIDE} x {SIDE} px",
         pd.DataFrame(rows).T.round(2),
-        notes="One thread, but for the row of two processes. Memory is NumPy's, or the GPU's. "
-        "Where CPU time is far below the wall's, others were using the machine.",
+        notes="One thread, except for the row of two processes. Memory is that of NumPy's arrays, "
+        "or of the GPU. If CPU time is far below elapsed time, other processes were running.",
     )
     _report.print_table(
         f"A Gaussian filter on {filtered} nucleation frames", difficulty(filtered).round(4)

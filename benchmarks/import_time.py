@@ -1,9 +1,9 @@
-"""What an import costs: stemkit and its parts, beside scikit-learn's base.
+"""Import times of stemkit and its subpackages, compared with `sklearn.base`.
 
     python benchmarks/import_time.py
 
-CPU time within a fresh interpreter each, its own start not counted; the best of several, taken in
-turns, so that what else the machine does weighs on all alike.
+Each import runs in a new interpreter, whose start is not counted. The table has the least CPU time
+of several rounds, each over all modules, so that other processes affect all modules alike.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import _report
 import pandas as pd
 import typer
 
-YARDSTICK = "sklearn.base"
+REFERENCE = "sklearn.base"
 MODULES = [
-    YARDSTICK,
+    REFERENCE,
     "stemkit",
     "stemkit.base",
     "stemkit.noise",
@@ -40,7 +40,7 @@ print(time.process_time() - start, *(name for name in {heavy} if name in sys.mod
 
 
 def measure(module: str) -> tuple[float, str]:
-    """Return the CPU seconds of one import, and which heavy packages it brought along."""
+    """Return the CPU seconds of one import, and the large packages that it loads."""
     code = CODE.format(module=module, heavy=HEAVY)
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -56,7 +56,7 @@ def main(rounds: Annotated[int, typer.Option(help="Fresh interpreters for each m
     table = pd.DataFrame(
         {
             "CPU ms": (1e3 * best).round(1),
-            f"of {YARDSTICK}": (best / best[YARDSTICK]).round(2),
+            f"of {REFERENCE}": (best / best[REFERENCE]).round(2),
             "loads": pd.Series({module: runs[0][module][1] for module in MODULES}),
         }
     )

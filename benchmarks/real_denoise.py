@@ -18,7 +18,7 @@ import _report
 import numpy as np
 import pandas as pd
 import typer
-from _real_tuning import tuned
+from _real_tuning import fine_tune
 from localize import CHOSEN_ON, REPORTED_ON, locator, real_frame
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -336,7 +336,7 @@ def main(
     if steps:
         frames = np.stack([real_frame(name)[0] for name in CHOSEN_ON])
         matched = MatchedDenoiser(denoiser=model, atom_sigma=SIZE).fit(frames)
-        tuned_model = tuned(matched, frames, steps, folder)
+        tuned_model = fine_tune(matched, frames, steps, folder)
     if pictures:
         draw_all(model, tuned_model, pictures)
     _report.print_table(

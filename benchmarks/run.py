@@ -4,8 +4,7 @@
     python benchmarks/run.py --quick              # all, in about ten minutes
     python benchmarks/run.py drift decay          # these two, in full
 
-Nothing here trains for long: `scgn.py --train` and `pinned.py --train` do, and are called by
-themselves.
+Long trainings are not included; run `scgn.py --train` and `pinned.py --train` for these.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ BENCHMARKS = {
     "real": Benchmark("drift and damage of real series", 1.3, 1.3, _REAL),
     "real_denoise": Benchmark("SCGN on real frames", 30, 2, _REAL),
 }
-LONG = """Not started from here, since they train networks for hours or days:
+LONG = """Not included, since they train networks for hours or days:
   python benchmarks/scgn.py --train      (all networks, frames and seeds: about eight days)
   python benchmarks/pinned.py --train    (hours)"""
 
@@ -55,7 +54,7 @@ def main(
     only_list: Annotated[bool, typer.Option("--list", help="Print the table and stop.")] = False,
     small: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """Print what will be run and how long it takes, then run it."""
+    """Print the chosen benchmarks and their times, then run them."""
     chosen = names or list(BENCHMARKS)
     if unknown := set(chosen) - BENCHMARKS.keys():
         print(f"There is no benchmark {', '.join(sorted(unknown))}; pass {', '.join(BENCHMARKS)}.")
@@ -78,7 +77,7 @@ def main(
 
 
 def plan(names: list[str], *, quick: bool) -> str:
-    """Return the table of what is about to run, with its sum."""
+    """Return the table of the benchmarks to run, and their total time."""
     rows = {
         f"{name}.py": {
             "minutes": BENCHMARKS[name].minutes,

@@ -1,20 +1,20 @@
-"""SCGN beside those it is compared with: the tables 1, 2 and 3 of its paper, on our frames.
+"""SCGN compared with other denoisers, as in tables 1, 2 and 3 of its paper, on simulated frames.
 
     python benchmarks/scgn.py --train --budget cpu      # days
 
-All networks of a column see the same fresh frames, as many steps, on the same schedule. For equal
-time give one that learns faster more steps (--steps): the table has the time that each took. Every
-training is kept in a folder of its own, so that a run that was stopped goes on where it was, and a
-table can be made piece by piece:
+All networks train on the same frames, with the same number of steps and the same schedule. To
+compare networks at equal time, give faster ones more steps (--steps); the table lists the time of
+each training. Each training has its own folder, so that a run can be stopped and resumed, and the
+table can be made in parts:
 
     python benchmarks/scgn.py --train --only SCGN --only SFIN --data NUC --seeds 0 --steps 200
     python benchmarks/scgn.py
     python benchmarks/scgn.py --sequence 10
 
-Without --train the table of what is kept is printed. --sequence trains UDVD on a film of simulated
-frames (6 minutes of a core for each seed), and prints it beside others.
+Without --train the script prints the table of finished runs. --sequence trains UDVD on a film of
+simulated frames (6 minutes on one core for each seed) and compares it with other denoisers.
 
-The row that a paper's table calls HINT cites IDF, iterative dynamic filtering; IDF is what is here.
+The row HINT of a table in the paper cites IDF, iterative dynamic filtering; IDF is run here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ KINDS, SEEDS = list(DATA), [0, 1, 2]
 
 
 def table_of(files: list[Path], batch_size: int) -> pd.DataFrame:
-    """Mean and spread over seeds of what was run; times are of one core, or of the GPU."""
+    """Return means and standard deviations over seeds of finished runs.
+
+    Times are those of one core, or of the GPU.
+    """
     rows = []
     for file in files:
         kept = json.loads(file.read_text())
@@ -58,7 +61,7 @@ def table_of(files: list[Path], batch_size: int) -> pd.DataFrame:
 
 
 def names_of(runs: list[Run]) -> str:
-    """Say in short which runs are meant."""
+    """Return a short list of runs."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         seeds.setdefault((run.network, run.data), []).append(str(run.seed))
@@ -66,7 +69,7 @@ def names_of(runs: list[Run]) -> str:
 
 
 def matrix_peak() -> str:
-    """Say how fast the GPU multiplies matrices at most, if there is one."""
+    """Return a note on the GPU's rate of matrix products, or an empty string without a GPU."""
     if not torch.cuda.is_available():
         return ""
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
@@ -83,14 +86,14 @@ def main(
     seeds: Annotated[list[int], typer.Option(help="Seeds of the trainings.")] = SEEDS,
     steps: Annotated[int, typer.Option(help="Steps of a training; 0 is the budget's.")] = 0,
     frames: Annotated[int, typer.Option(help="Frames of 256 x 256 px to test with.")] = 8,
-    results: Annotated[Path, typer.Option(help="Where trainings and scores are kept.")] = RESULTS,
+    results: Annotated[Path, typer.Option(help="Folder of trainings and scores.")] = RESULTS,
     device: str = "auto",
-    threads: Annotated[int, typer.Option(help="Of the CPU; 0 leaves that to PyTorch.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 is PyTorch's default.")] = 0,
     sequence: Annotated[int, typer.Option(help="Epochs of UDVD on a film; 0 for none.")] = 0,
-    table: Annotated[bool, typer.Option("--table", help="Print what there is (default).")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Only print finished runs.")] = False,
     train_missing: _options.Train = False,
 ) -> None:
-    """Train what is not trained yet, seed by seed, and print what there is."""
+    """Train missing networks if `--train` is given, seed by seed, and print the tables."""
     if threads:
         torch.set_num_threads(threads)
     sizes = BUDGETS[budget]
@@ -106,11 +109,11 @@ def main(
         if train_missing and not (table or run.file(folder).exists()):
             print(f"{run.network}, {run.data}, seed {run.seed}", flush=True)
             if not train(run, sizes, folder, frames, device, deadline):
-                print("Time is up: call the same again to go on.")
+                print("The time of this run is up: run the same command again to continue.")
                 break
     missing = [run for run in runs if not run.file(folder).exists()]
     _report.print_table(
-        f"Denoisers on fresh frames, budget {budget}",
+        f"Denoisers on new frames, budget {budget}",
         table_of(sorted(folder.glob("*.json")), sizes.batch_size).round(4),
         notes=f"Not run with {n_steps} steps: {names_of(missing)}.{matrix_peak()}",
     )
@@ -119,13 +122,13 @@ def main(
         _report.print_table(
             f"A film of nucleation, {N_FRAMES} frames of {SIDE} px",
             sequence_table(folder, sequence, seeds, width, device).round(4),
-            notes="PSNR and SSIM are against the clean film; dots, IoU and F1 against the dots "
-            "that it should become. Of a film that was only denoised the peaks are drawn as dots.",
+            notes="PSNR and SSIM are against the clean film; dots, IoU and F1 against the target "
+            "dots. For denoisers that do not give dots, a dot is drawn at each peak.",
         )
 
 
 if __name__ == "__main__":
-    # A folder of its own: what is trained so briefly must not get into the tables.
+    # A separate folder keeps these short trainings out of the full tables.
     quick = RESULTS.with_name("scgn_quick")
     _options.run(
         main, only=["SCGN"], data=["NUC"], seeds=[0], steps=50, frames=2, results=quick,

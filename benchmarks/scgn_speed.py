@@ -1,16 +1,16 @@
-"""How fast SCGN is, and how much memory its training takes, beside its layers taken one by one.
+"""Time and memory of SCGN, compared with the same network computed layer by layer.
 
     python benchmarks/scgn_speed.py --train 6x128 --train 4x256
     python benchmarks/scgn_speed.py --large 4096x4096 --large 1001x999
 
-Both networks have the released layout and the same weights, and give the same to 1e-4. They take
-turns, each in a process of its own: what one does with memory would speed up the other. The plain
-one does whole frames, as the released code does; ours does frames of more than 512 px in tiles, as
-SCGNDenoiser does, and steps as fit does them. CPU seconds are those of all threads together, which
-others on the machine don't add to; seconds are the clock's.
+Both networks have the released layout and the same weights, and their results agree to 1e-4. They
+run in turns, each in a new process, because memory that one has allocated would speed up the other.
+The plain network processes whole frames, as the released code does; stemkit's processes frames of
+more than 512 px in tiles, as SCGNDenoiser does. "CPU s" is the CPU time of all threads, to which
+other processes on the machine do not add; "s" is elapsed time.
 
-With --large it is the shipped network that is looked at: what frames of any size take in time and
-in a process of their own in memory, all of it counted, and what becomes of them where tiles meet.
+--large measures the shipped network: time and total memory of a process for frames of any size, and
+errors where tiles meet.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ from stemkit.networks import SCGN, rename_released
 TILE = 256
 SIDES, BATCHES = [256, 512], ["6x128"]
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
-# Multiplications of a pixel, of which a half spectrum has half as many: 3x3 and 1x1 convolutions.
+# Multiplications per pixel in the 3x3 and 1x1 convolutions of a layer. Convolutions of the spectrum
+# count half, since a real frame needs half of it.
 LAYER = 9 * 32 * 32 + 32 * 32 + 9 * 32 * 32 + (66 + 64) * 64 / 2 + 9 * 64 * 64 / 2 + 9 * 64 * 32
 FLOP_PER_PIXEL = 2 * (8 * (2 * LAYER + 9 * 64 * 64) + 2 * 9 * 64)
 
 
 def make_networks() -> tuple[PlainSCGN, SCGN]:
-    """Two networks of the same weights, the plain one checked against the authors' output."""
+    """Return both networks with the same weights, and check the plain one against the authors'."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         plain, ours = PlainSCGN(), SCGN(layout="released")
@@ -63,7 +64,7 @@ def make_frame(*shape: int) -> torch.Tensor:
 
 
 class Took(NamedTuple):
-    """What a run took: seconds, and memory at the peak."""
+    """Seconds and peak memory of a run."""
 
     cpu: float
     clock: float
@@ -71,7 +72,7 @@ class Took(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A frame of a side, or a step with so many of them."""
+    """Denoising a frame, or a training step with several."""
 
     side: int
     n_learned: int = 0
@@ -82,7 +83,7 @@ class Task(NamedTuple):
 
 
 def clocked(run: Callable[[], object]) -> Took:
-    """Take the time of a run that is not the first."""
+    """Return the times of a second run."""
     run()
     cpu, clock = time.process_time(), time.perf_counter()
     run()
@@ -90,7 +91,7 @@ def clocked(run: Callable[[], object]) -> Took:
 
 
 def take_turn(name: str, task: Task) -> Took:
-    """Run a network twice, in whatever process this is."""
+    """Run a network twice in this process, and measure the second run."""
     plain, ours = make_networks()
     reduced = "bfloat16" in name
     before = peak_gib()
@@ -111,8 +112,8 @@ def take_turn(name: str, task: Task) -> Took:
 
 
 def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
-    """Rows of a table, one a network: the least of its turns."""
-    # without instructions for it bfloat16 is emulated, a hundred times slower
+    """Return one row for each network, with the least time and memory of its runs."""
+    # Without hardware support bfloat16 is emulated, a hundred times slower.
     reduced = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     names = ["plain", "ours", *(["ours, bfloat16"] if reduced else [])]
     turns = []
@@ -123,19 +124,19 @@ def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
         {
             "what": str(task),
             "network": name,
-            "CPU s": mine.cpu,
-            "s": mine.clock,
-            "times as fast, CPU": least["plain"].cpu / mine.cpu,
-            "times as fast": least["plain"].clock / mine.clock,
+            "CPU s": took.cpu,
+            "s": took.clock,
+            "times as fast, CPU": least["plain"].cpu / took.cpu,
+            "times as fast": least["plain"].clock / took.clock,
             "direct convolutions alone, CPU s": limit,
-            "GiB": mine.gib,
+            "GiB": took.gib,
         }
-        for name, mine in least.items()
+        for name, took in least.items()
     ]
 
 
 def direct_rate() -> float:
-    """FLOP per second of a 3x3 convolution of 64 channels, taken directly."""
+    """Return the FLOP per second of a direct 3x3 convolution of 64 channels."""
     x, conv = torch.rand(1, 64, 128, 128), torch.nn.Conv2d(64, 64, 3, padding=1)
     with torch.inference_mode():
         seconds = min(clocked(lambda: conv(x)).cpu for _ in range(10))
@@ -143,7 +144,7 @@ def direct_rate() -> float:
 
 
 def check_equal(side: int) -> None:
-    """See that both give the same of a whole frame."""
+    """Check that both networks give the same result for a whole frame."""
     plain, ours = (network.eval() for network in make_networks())
     frame = make_frame(1, 1, side, side)
     with torch.inference_mode():
@@ -169,7 +170,7 @@ def make_step(network: torch.nn.Module, task: Task, reduced: bool) -> Callable[[
 def main(
     side: Annotated[list[int], typer.Option(help="Sides of frames in px.")] = SIDES,
     train: Annotated[list[str], typer.Option(help="Batch and side of training steps.")] = BATCHES,
-    large: Annotated[list[str] | None, typer.Option(help="Frames to denoise, no more.")] = None,
+    large: Annotated[list[str] | None, typer.Option(help="Only denoise frames so large.")] = None,
     repeats: int = 3,
 ) -> None:
     """Print one table."""
@@ -186,7 +187,7 @@ def main(
     for task in tasks:
         if not task.n_learned:
             check_equal(task.side)
-        # of a step a forward pass, and twice as much back
+        # A training step takes three times the operations of a forward pass.
         rows += compare(
             task, repeats, FLOP_PER_PIXEL * task.side**2 * max(1, 3 * task.n_learned) / rate
         )
@@ -195,7 +196,7 @@ def main(
         "SCGN in the released layout, on the CPU",
         table,
         notes=f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
-        "where a CPU has no bfloat16, reduced precision is left out.",
+        "reduced precision is left out on CPUs without bfloat16.",
     )
 
 
