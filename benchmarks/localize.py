@@ -1,9 +1,9 @@
-"""Where atoms are: errors against the Cramér-Rao bound, crowds, speed, and marks made by people.
+"""Positions of atoms: errors against the Cramér-Rao bound, crowded frames, speed, marked frames.
 
     python benchmarks/localize.py
 
-Real frames may not be shipped: they are looked for in ../shared/data beside the repository, and
-left out where they are not there.
+The real frames, with marks made by people, cannot be distributed. They are read from ../shared/data
+next to the repository, and skipped if they are missing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from stemkit.localize import AtomLocator
 from stemkit.metrics import atom_score
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "ptnc"
-# Frames 047, 048 and 051 show one area, so that none of the others is of what was chosen on.
+# Frames for the choice of settings, and frames for scores. The first three show one area, and none
+# of the others shows it.
 CHOSEN_ON, REPORTED_ON = ("047", "048", "051"), ("025", "027", "034", "037")
 SIGMA = 1.5
 
@@ -38,13 +39,13 @@ Method = Callable[[NDArray, float, float], NDArray]
 
 
 def locator(frame: NDArray, sigma: float, threshold: float) -> NDArray:
-    """AtomLocator, given a size and a threshold."""
+    """Locate atoms with AtomLocator, with a given size and threshold."""
     model = AtomLocator(sigma=sigma, threshold=threshold).fit([frame])
     return model.predict([frame])[["y", "x"]].to_numpy()
 
 
 def filtered_peaks(frame: NDArray, sigma: float, threshold: float) -> NDArray:
-    """Maxima of a Gaussian-filtered frame above its surroundings, then their centres of mass."""
+    """Locate the maxima of a band-passed frame, and refine them by centres of mass."""
     smooth = ndimage.gaussian_filter(frame, sigma) - ndimage.gaussian_filter(frame, 4 * sigma)
     # A Gaussian atom as wide as the filter keeps half of its peak.
     peaks = peak_local_max(smooth, min_distance=1, threshold_abs=threshold / 2)
@@ -59,7 +60,7 @@ def filtered_peaks(frame: NDArray, sigma: float, threshold: float) -> NDArray:
 
 
 def blobs(frame: NDArray, sigma: float, threshold: float) -> NDArray:
-    """scikit-image's blob_log, at three scales around the size."""
+    """Locate atoms with blob_log of scikit-image, at three scales around the size."""
     found = blob_log(
         frame.astype(float),
         min_sigma=0.8 * sigma,
@@ -85,17 +86,18 @@ def draw(
     sigma: float | NDArray = SIGMA,
     peak: float | NDArray = 1.0,
 ) -> NDArray:
-    """Exact Gaussians."""
+    """Return a frame of Gaussian atoms, evaluated at the pixel centres."""
     along_y = np.exp(-((np.arange(shape[0])[:, None] - places[:, 0]) ** 2) / (2 * sigma**2))
     along_x = np.exp(-((np.arange(shape[1])[:, None] - places[:, 1]) ** 2) / (2 * sigma**2))
     return (peak * along_y) @ along_x.T
 
 
 def bound(peak: float, variance: Callable[[NDArray], NDArray], background: float) -> float:
-    """Cramér-Rao bound of y, in px, averaged over an atom's position within its pixel.
+    """Return the Cramér-Rao bound of y in px, averaged over positions of the atom within its pixel.
 
-    By symmetry the position is independent of amplitude, size and background, so that the bound is
-    the same if these are unknown. The information in the growth of the noise is left out.
+    By symmetry the error of the position is uncorrelated with those of amplitude, size and
+    background, so the bound is the same if these are unknown. The information in the increase of
+    the noise with the signal is neglected.
     """
     y, x = np.indices((41, 41)) - 20.0
     squares = []
@@ -107,7 +109,7 @@ def bound(peak: float, variance: Callable[[NDArray], NDArray], background: float
 
 
 def isolated(n: int = 20, spacing: float = 16.0) -> pd.DataFrame:
-    """Error of isolated atoms and the bound, by noise and dose."""
+    """Return the errors and bounds of isolated atoms, for several kinds of noise and doses."""
     rng = np.random.default_rng(0)
     cases = [("none", peak, 20.0) for peak in (100.0,)]
     cases += [("Poisson", dose, 0.2 * dose) for dose in (10.0, 30.0, 100.0, 1000.0)]
@@ -143,8 +145,8 @@ def isolated(n: int = 20, spacing: float = 16.0) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["noise", "peak", "background", "method"])
 
 
-def clean_crowds(n_frames: int = 3, spacing: float = 2.67, side: int = 128) -> pd.DataFrame:
-    """Errors without noise, where each atom leans on its neighbours; all is learned."""
+def overlapping(n_frames: int = 3, spacing: float = 2.67, side: int = 128) -> pd.DataFrame:
+    """Return the errors for overlapping atoms without noise; size and threshold are learned."""
     rows = []
     for scatter in (0.0, 0.1):
         largest, scores = [], []
@@ -169,10 +171,11 @@ def clean_crowds(n_frames: int = 3, spacing: float = 2.67, side: int = 128) -> p
     return pd.DataFrame(rows).set_index("scatter of sigma, %")
 
 
-def crowds(n_frames: int) -> pd.DataFrame:
-    """Scores on NUC frames, and atoms per second; also with given sizes and thresholds.
+def nucleation(n_frames: int) -> pd.DataFrame:
+    """Return scores and atoms per second on nucleation frames.
 
-    Given are the true median size, and the best of eight thresholds for the first frame.
+    Rows named "tuned" use the true median size and the best of eight thresholds for the first
+    frame; the others learn both.
     """
     data = make_nucleation(n_frames, random_state=0)
     size, peak = data.positions["sigma"].median(), data.positions["amplitude"].median()
@@ -196,16 +199,16 @@ def crowds(n_frames: int) -> pd.DataFrame:
 
     methods["AtomLocator, learning too"] = lambda: learned(None)
     methods["AtomLocator, learning too, n_jobs=2"] = lambda: learned(2)
-    # Joblib keeps its workers: only the first call waits until they have imported everything.
+    # Joblib keeps its workers, so only the first call includes their imports.
     methods["AtomLocator, learning too, n_jobs=2, once more"] = lambda: learned(2)
     for name, method in METHODS.items():
         threshold = best_threshold(method)
         methods[f"{name}, tuned"] = lambda m=method, t=threshold: tuned(m, t)
     rows = []
     for name, call in methods.items():
-        start, used = time.perf_counter(), time.process_time()
+        start, cpu_start = time.perf_counter(), time.process_time()
         found = call()
-        used, seconds = time.process_time() - used, time.perf_counter() - start
+        cpu_seconds, seconds = time.process_time() - cpu_start, time.perf_counter() - start
         score = atom_score(data.positions, found, tolerance=2)
         rows.append(
             {
@@ -216,14 +219,16 @@ def crowds(n_frames: int) -> pd.DataFrame:
                 "RMS error, px": score.rms_error / np.sqrt(2),
                 "merged": score.merged,
                 "atoms a second": len(data.positions) / seconds,
-                "per CPU second": len(data.positions) / used if "n_jobs" not in name else np.nan,
+                "per CPU second": len(data.positions) / cpu_seconds
+                if "n_jobs" not in name
+                else np.nan,
             }
         )
     return pd.DataFrame(rows).set_index("method")
 
 
 def real_frame(name: str) -> tuple[NDArray, NDArray]:
-    """A frame, flattened and scaled alike for all methods, and what people marked in it."""
+    """Return a frame with its slow background subtracted and unit variance, and its marks."""
     (path,) = DATA.glob(f"{name}_HAADF*.tif")
     frame = tifffile.imread(path).astype(float)
     flat = frame - ndimage.gaussian_filter(frame, 20)
@@ -232,7 +237,7 @@ def real_frame(name: str) -> tuple[NDArray, NDArray]:
 
 
 def real() -> pd.DataFrame:
-    """F1 at 5 px: the same 15 settings for each method, the best of them on other frames."""
+    """Return F1 at 5 px, with the best of 15 settings for each method, chosen on other frames."""
     frames = {name: real_frame(name) for name in CHOSEN_ON + REPORTED_ON}
     settings = list(itertools.product((3.0, 4.0, 5.0), (0.8, 1.0, 1.25, 1.6, 2.0)))
 
@@ -274,26 +279,29 @@ def real() -> pd.DataFrame:
 
 
 def main(
-    n_frames: Annotated[int, typer.Option(help="NUC frames to score and time.")] = 8,
+    n_frames: Annotated[int, typer.Option(help="Nucleation frames to score and time.")] = 8,
     marked: Annotated[bool, typer.Option(help="Score real frames against people's marks.")] = True,
 ) -> None:
     """Run all and print the tables."""
     _report.print_table(
-        "Lone atoms of sigma 1.5 px: RMS error of a coordinate", isolated().round(4)
+        "Isolated atoms of sigma 1.5 px: RMS error of a coordinate", isolated().round(4)
     )
     _report.print_table(
-        "Clean crowds of sigma 1.5 px, at 2.67 sigma and further", clean_crowds().round(5)
+        "Overlapping atoms of sigma 1.5 px without noise, at least 2.67 sigma apart",
+        overlapping().round(5),
     )
-    _report.print_table(f"Crowds: {n_frames} NUC frames of 256 x 256 px", crowds(n_frames).round(3))
+    _report.print_table(
+        f"{n_frames} nucleation frames of 256 x 256 px", nucleation(n_frames).round(3)
+    )
     if not marked:
         return
     if not DATA.is_dir():
-        print("\nReal frames in ../shared/data beside the repository are not there: left out.")
+        print("\nReal frames are skipped: ../shared/data next to the repository is missing.")
         return
     _report.print_table(
         "Single Pt atoms on N-doped carbon, F1 at 5 px against people's marks",
         real().round(3),
-        notes=f"Settings chosen on {', '.join(CHOSEN_ON)}; the others show other areas.",
+        notes=f"Settings are chosen on {', '.join(CHOSEN_ON)}; the others show other areas.",
     )
 
 

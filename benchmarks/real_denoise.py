@@ -1,10 +1,10 @@
-"""What SCGN, trained on simulated nucleation frames, makes of real frames of other specimens.
+"""SCGN, trained on simulated nucleation frames, on real frames of other specimens.
 
     python benchmarks/real_denoise.py --pictures real_denoise
 
-Frames go to the network through MatchedDenoiser; nothing else is adjusted to them. The frames may
-not be shipped: they are looked for in ../shared/data beside the repository. Fine-tuning takes four
-minutes of a core, and is done once: its checkpoint is kept in `--folder`.
+MatchedDenoiser scales the frames for the network; nothing else is adjusted. The frames cannot be
+distributed; they are read from ../shared/data next to the repository. Fine-tuning takes four
+minutes on one core and runs once: its checkpoint is kept in `--folder`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 DOT = 255.0
-# Of AtomLocator: the size and the threshold that benchmarks/localize.py chooses.
+# Size and threshold of AtomLocator that benchmarks/localize.py chooses.
 SIZE, THRESHOLD = 3.0, 1.6
-# How large the network is told that Pt atoms are, in px; how bright a dot has to be, in shares.
+# Sigmas of Pt atoms in px and thresholds of dots, relative to the peak of a dot, to choose from.
 SIZES, SHARES = (3.0, 4.5, 6.0), (0.1, 0.25, 0.5, 0.8)
-# Left edges of squares of the low-dose pair.
+# Left edges of the squares of the low-dose pair.
 LEFT = range(0, 512, 64)
-# How far a dot may lie from a maximum, in px as the network gets them.
+# Largest distance of a dot from a maximum, in px of the frame that the network receives.
 REACH = 1.5
 SIGMAS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 
@@ -55,14 +55,14 @@ Found = dict[str, NDArray]
 
 
 def places(dots: NDArray, share: float, distance: int) -> NDArray:
-    """Say where dots of at least this share of a whole one are."""
+    """Return the positions of dots brighter than a share of the peak of a dot."""
     return peak_local_max(
         dots, min_distance=distance, threshold_abs=share * DOT, exclude_border=False
     )
 
 
 def platinum(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.DataFrame:
-    """F1 of located atoms against marks; settings are chosen on frames of another area."""
+    """Return F1 of located atoms against marks; settings are chosen on frames of another area."""
     frames = {name: real_frame(name) for name in CHOSEN_ON + REPORTED_ON}
     atoms = {name: locator(frame, SIZE, THRESHOLD) for name, (frame, _) in frames.items()}
     rows = [_scored("AtomLocator alone", {(SIZE, THRESHOLD): atoms}, frames)]
@@ -89,7 +89,7 @@ def _scored(
     found: dict[tuple[float, float], Found],
     frames: dict[str, tuple[NDArray, NDArray]],
 ) -> dict[str, object]:
-    """Choose a setting on some frames, and score it on the others."""
+    """Choose a setting on the frames CHOSEN_ON, and score it on the others."""
 
     def f1(setting: tuple[float, float], names: tuple[str, ...]) -> float:
         pairs = ((frames[name][1], found[setting][name]) for name in names)
@@ -110,14 +110,14 @@ def _scored(
 
 
 def confirm(atoms: NDArray, dots: NDArray, reach: float = 5.0) -> NDArray:
-    """Keep atoms that have a dot nearby."""
+    """Return the atoms that are within reach of a dot."""
     if not len(atoms) or not len(dots):
         return atoms[:0]
     return atoms[KDTree(dots).query(atoms)[0] <= reach]
 
 
 def in_vacuum(frame: NDArray, atoms: NDArray) -> NDArray:
-    """Say which atoms lie where the frame is smooth: beside the film."""
+    """Return a mask of the atoms in vacuum, where the frame has little texture."""
     detail = ndimage.gaussian_filter(frame, 2) - ndimage.gaussian_filter(frame, 6)
     roughness = np.log(ndimage.gaussian_filter(detail**2, 16))
     vacuum = roughness < threshold_otsu(roughness)
@@ -125,10 +125,10 @@ def in_vacuum(frame: NDArray, atoms: NDArray) -> NDArray:
 
 
 def calibration() -> pd.DataFrame:
-    """What the noise of the low-dose pair is like, beside that of the training: no camera's law.
+    """Test whether the noise of the low-dose pair follows a camera model, as training noise does.
 
-    Two frames are too few to calibrate on; so squares of 64 px count as exposures of one field,
-    those of the flat field and those on the particles.
+    Two frames are too few for a calibration. Squares of 64 px are therefore treated as repeated
+    exposures, those of the flat field as one series and those on the particles as another.
     """
     pair = np.load(DATA / "lowdose_pairs/katsuno_train_pair.npy")
     flat = [frame[y : y + 64, x : x + 64] for frame in pair for y in (0, 64) for x in LEFT]
@@ -136,7 +136,7 @@ def calibration() -> pd.DataFrame:
     rows = {}
     for noise in (HRTEMNoise(), PoissonGaussianNoise()):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that no law holds is what the table says
+            warnings.simplefilter("ignore")  # the table shows that no model holds
             measured = noise.fit([np.stack(flat), np.stack(dark)]).calibration_
         rows[type(noise).__name__] = {
             "holds": measured.holds,
@@ -145,8 +145,8 @@ def calibration() -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def made_up(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.DataFrame:
-    """Count dots where there are no atoms, by what frames are brought to before."""
+def false_dots(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.DataFrame:
+    """Count dots on frames without atoms, scaled to the spread or to the noise of training."""
     low = np.load(DATA / "lowdose_pairs/katsuno_train_pair.npy")[0].astype(np.float32)
     rng = np.random.default_rng(0)
     empty = {
@@ -172,21 +172,21 @@ def made_up(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.DataFra
 
 
 def crystals(model: SCGNDenoiser) -> pd.DataFrame:
-    """Are dots on lattices where a smoothed frame has its maxima, and do all of these have one?
+    """Compare dots on crystals with the maxima of the smoothed frame.
 
-    Nobody has marked the columns of these frames; so what is made up is what no maximum supports.
+    The columns of these frames are not marked, so a dot without a maximum counts as invented.
     """
     rows = {}
     for name in ("MoS2", "LLZO"):
         frame, size, atoms = pictured()[name]
         matched = MatchedDenoiser(denoiser=model, atom_sigma=size, atoms=atoms)
         noisy = matched.fit([frame]).match([frame])[0]
-        drawn = model.transform(noisy[np.newaxis])[0]
+        denoised = model.transform(noisy[np.newaxis])[0]
         smooth = ndimage.gaussian_filter(noisy, 1.0)
         maxima = peak_local_max(smooth, min_distance=1, exclude_border=False)
         level = threshold_otsu(smooth[tuple(maxima.T)])
         bright = maxima[smooth[tuple(maxima.T)] > level]
-        dots = places(drawn, 0.25, 1)
+        dots = places(denoised, 0.25, 1)
         near = KDTree(maxima)
         anywhere = np.argwhere(np.ones_like(noisy, dtype=bool))
         rows[name] = {
@@ -200,10 +200,10 @@ def crystals(model: SCGNDenoiser) -> pd.DataFrame:
 
 
 def two_exposures(model: SCGNDenoiser, epochs: int) -> pd.DataFrame:
-    """How well one exposure, denoised, foretells the other; the noise itself can't be foretold.
+    """Measure how well one denoised exposure predicts the other, whose noise is unpredictable.
 
-    What a denoiser gives is brought to the other exposure's scale by a gain and an offset, fitted
-    in one half of the field; the other half counts, and the two halves take turns.
+    A gain and an offset scale the denoised frame to the other exposure. They are fitted in one half
+    of the field and evaluated in the other half, both ways.
     """
     pair = np.load(DATA / "lowdose_pairs/katsuno_train_pair.npy").astype(np.float32)
     one, two = pair
@@ -214,53 +214,58 @@ def two_exposures(model: SCGNDenoiser, epochs: int) -> pd.DataFrame:
             rows[f"dots of SCGN, {kind} atoms of {size} px"] = matched.fit_transform([one])[0]
     rows["Wiener filter of the other half"] = learned_wiener(pair)
     rows |= learned_networks(pair, epochs)
-    table = pd.DataFrame({name: foretell(values, two) for name, values in rows.items()}).T
+    table = pd.DataFrame({name: predicted_share(values, two) for name, values in rows.items()}).T
     gaussian = table.index.str.startswith("Gaussian")
-    best = table[gaussian]["foretold, %"].idxmax()
+    best = table[gaussian]["predicted, %"].idxmax()
     return table[~gaussian | (table.index == best)]
 
 
-def foretell(denoised: NDArray, other: NDArray) -> dict[str, float]:
-    """Say which share of the other exposure's variance is explained."""
-    left = total = 0.0
-    for fitted, judged in halves(other):
-        # Where a network gives a constant there is no gain to be had.
+def predicted_share(denoised: NDArray, other: NDArray) -> dict[str, float]:
+    """Return the percentage of the variance of the other exposure that is predicted."""
+    residual = total = 0.0
+    for fitted, evaluated in halves(other):
+        # The gain is 0 if the denoised half is constant.
         gain = np.cov(denoised[fitted].ravel(), other[fitted].ravel())[0, 1]
         gain /= float(denoised[fitted].var()) or 1.0
         offset = other[fitted].mean() - gain * denoised[fitted].mean()
-        left += np.square(gain * denoised[judged] + offset - other[judged]).sum()
-        total += np.square(other[judged] - other[fitted].mean()).sum()
-    return {"foretold, %": 100 * (1 - left / total)}
+        residual += np.square(gain * denoised[evaluated] + offset - other[evaluated]).sum()
+        total += np.square(other[evaluated] - other[fitted].mean()).sum()
+    return {"predicted, %": 100 * (1 - residual / total)}
 
 
 def halves(frame: NDArray) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """Return both halves, by turns the one to learn from and the one that counts."""
+    """Return the pairs (half for fitting, half for evaluation), both ways."""
     middle = frame.shape[1] // 2
     left, right = np.s_[:, :middle], np.s_[:, middle:]
     return [(left, right), (right, left)]
 
 
 def learned_wiener(pair: NDArray) -> NDArray:
-    """Weigh waves by what the two exposures share of them, by wavelength, in the other half."""
+    """Apply a Wiener filter to each half, with weights from the other half.
+
+    The weight of a spatial frequency is the share of power that the two exposures have in common.
+    """
     denoised = np.empty_like(pair[0])
-    for learnt, judged in halves(pair[0]):
-        one, two = (np.fft.fft2(half - half.mean()) for half in pair[:, *learnt])
-        waves = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, one.shape), indexing="ij"))
-        ring = (waves * min(one.shape)).astype(int)
+    for fitted, evaluated in halves(pair[0]):
+        one, two = (np.fft.fft2(half - half.mean()) for half in pair[:, *fitted])
+        frequency = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, one.shape), indexing="ij"))
+        ring = (frequency * min(one.shape)).astype(int)
         shared, power = (
             np.bincount(ring.ravel(), values.ravel())
             for values in ((one * two.conj()).real, (np.abs(one) ** 2 + np.abs(two) ** 2) / 2)
         )
         weight = (shared / power).clip(0, 1)[ring]
-        mean = pair[0][judged].mean()
-        denoised[judged] = mean + np.fft.ifft2(np.fft.fft2(pair[0][judged] - mean) * weight).real
+        mean = pair[0][evaluated].mean()
+        denoised[evaluated] = (
+            mean + np.fft.ifft2(np.fft.fft2(pair[0][evaluated] - mean) * weight).real
+        )
     return denoised
 
 
 def learned_networks(pair: NDArray, epochs: int) -> dict[str, NDArray]:
-    """Learn without truth on each half of the field, for the other half.
+    """Train networks without truth on each half of the field, and denoise the other half.
 
-    Exposures are binned by 4 for it: what they have in common is far coarser.
+    Exposures are binned by 4, since the structures that they have in common are much coarser.
     """
     height, width = (n // 4 for n in pair.shape[1:])
     binned = pair.reshape(2, height, 4, width, 4).mean((2, 4))
@@ -276,15 +281,15 @@ def learned_networks(pair: NDArray, epochs: int) -> dict[str, NDArray]:
     rows = {}
     for name, model in models.items():
         denoised = np.empty((height, width), np.float32)
-        for learnt, judged in halves(denoised):
-            model.fit(binned[:1, *learnt], binned[1:, *learnt])
-            denoised[judged] = model.transform(binned[:1, *judged])[0]
+        for fitted, evaluated in halves(denoised):
+            model.fit(binned[:1, *fitted], binned[1:, *fitted])
+            denoised[evaluated] = model.transform(binned[:1, *evaluated])[0]
         rows[name] = ndimage.zoom(denoised, 4, order=1, mode="nearest", grid_mode=True)
     return rows
 
 
 def draw_all(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None, folder: Path) -> None:
-    """Draw frames as matched, smoothed ones and dots side by side, a file each."""
+    """Draw each frame as the network receives it, smoothed, and denoised; one file per frame."""
     import matplotlib.pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -310,7 +315,7 @@ def draw_all(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None, folder: Path
 
 
 def pictured() -> dict[str, tuple[NDArray, float, str]]:
-    """Frames to draw, how large their atoms are in px, and whether they are dark."""
+    """Return frames to draw, with sigma in px and sign ("bright" or "dark") of their atoms."""
     return {
         "Pt on N-doped carbon 025": (real_frame("025")[0], SIZE, "bright"),
         "low-dose pair": (np.load(DATA / "lowdose_pairs/katsuno_train_pair.npy")[0], 3.0, "dark"),
@@ -320,16 +325,16 @@ def pictured() -> dict[str, tuple[NDArray, float, str]]:
 
 
 def main(
-    weights: Annotated[str, typer.Option(help="Of SCGN: a name, or a file.")] = "default",
-    steps: Annotated[int, typer.Option(help="Of fine-tuning on frames like those of Pt.")] = 200,
-    epochs: Annotated[int, typer.Option(help="Of learning the low-dose pair from itself.")] = 60,
-    folder: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = ROOT
+    weights: Annotated[str, typer.Option(help="Weights of SCGN: name or file.")] = "default",
+    steps: Annotated[int, typer.Option(help="Steps of fine-tuning; 0 for none.")] = 200,
+    epochs: Annotated[int, typer.Option(help="Epochs of networks on the low-dose pair.")] = 60,
+    folder: Annotated[Path, typer.Option(help="Folder of checkpoints.")] = ROOT
     / "benchmarks/results/real_denoise",
     pictures: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
 ) -> None:
     """Print the tables."""
     if not DATA.is_dir():
-        print("Real frames in ../shared/data beside the repository are not there.")
+        print("This benchmark needs real frames in ../shared/data next to the repository.")
         return
     model = SCGNDenoiser(weights=weights)
     tuned_model = None
@@ -342,17 +347,17 @@ def main(
     _report.print_table(
         "Single Pt atoms on N-doped carbon, F1 at 5 px against people's marks",
         platinum(model, tuned_model).round(3),
-        notes=f"Settings, an atom's sigma and the least amplitude or share of a dot, are chosen on "
-        f"{', '.join(CHOSEN_ON)}; the others show other areas. No marks were used to fine-tune.",
+        notes=f"Settings (sigma of atoms; smallest amplitude of an atom or of a dot) are chosen on "
+        f"{', '.join(CHOSEN_ON)}; the others show other areas. Fine-tuning used no marks.",
     )
-    _report.print_table("Noise of the low-dose pair against the laws of cameras", calibration())
-    _report.print_table("Dots where no atoms are, frames brought to", made_up(model, tuned_model))
-    _report.print_table("Dots on crystals, beside maxima", crystals(model).round(1))
+    _report.print_table("Camera models for the noise of the low-dose pair", calibration())
+    _report.print_table("Dots on frames without atoms, scaled to", false_dots(model, tuned_model))
+    _report.print_table("Dots on crystals and maxima of the frame", crystals(model).round(1))
     _report.print_table(
-        "Two exposures of one field: what one tells of the other",
+        "Two exposures of one field: share of one that the other predicts",
         two_exposures(model, epochs).round(3),
-        notes="What both have in common is 2.95 % of the variance, by their correlation: no "
-        "denoiser can foretell more.",
+        notes="By their correlation, the exposures have 2.95 % of the variance in common: no "
+        "denoiser can predict more.",
     )
 
 

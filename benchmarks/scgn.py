@@ -109,7 +109,7 @@ def main(
         if train_missing and not (table or run.file(folder).exists()):
             print(f"{run.network}, {run.data}, seed {run.seed}", flush=True)
             if not train(run, sizes, folder, frames, device, deadline):
-                print("The time of this run is up: run the same command again to continue.")
+                print("Time is up: run the same command again to continue.")
                 break
     missing = [run for run in runs if not run.file(folder).exists()]
     _report.print_table(

@@ -1,9 +1,9 @@
-"""Do scores without truth rank denoisers as truth does? On simulated and on real frames.
+"""Compare rankings of denoisers by scores without truth with the ranking by the true PSNR.
 
     python benchmarks/truth_free_selection.py
 
-Real frames may not be shipped: they are looked for in ../shared/data beside the repository, and
-left out where they are not there.
+On real frames, the reference is a second exposure. These frames cannot be distributed; they are
+read from ../shared/data next to the repository, and skipped if they are missing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 Denoise = Callable[[NDArray], NDArray]
 
 
-class Each:
-    """What scorers ask of an estimator, of a function of one frame."""
+class FramewiseDenoiser:
+    """Estimator for scorers that applies a function to each frame."""
 
     def __init__(self, function: Denoise) -> None:
         self.function = function
@@ -45,7 +45,7 @@ class Each:
 
 
 class Blurred:
-    """A camera whose scintillator spreads the noise of each pixel over its neighbours."""
+    """Camera whose scintillator spreads the noise of each pixel over its neighbours."""
 
     def __init__(self, camera: PoissonGaussianNoise, sigma: float) -> None:
         self.camera = camera
@@ -61,7 +61,7 @@ class Blurred:
 
 
 def destriped(frame: NDArray) -> NDArray:
-    """Columns brought to the smoothed course of their means."""
+    """Return a frame without column noise: the column means are smoothed along x."""
     means = frame.mean(axis=0)
     return frame - means + ndimage.gaussian_filter(means, 3)
 
@@ -99,8 +99,8 @@ FUNCTIONS: dict[str, Denoise] = {
 }  # fmt: skip
 
 
-def denoisers(frames: NDArray, seed: int) -> dict[str, Each | BlindSpotDenoiser]:
-    """All that is ranked, two networks that were trained little on the frames among them."""
+def denoisers(frames: NDArray, seed: int) -> dict[str, FramewiseDenoiser | BlindSpotDenoiser]:
+    """Return the denoisers to rank, including two networks trained briefly on the frames."""
     network = {"network_parameters": {"n_channels": 8}, "tile_size": 48, "batch_size": 8}
     trained = {
         f"blind spot, {epochs} epochs": BlindSpotDenoiser(
@@ -108,11 +108,11 @@ def denoisers(frames: NDArray, seed: int) -> dict[str, Each | BlindSpotDenoiser]
         ).fit(frames)
         for epochs in (4, 16)
     }
-    return {name: Each(function) for name, function in FUNCTIONS.items()} | trained
+    return {name: FramewiseDenoiser(function) for name, function in FUNCTIONS.items()} | trained
 
 
 def simulated(seed: int, n: int = 2, side: int = 96) -> dict[str, tuple[NDArray, object]]:
-    """Clean frames of each kind, and what makes them noisy."""
+    """Return clean frames and a noise simulator for each kind of data."""
     atoms = make_nucleation(n, (side, side), mask_scale=50, random_state=seed).clean
     crystal = make_crystal_images(
         "SrTiO3",
@@ -124,7 +124,7 @@ def simulated(seed: int, n: int = 2, side: int = 96) -> dict[str, tuple[NDArray,
         vacuum=0.2,
         random_state=seed,
     ).frames
-    still = {"row_jitter": None, "flyback": None, "background": None, "line_gain": None}
+    no_distortion = {"row_jitter": None, "flyback": None, "background": None, "line_gain": None}
     return {
         "nucleation, camera": (atoms, HRTEMNoise()),
         "crystal, 25 electrons at the peak": (crystal, PoissonGaussianNoise(gain=10.0)),
@@ -135,20 +135,20 @@ def simulated(seed: int, n: int = 2, side: int = 96) -> dict[str, tuple[NDArray,
         ),
         "crystal, STEM, 10 electrons on average": (
             crystal,
-            STEMNoise(dose=10, afterglow=None, **still),
+            STEMNoise(dose=10, afterglow=None, **no_distortion),
         ),
         "nucleation, column noise": (atoms, HRTEMNoise(column_sigma=5.0)),
-        "crystal, STEM, afterglow": (crystal, STEMNoise(dose=10, afterglow=0.4, **still)),
+        "crystal, STEM, afterglow": (crystal, STEMNoise(dose=10, afterglow=0.4, **no_distortion)),
         "crystal, noise spread by 1 px": (crystal, Blurred(PoissonGaussianNoise(gain=60.0), 1.0)),
     }
 
 
-# What shares noise, where pixels do not have noise of their own.
+# Lines of pixels with correlated noise, for kinds of data that have it.
 STRUCTURE = {"nucleation, column noise": "column", "crystal, STEM, afterglow": "row"}
 
 
-def invariant_loss(model: Each | BlindSpotDenoiser, frames: NDArray) -> float:
-    """The loss that scikit-image's calibrate_denoiser minimises."""
+def invariant_loss(model: FramewiseDenoiser | BlindSpotDenoiser, frames: NDArray) -> float:
+    """Return the loss that calibrate_denoiser of scikit-image minimises."""
     losses = [
         np.mean(
             (
@@ -165,7 +165,7 @@ def invariant_loss(model: Each | BlindSpotDenoiser, frames: NDArray) -> float:
 
 
 def scores(models: dict, first: NDArray, second: NDArray, noise: object, kind: str) -> pd.DataFrame:
-    """Every score of every denoiser; greater is better."""
+    """Return a table of all scores of all denoisers; greater is better."""
     scorers: dict[str, Callable[[object], float]] = {
         "residual": lambda m: -float(np.mean((m.predict(first) - first) ** 2)),
         "Noise2Self": lambda m: -invariant_loss(m, first),
@@ -184,7 +184,7 @@ def scores(models: dict, first: NDArray, second: NDArray, noise: object, kind: s
 
 
 def rank_simulated(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Spearman's correlation with the true PSNR, and what picking the best by it costs."""
+    """Return rank correlations with the true PSNR, and the PSNR lost by each choice."""
     rows = []
     for seed in range(seeds):
         for kind, (clean, noise) in simulated(seed).items():
@@ -216,29 +216,29 @@ def rank_simulated(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def rank_pair() -> pd.DataFrame:
-    """Two low-dose frames of one field: what the one says, and the other as the judge."""
+    """Rank denoisers on one low-dose frame, with a second frame of the same field as reference."""
     first, second = np.load(DATA / "lowdose_pairs" / "katsuno_train_pair.npy").astype(np.float32)
     return _rank(first, second)
 
 
 def rank_platinum() -> pd.DataFrame:
-    """Two scans of one area of platinum on a film, 11 px apart."""
+    """Rank denoisers on a scan of platinum on a film, with a second scan as reference."""
     first, second = (
         tifffile.imread(next((DATA / "ptnc").glob(f"{name}_*.tif"))).astype(np.float32)
         for name in ("047", "048")
     )
-    # what lies at p in the first lies at p + (-11.3, -1.6) in the second
+    # A feature at p in the first scan lies at p + (-11.3, -1.6) in the second.
     return _rank(first, ndimage.shift(second, (11.3, 1.6), mode="reflect"))
 
 
 def _rank(first: NDArray, second: NDArray) -> pd.DataFrame:
     middle = (slice(128, 384),) * 2
     first, second = first[middle], second[middle]
-    # The beam may have changed in between, which is no fault of the denoiser's.
+    # Correct for a change of the beam between the exposures.
     gain, offset = np.polyfit(*(ndimage.gaussian_filter(f, 8).ravel() for f in (second, first)), 1)
     second = gain * second + offset
-    # Wide filters too: at such doses they are wanted.
-    models: dict[str, object] = {name: Each(function) for name, function in FUNCTIONS.items()}
+    # Very low doses also need wide filters.
+    models: dict[str, object] = {name: FramewiseDenoiser(f) for name, f in FUNCTIONS.items()}
     models |= {f"gaussian {s}": GaussianDenoiser(sigma=s).fit(first[None]) for s in (6.0, 10.0)}
     table = {
         "blind spot": BlindSpotScorer(),
@@ -249,12 +249,13 @@ def _rank(first: NDArray, second: NDArray) -> pd.DataFrame:
         {name: [scorer(m, first[None]) for m in models.values()] for name, scorer in table.items()},
         index=list(models),
     )
-    judge = np.array([split_scorer(m, first[None], second[None]) for m in models.values()])
-    found.insert(0, "two exposures", judge)
-    gain = pd.Series((judge - judge[0]) / (judge.max() - judge[0]), index=found.index)
+    reference = np.array([split_scorer(m, first[None], second[None]) for m in models.values()])
+    found.insert(0, "two exposures", reference)
+    gain = (reference - reference[0]) / (reference.max() - reference[0])
+    gain = pd.Series(gain, index=found.index)
     return pd.DataFrame(
         {
-            "rho with two exposures": [spearmanr(found[c], judge).statistic for c in found],
+            "rho with two exposures": [spearmanr(found[c], reference).statistic for c in found],
             "first": [found[c].idxmax() for c in found],
             "second": [found[c].drop(found[c].idxmax()).idxmax() for c in found],
             "first's share of the best's gain": [gain[found[c].idxmax()] for c in found],
@@ -277,8 +278,9 @@ def main(
         "PSNR lost by picking the first of the ranking, dB, mean over seeds",
         lost,
         notes=(
-            "Noise2Self: the loss of scikit-image's calibrate_denoiser. Blind lines hides columns "
-            "for column noise, rows for afterglow. One, split gives the denoiser 80 % of the dose."
+            "Noise2Self: the loss of calibrate_denoiser of scikit-image. Blind lines: columns are "
+            "hidden for column noise, rows for afterglow. One, split: the denoiser gets 80 % of "
+            "the dose."
         ),
     )
     pairs = {
@@ -287,12 +289,12 @@ def main(
     }
     for title, run in pairs.items() if real else ():
         if not DATA.is_dir():
-            print(f"\n{title}: left out, needs ../shared/data beside the repository")
+            print(f"\n{title}: skipped, needs ../shared/data next to the repository")
             continue
         _report.print_table(
             title,
             run(),
-            notes="The gain is that over doing nothing, as the other exposure judges.",
+            notes="The gain is the improvement over the noisy frame in the score of two exposures.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What scripts import from stemkit, also inside functions, exists."""
+"""Test that everything that scripts import from stemkit exists, also inside functions."""
 
 import ast
 from importlib import import_module

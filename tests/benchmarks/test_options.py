@@ -19,16 +19,16 @@ def options(monkeypatch):
 
 
 def call(options, *arguments, **quick):
-    """Return what `main` gets from the command line."""
-    got = {}
+    """Return the parameters of `main` for a command line."""
+    received = {}
 
     def main(pairs: Annotated[int, typer.Option()] = 200, peers: bool = True) -> None:
-        got.update(pairs=pairs, peers=peers)
+        received.update(pairs=pairs, peers=peers)
 
     app = typer.Typer()
     app.command()(options.with_quick(main, **quick))
     assert CliRunner().invoke(app, arguments).exit_code == 0
-    return got
+    return received
 
 
 def test_quick_changes_the_defaults_that_it_names(options):
@@ -36,11 +36,11 @@ def test_quick_changes_the_defaults_that_it_names(options):
     assert call(options, "--quick", pairs=6) == {"pairs": 6, "peers": True}
 
 
-def test_an_option_that_is_given_stays(options):
+def test_given_options_override_quick(options):
     assert call(options, "--quick", "--pairs", "50", pairs=6) == {"pairs": 50, "peers": True}
 
 
-def test_quick_knows_its_parameters(options):
+def test_quick_raises_for_unknown_parameters(options):
     with pytest.raises(TypeError, match="no parameter frames"):
         options.with_quick(lambda pairs=1: None, frames=2)
 
@@ -52,7 +52,7 @@ def test_every_benchmark_is_listed_and_has_a_page(options):
     assert set(run.BENCHMARKS) == scripts
     pages = {path.stem for path in (BENCHMARKS.parent / "docs/benchmarks").glob("*.md")}
     assert pages == scripts
-    assert sum(one.quick_minutes for one in run.BENCHMARKS.values()) < 15
+    assert sum(benchmark.quick_minutes for benchmark in run.BENCHMARKS.values()) < 15
     text = run.plan(["drift", "scgn"], quick=True)
     assert "drift.py" in text
     assert "--train" in text

@@ -1,4 +1,4 @@
-"""The benchmark of SCGN at a size of seconds: hours on a GPU must not be lost."""
+"""Test the benchmark of SCGN with tiny networks, since an error would waste hours on a GPU."""
 
 import importlib
 import itertools
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """The script and what it trains with; the GPU's budget is for tiny networks and frames."""
+    """Return the modules of the benchmark, with tiny networks and frames for the GPU budget."""
     monkeypatch.syspath_prepend(FOLDER)
     scgn, runs = (importlib.import_module(name) for name in ("scgn", "_scgn_runs"))
     small = scgn.BUDGETS["gpu"]._replace(n_blocks=1, n_channels=4, side=16, batch_size=2, steps=12)
@@ -45,7 +45,7 @@ def call(scgn, results, network="SFIN"):
     return json.loads(kept.read_text()) if kept.exists() else None
 
 
-def test_what_is_out_of_time_goes_on_and_ends_the_same(benchmark, tmp_path, monkeypatch, capsys):
+def test_interrupted_training_resumes_to_the_same_result(benchmark, tmp_path, monkeypatch, capsys):
     scgn, runs = benchmark
     whole = call(scgn, tmp_path / "whole")
     calls = itertools.count()
@@ -56,22 +56,22 @@ def test_what_is_out_of_time_goes_on_and_ends_the_same(benchmark, tmp_path, monk
     )
     for module in (scgn, runs):
         monkeypatch.setattr(module, "time", clock)
-    # It asks for the time at the start, at three batches that it looks at, and at each that it
-    # learns from: there is time for nine of twelve, of which eight are kept.
+    # The clock is read at the start, at three batches that fit only inspects, and at each training
+    # batch. Nine of twelve steps fit before the deadline; the checkpoint holds eight.
     short = scgn.BUDGETS["gpu"]._replace(minutes=12.5 / 60)
     monkeypatch.setitem(scgn.BUDGETS, "gpu", short)
     assert call(scgn, tmp_path / "parts") is None
-    assert "Time is up: call the same again to go on." in capsys.readouterr().out
+    assert "Time is up: run the same command again to continue." in capsys.readouterr().out
     parts = call(scgn, tmp_path / "parts")
     for score in ("PSNR, dB", "SSIM", "IoU", "F1"):
         assert parts["scores"][""][score] == whole["scores"][""][score]
     assert parts["loss"] == whole["loss"]
-    # how fast a card is can't be told by half a run
+    # A resumed run does not measure the speed.
     assert whole["TFLOP/s"] > 0
     assert "TFLOP/s" not in parts
 
 
-def test_table_tells_scores_and_speed(benchmark, tmp_path, capsys):
+def test_table_lists_scores_and_speed(benchmark, tmp_path, capsys):
     scgn, _ = benchmark
     kept = call(scgn, tmp_path)
     table = scgn.table_of(sorted((tmp_path / "gpu").glob("*.json")), batch_size=2)
@@ -82,8 +82,8 @@ def test_table_tells_scores_and_speed(benchmark, tmp_path, capsys):
     assert "frames learned a s" in capsys.readouterr().out
 
 
-def test_every_contender_can_be_made(benchmark):
-    """One that can't ends a run of hours."""
+def test_every_network_can_be_made(benchmark):
+    """An error here would end a run of hours."""
     scgn, _ = benchmark
     contenders = importlib.import_module("_scgn_contenders")
     for name in contenders.NETWORKS:
@@ -92,7 +92,7 @@ def test_every_contender_can_be_made(benchmark):
         assert isinstance(model._network(**parameters), torch.nn.Module)
 
 
-def test_rate_that_is_to_be_constant_is(benchmark):
+def test_constant_rate_stays_constant(benchmark):
     beyond = importlib.import_module("_scgn_beyond")
     contenders = importlib.import_module("_scgn_contenders")
     stream = contenders.DATA["NUC"].stream(2, 16, "cpu")
