@@ -1,4 +1,4 @@
-"""In which order the gallery shows its examples; a module, since Sphinx has to pickle the name."""
+"""Order of the examples in the gallery. It is a module because Sphinx pickles the function."""
 
 import os
 
@@ -26,6 +26,6 @@ _FIRST = (
 
 
 def reading_order(path: str | os.PathLike[str]) -> tuple[int, str]:
-    """Return a key that sorts what most come for first, and the rest by name."""
+    """Return a sort key: the most requested examples first, then the others by name."""
     name = os.path.basename(path)
     return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), name

@@ -1,17 +1,17 @@
 """
-=======================================================
-Afterglow: noise that a denoiser takes for structure
-=======================================================
+=======================================
+Detecting afterglow of the scintillator
+=======================================
 
-Electrons are counted before the scintillator smears their light, so neighbours along a row share
-noise. A denoiser that trusts neighbours to be independent, as blind-spot training does, then learns
-to draw streaks.
+The scintillator of a STEM detector keeps glowing for a short time, so the shot noise of a pixel
+also appears in the next pixels of its row. Blind-spot training assumes that the noise of
+neighbouring pixels is independent. With afterglow, it learns to keep the noise as streaks.
 """
 
 # %%
-# A flat frame tells
-# ------------------
-# Everything but the shot noise and the afterglow is left out.
+# Simulate a flat frame
+# ---------------------
+# The frame has shot noise and afterglow; all other distortions are switched off.
 
 import numpy as np
 
@@ -31,10 +31,11 @@ glowing = STEMNoise(
 residual = glowing.fit_transform(flat)[0] - 1
 
 # %%
-# The power spectrum
-# ------------------
-# With afterglow it falls along the fast axis and stays level along the slow one. If your camera's
-# vacuum frames show this, hide rows: ``BlindSpotDenoiser(structure="row")``.
+# Plot the power spectrum of the noise
+# ------------------------------------
+# With afterglow, the noise power decreases with frequency along the fast axis and is constant along
+# the slow axis. If vacuum frames of your microscope show this, train with hidden rows:
+# ``BlindSpotDenoiser(structure="row")``.
 
 frequency = np.fft.rfftfreq(512)[1:]
 decay = np.exp(-1 / 2.0)

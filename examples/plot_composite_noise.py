@@ -1,17 +1,17 @@
 """
-====================================
-A crystal under five levels of noise
-====================================
+========================================
+Denoising a crystal at five noise levels
+========================================
 
-The PINNED paper replaces half to nine tenths of a frame's pixels by noise. What can be had back of
-a crystal that no training has seen, and where does it end?
+The noise of the PINNED paper replaces 50 to 90 % of the pixels of a frame. This example denoises a
+crystal that is not in the training set, and shows at which level the network fails.
 """
 
 # %%
 # Frames and noise
 # ----------------
-# Barium titanate down [112], and the paper's composite noise: Gaussian, then pixels replaced by
-# anything from 0 to 255, then speckle.
+# The crystal is barium titanate along [112]. The composite noise consists of Gaussian noise, pixels
+# replaced by uniform values from 0 to 255, and speckle noise.
 
 from stemkit.datasets import make_crystal_images
 from stemkit.noise import CompositeDegradationNoise
@@ -26,9 +26,9 @@ noisy = {
 # %%
 # Denoise
 # -------
-# The shipped network finds the lattice that repeats in the whole frame, and draws what it is sure
-# of. ``GaussianDenoiser`` gets the width that is best for each level, by the truth; most of what
-# it lacks is the contrast that the replaced pixels took, which no filter gives back.
+# The shipped network finds the lattice of the frame and averages over its cells. For comparison,
+# ``GaussianDenoiser`` has the sigma of the highest PSNR at each level. Most of its error is the
+# lower contrast that results from replaced pixels; a filter does not restore it.
 
 import warnings
 
@@ -41,7 +41,7 @@ from stemkit.metrics import psnr
 
 model = PINNEDDenoiser(weights="default")
 with warnings.catch_warnings():
-    # Its lattice prior paints over defects; this crystal has none.
+    # The lattice prior removes defects; this crystal has none.
     warnings.simplefilter("ignore", LatticePriorWarning)
     denoised = {level: model.transform(frames).clip(0, 255) for level, frames in noisy.items()}
 rows = {
@@ -58,9 +58,8 @@ rows = {
 pd.DataFrame(rows).T.round(1)
 
 # %%
-# At the highest level nine pixels of ten hold nothing. The network fades towards grey there: it
-# says less where it knows less. What it gives is the mean over all cells, so a single vacancy would
-# not show.
+# At level 5, 90 % of the pixels contain no signal, and the network returns a frame of low contrast.
+# Because the result is an average over all cells, it does not show single vacancies.
 
 import matplotlib.pyplot as plt
 

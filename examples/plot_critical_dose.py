@@ -1,19 +1,18 @@
 """
 ===========================================
-A trajectory and a map of the critical dose
+Mapping the critical dose of a frame series
 ===========================================
 
-How much dose a material bears is what studies of beam damage publish: the critical dose D, after
-which the lattice's signal has fallen to 1/e. It needs frames that lie on each other, so the drift
-comes first.
+Studies of beam damage report the critical dose D, at which the signal of the lattice has fallen to
+1/e. To measure it at each pixel, first align the frames of a series.
 """
 
 # %%
-# A series and its trajectory
-# ---------------------------
-# ``trajectory`` compares all pairs of frames and reconciles what it finds by weighted least
-# squares, so that one wrong pair is outvoted. ``closure`` tells, in px, how well the pairs of a
-# frame agree.
+# Measure the drift
+# -----------------
+# ``trajectory`` registers all pairs of frames and combines their drifts by weighted least squares,
+# so that a single wrong pair has little effect. ``closure`` is the disagreement between the pairs
+# of a frame, in px.
 
 from stemkit import DriftDecayModel
 from stemkit.datasets import make_llzo_series
@@ -24,7 +23,7 @@ trajectory = model.trajectory(series.frames)
 print(trajectory[["dy", "dx", "rotation_deg", "mean_damage", "confidence", "closure"]].round(3))
 
 # %%
-# The true drift is known here, and drawn as crosses.
+# Crosses show the true drift, which is known for simulated frames.
 
 import pandas as pd
 
@@ -34,11 +33,11 @@ truth = pd.DataFrame(series.drift, columns=["dy", "dx"])
 display = TrajectoryDisplay.from_predictions(trajectory, truth=truth)
 
 # %%
-# The critical dose
-# -----------------
-# ``critical_dose`` fits ``exp(-dose / D)`` to what is left at each place, and gives a standard
-# error with it. Where the lattice hardly faded during the series, D is beyond what the data can
-# tell: such places have a large error and are better left out (white).
+# Map the critical dose
+# ---------------------
+# ``critical_dose`` fits ``exp(-dose / D)`` to the remaining signal at each pixel and returns D with
+# its standard error. Where the signal hardly decays during the series, D has a large error; these
+# pixels are masked (white).
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,7 +46,7 @@ from matplotlib.colors import LogNorm
 critical = model.critical_dose(series.frames, series.dose, trajectory=trajectory)
 known = critical.stderr < 0.5 * critical.dose
 ratio = critical.dose[known] / series.critical_dose[known]
-print(f"known for {known.mean():.0%} of the frame")
+print(f"error below 50 % for {known.mean():.0%} of the frame")
 print(f"estimate / truth: median {np.median(ratio):.2f}")
 
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.9), layout="constrained")

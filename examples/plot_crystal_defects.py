@@ -1,18 +1,18 @@
 """
-=====================
-No crystal is perfect
-=====================
+================================
+Simulating crystals with defects
+================================
 
-A denoiser that has only seen perfect lattices draws perfect lattices. Crystals can be made with
-what real ones have: a tilt of a degree that smears the columns, missing atoms, strain, vacuum
-behind an edge, and a background that varies slowly.
+A denoiser trained on perfect lattices alone also returns perfect lattices for crystals with
+defects. :func:`~stemkit.datasets.make_crystal_images` therefore simulates deviations from the
+perfect crystal: tilt, vacancies, strain, an edge to vacuum, and a slowly varying background.
 """
 
 # %%
-# Each defect is a number
-# -----------------------
-# Any of them can be had together. A number may be drawn anew for each frame of a training:
-# :class:`~stemkit.datasets.CrystalStream` does it.
+# Choose the defects
+# ------------------
+# Each defect is a parameter, and all can be combined. To train a network,
+# :class:`~stemkit.datasets.CrystalStream` draws new values for each frame.
 
 from stemkit.datasets import make_crystal_images
 
@@ -32,9 +32,9 @@ crystals = {
 }
 
 # %%
-# The truth knows of them
-# -----------------------
-# ``positions`` lists every column where it came to lie, and how many atoms are left in it.
+# Positions of the columns
+# ------------------------
+# ``positions`` lists the position of every column, including strain, and its number of atoms.
 
 import pandas as pd
 
@@ -42,15 +42,15 @@ rows = {
     title: {
         "columns": len(crystal.positions),
         "atoms a column, mean": crystal.positions["n_atoms"].mean(),
-        "least": crystal.positions["n_atoms"].min(),
+        "atoms a column, minimum": crystal.positions["n_atoms"].min(),
     }
     for title, crystal in crystals.items()
 }
 pd.DataFrame(rows).T.round(1)
 
 # %%
-# The figure
-# ----------
+# Plot the frames
+# ---------------
 
 import matplotlib.pyplot as plt
 

@@ -1,17 +1,19 @@
 """
-=========================
-Crystals down a zone axis
-=========================
+=====================================
+Simulating crystals along a zone axis
+=====================================
 
-To learn to denoise, or to measure how well something does, one needs frames whose every column is
-known. Here they come from crystals: by name, from a CIF file or from a unit cell.
+Training a denoiser or testing a method requires frames whose atomic columns are known.
+:func:`~stemkit.datasets.make_crystal_images` simulates them for a crystal given by name, by a CIF
+file or by a unit cell.
 """
 
 # %%
-# What a detector sees
-# --------------------
-# Atoms behind each other make a column, about as bright as the sum of their Z\ :sup:`1.7`, and as
-# wide as the probe. ``positions`` lists them all, with what they are made of.
+# Columns and their positions
+# ---------------------------
+# Along the zone axis, atoms form columns. The intensity of a column is proportional to the sum of
+# Z\ :sup:`1.7` over its atoms, and its width is that of the probe. ``positions`` lists all columns
+# with their elements.
 
 import matplotlib.pyplot as plt
 
@@ -23,21 +25,21 @@ print(columns.groupby("species").amplitude.agg(["size", "mean"]).round(1))
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.2), layout="constrained")
 left.imshow(frame, cmap="gray")
-# Oxygen beside strontium is there, but at a hundredth of white hardly seen.
+# A gamma of 0.4 makes the faint oxygen columns visible.
 right.imshow(frame**0.4, cmap="gray")
-for color, (species, some) in zip(["C1", "C0", "C2"], columns.groupby("species"), strict=True):
-    right.scatter(some.x, some.y, s=28, facecolors="none", edgecolors=color, label=species)
+for color, (species, group) in zip(["C1", "C0", "C2"], columns.groupby("species"), strict=True):
+    right.scatter(group.x, group.y, s=28, facecolors="none", edgecolors=color, label=species)
 right.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-left.set_title("SrTiO3 down [001], 2.5 nm wide")
-right.set_title("darker columns lifted, and all that are listed")
+left.set_title("SrTiO3 along [001], 2.5 nm wide")
+right.set_title("gamma 0.4, with the listed columns")
 for ax in (left, right):
     ax.set_axis_off()
 
 # %%
 # Crystals by name
 # ----------------
-# Eight of the twelve that go by name. Others are read from CIF files, whose occupancies say what is
-# shared at random.
+# Twelve crystals are available by name; eight are shown. Other crystals are read from CIF files,
+# with sites of partial occupancy filled at random.
 
 names = {
     "Si": (1, 1, 0),

@@ -1,17 +1,18 @@
 """
 ==============================
-A network of your own
+Using your own PyTorch network
 ==============================
 
-Ten lines of torch are a denoiser: the fit loop, tiles, checkpoints, grid search and files come with
-it.
+``NetworkDenoiser`` and ``BlindSpotDenoiser`` accept any PyTorch module as their network. They
+provide the training loop, tiles for large frames, checkpoints, saving and loading, and they work
+with grid search.
 """
 
 # %%
-# The network
-# -----------
-# Anything that takes frames (n, 1, H, W) and gives as many of the same size. This one looks at
-# 9 x 9 px, and adds what it finds to what it was given.
+# Define a network
+# ----------------
+# The network maps frames of shape (n, 1, H, W) to frames of the same shape. This one has a
+# receptive field of 9 x 9 px and predicts a correction, which is added to the input.
 
 from torch import nn
 
@@ -29,9 +30,9 @@ class Residual(nn.Module):
 
 
 # %%
-# The denoiser
-# ------------
-# ``BlindSpotDenoiser`` takes the class, and learns from the noisy frames alone.
+# Train it as a denoiser
+# ----------------------
+# ``BlindSpotDenoiser`` takes the class of the network and trains it on noisy frames alone.
 
 from stemkit.datasets import make_crystal_images
 from stemkit.denoise import BlindSpotDenoiser, GaussianDenoiser
@@ -46,12 +47,10 @@ model = BlindSpotDenoiser(
 model.fit(frames)
 print(f"{sum(p.numel() for p in model.module_.parameters()):,} weights, {model.n_epochs_} epochs")
 blurred = [GaussianDenoiser(sigma=sigma).fit(frames).score(frames, clean) for sigma in (1, 1.5, 2)]
-print(
-    f"PSNR {model.score(frames, clean):.1f} dB, of a Gaussian filter {max(blurred):.1f} dB at most"
-)
+print(f"PSNR {model.score(frames, clean):.1f} dB; best Gaussian filter {max(blurred):.1f} dB")
 
 # %%
-# Its size is a parameter as any other, for a grid search that needs no truth either.
+# A grid search can choose the parameters of the network, also without clean frames.
 
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -61,10 +60,10 @@ search = GridSearchCV(clone(model).set_params(max_epochs=15), grid, cv=2).fit(fr
 print(search.best_params_)
 
 # %%
-# What it does
-# ------------
-# What was taken off should be noise: no atom should show in the residual, and its spectrum should
-# be as flat as the noise's.
+# Inspect the result
+# ------------------
+# The residual, the difference between noisy and denoised frame, should contain noise alone: it
+# should not show atoms, and its spectrum should be as flat as that of the noise.
 
 import matplotlib.pyplot as plt
 

@@ -1,29 +1,29 @@
 """
-==================================
-Atoms in a millisecond exposure
-==================================
+=======================================
+Denoising short exposures of nucleation
+=======================================
 
-Frames of nucleation are so short that atoms hardly rise above the noise. A network that has seen
-many such frames turns them into dots, one for each atom. What does that gain over classical means,
-and does it make atoms up?
+Exposures of nucleation are so short that atoms are hardly visible above the noise. The SCGN network
+is trained on simulated frames of this kind and returns a dot for each atom. This example compares
+it with classical methods, and counts how many atoms each method misses or invents.
 """
 
 # %%
-# Frames as hard as they get
-# --------------------------
-# At the contrast "low" an atom is about as bright as the noise is strong: some 20 counts at its
-# peak, and noise of 5 in every pixel. Half of the field is a crystal that grows in the disorder.
+# Simulate frames of low contrast
+# -------------------------------
+# At the contrast "low", atoms have a peak of about 20 counts above a noise of 5 counts per pixel.
+# Half of the field is crystalline, the other half disordered.
 
 from stemkit.datasets import make_nucleation
 
 data = make_nucleation(4, contrast="low", order=0.5, mask_scale=60, random_state=8)
 
 # %%
-# Three denoisers
-# ---------------
-# The network's weights are shipped: nothing is to be fitted. ``LoGRenderDenoiser`` finds peaks of
-# the Laplacian of Gaussian and draws a dot for each. Its threshold is the one that is best for
-# these very frames, by their truth, which nobody has at the microscope.
+# Denoise with three methods
+# --------------------------
+# The trained weights of SCGN are part of stemkit, so no training is needed. ``LoGRenderDenoiser``
+# finds peaks of the Laplacian of Gaussian and draws a dot at each. Its threshold is the best one
+# for these frames according to the truth, which is unknown in an experiment.
 
 import numpy as np
 
@@ -42,9 +42,10 @@ denoised = {
 }
 
 # %%
-# How many atoms are right?
-# -------------------------
-# A dot brighter than half counts as an atom; it is right if it lies within 2 px of a true one.
+# Count correct, missed and invented atoms
+# ----------------------------------------
+# A dot above half of the full intensity counts as an atom. It is correct if it is within 2 px of a
+# true atom.
 
 import pandas as pd
 from skimage.feature import peak_local_max
@@ -61,22 +62,22 @@ def dots(frames):
 rows = {}
 for name in ("peaks, drawn as dots", "SCGN"):
     score = atom_score(data.positions, dots(denoised[name]), tolerance=2)
-    rows[name] = {"F1": score.f1, "missed": score.missed, "made up": score.extra}
+    rows[name] = {"F1": score.f1, "missed": score.missed, "invented": score.extra}
     rows[name]["PSNR, dB"] = psnr(data.target, denoised[name])
 pd.DataFrame(rows).T.round(3)
 
 # %%
-# And in vacuum?
+# Test on vacuum
 # --------------
-# A network can see atoms where there are none. So give it frames of nothing but noise.
+# In frames of noise alone, each detected atom is an invented one.
 
 vacuum = make_nucleation(4, contrast="low", mask_threshold=1.0, random_state=9)
 assert vacuum.positions.empty
-made_up = dots(SCGNDenoiser(weights="default").transform(vacuum.noisy))
-print(f"{len(made_up)} atoms made up in {vacuum.noisy.size / 1e4:.0f} squares of 100 x 100 px")
+invented = dots(SCGNDenoiser(weights="default").transform(vacuum.noisy))
+print(f"{len(invented)} atoms invented in {vacuum.noisy.size / 1e4:.0f} squares of 100 x 100 px")
 
 # %%
-# The figure shows a part of the first frame; circles are true atoms.
+# The figure shows a part of the first frame; circles mark true atoms.
 
 import matplotlib.pyplot as plt
 

@@ -1,21 +1,19 @@
 """
-====================================
-Drift and damage between two frames
-====================================
+=============================================
+Measuring drift and damage between two frames
+=============================================
 
-Two frames of a cryo-STEM series of the garnet LLZO: the specimen drifted by most of a unit cell
-between them, and the beam made a part of it amorphous. We ask how it moved, how sure that is,
-and where how much of the lattice is left.
-
-The frames are simulated, so that the answer is known.
+In a cryo-STEM series of the garnet LLZO, the specimen drifts by most of a unit cell, and the beam
+makes a part of it amorphous. This example measures the drift and its confidence, and maps the
+damage. The frames are simulated, so that the true values are known.
 """
 
 # %%
-# The frames
-# ----------
-# Down [111] the lattice repeats every 1.06 nm. A perfect crystal that drifts by a lattice vector
-# looks as if it had not moved; what tells the difference is everything that does not repeat:
-# thickness, contamination, columns that differ.
+# Simulate the frames
+# -------------------
+# Along [111] the lattice repeats every 1.06 nm. A perfect crystal that drifts by a lattice vector
+# looks unchanged. The drift is only determined by features that do not repeat, such as changes of
+# thickness, contamination and columns of different intensity.
 
 import numpy as np
 
@@ -26,10 +24,10 @@ series = make_llzo_series(4, random_state=0)
 pair = series.frames[[0, 3]]  # the earlier frame first
 
 # %%
-# The estimate
-# ------------
-# ``predict`` compares two frames. Without ``fit`` the shipped weights are used as they are; ``fit``
-# goes on training them with synthetic damage to the frames at hand.
+# Measure drift and damage
+# ------------------------
+# ``predict`` compares two frames. Without ``fit`` it uses the shipped weights; ``fit`` fine-tunes
+# them on your own frames with simulated damage.
 
 model = DriftDecayModel(motion="affine")
 state = model.predict(pair)
@@ -39,34 +37,34 @@ print(f"rotation {np.rad2deg(state.rotation):.3f}°, true {np.rad2deg(series.rot
 print(f"confidence {state.confidence:.2f}")
 
 # %%
-# Confidence says how far the best drift stands out from the others that the lattice leaves
-# open. Those are the candidates, each with its weight:
+# On a lattice, several drifts fit the frames almost equally well. The confidence measures how much
+# better the best one fits than the others. All candidates are listed with their weights:
 
 for motion, weight in state.candidates:
     print(motion.drift.round(1), round(weight, 3))
 
 # %%
-# The figure
-# ----------
-# Once aligned, the frames lie on each other where the overlay is grey. The damage map shows the
-# share of the lattice's signal that is lost; the arrows show where things went.
+# Plot the result
+# ---------------
+# In the overlay of the aligned frames, grey areas match. The damage map shows the lost fraction of
+# the signal of the lattice, and arrows show the drift.
 
 from stemkit.inspection import DriftDecayDisplay
 
 display = DriftDecayDisplay.from_predictions(pair, state, pixel_size=series.pixel_size)
 
 # %%
-# In between
-# ----------
-# With a time between 0 and 1 the same call tells what the specimen looked like on the way:
-# ``frame`` is the first frame, moved and faded as far as it was by then.
+# Interpolate in time
+# -------------------
+# Given times from 0 to 1, ``predict`` interpolates between the frames: ``frame`` is the first frame
+# with the drift and the damage at each time.
 
 import matplotlib.pyplot as plt
 
 times = np.linspace(0, 1, 4)
-course = model.predict(pair, times)
+interpolated = model.predict(pair, times)
 figure, axes = plt.subplots(1, len(times), figsize=(8.6, 2.5), layout="constrained")
-for ax, t, frame in zip(axes, times, course.frame, strict=True):
+for ax, t, frame in zip(axes, times, interpolated.frame, strict=True):
     ax.imshow(frame, cmap="gray", vmin=0.1, vmax=1.6)
     ax.set_title(f"t = {t:.2f}", fontsize="medium")
     ax.set_axis_off()

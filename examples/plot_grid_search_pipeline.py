@@ -3,16 +3,16 @@
 Grid search over a pipeline with simulated noise
 ================================================
 
-Where clean frames can be simulated, noise and denoiser stand in one pipeline: then scikit-learn
-tunes either, by any metric, and says how the best denoiser changes with the dose.
+If clean frames can be simulated, noise and denoiser can be steps of one scikit-learn pipeline. A
+grid search over the parameters of both then shows how the best denoiser depends on the dose.
 """
 
 # %%
-# The pipeline
-# ------------
-# It is given clean frames, makes them noisy, denoises them, and is scored against the clean ones.
-# The simulator draws the noise of each frame from the frame itself, so that no noise is shared by
-# the training and the test fold.
+# Build the pipeline
+# ------------------
+# The pipeline adds noise to clean frames and denoises them; its score compares the result with the
+# clean frames. The simulator seeds the noise of each frame with the content of the frame, so
+# training and test folds do not share noise.
 
 from sklearn.pipeline import make_pipeline
 
@@ -28,9 +28,9 @@ pipe = make_pipeline(
 )
 
 # %%
-# The search
-# ----------
-# Several metrics at once, each with its data range said: these frames reach from 0 to 255.
+# Run the search
+# --------------
+# The search computes two metrics. Both need the data range of the frames, here 255.
 
 import numpy as np
 import pandas as pd
@@ -53,9 +53,10 @@ search = GridSearchCV(
 results = pd.DataFrame(search.cv_results_)
 
 # %%
-# The fewer electrons, the more has to be averaged
-# ------------------------------------------------
-# For real frames leave the simulator out: ``search.best_estimator_[1:].transform(frames)``.
+# Plot the scores
+# ---------------
+# The lower the dose, the larger the best sigma. To denoise real frames, skip the simulator:
+# ``search.best_estimator_[1:].transform(frames)``.
 
 import matplotlib.pyplot as plt
 

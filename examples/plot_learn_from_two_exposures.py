@@ -1,17 +1,17 @@
 """
-==========================================
-Learning from two exposures, and from one
-==========================================
+========================================
+Training a denoiser on noisy frames only
+========================================
 
-A network can learn to denoise without ever seeing a clean frame: from two exposures of the same
-field, from one that is split in two, or from one of which pixels are hidden.
+A network can be trained without clean frames: on two exposures of the same field, on one exposure
+that is split in two, or on one exposure with hidden pixels. This example compares the three ways.
 """
 
 # %%
-# A camera with column noise
-# --------------------------
-# Twelve fields of atoms, each exposed twice. The noise of a column is the same over its whole
-# height, and another in the next exposure.
+# Simulate a camera with column noise
+# -----------------------------------
+# Twelve fields of atoms are exposed twice. Column noise adds one random value to all pixels of a
+# column; the values differ between exposures.
 
 from stemkit.datasets import make_nucleation
 from stemkit.noise import HRTEMNoise
@@ -25,10 +25,10 @@ first, second = (
 )
 
 # %%
-# Three ways to learn
+# Train four networks
 # -------------------
-# All with the same small network, for as many steps. The law of the noise, which is needed to split
-# an exposure, is known here; ``HRTEMNoise().fit`` measures it on vacuum frames.
+# All have the same size and number of steps. Splitting an exposure requires a noise model. It is
+# known here; in practice ``HRTEMNoise().fit`` measures it on vacuum frames.
 
 from stemkit.denoise import BlindSpotDenoiser, NetworkDenoiser, SplitPairs
 
@@ -46,10 +46,11 @@ models = {
 }
 
 # %%
-# Which noise goes away
-# ---------------------
-# Who hides single pixels takes a column's noise for specimen, since its other pixels give it away.
-# The rest of the figure is of one exposure, of fields that were learned from.
+# Compare the results
+# -------------------
+# Training with single hidden pixels keeps the column noise as if it were a part of the specimen,
+# since the noise of a hidden pixel can be predicted from the rest of its column. Hiding whole
+# columns avoids this. All networks denoise the first exposure, which they were trained on.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,5 +66,5 @@ for ax, (name, frames) in zip(axes.flat, shown.items(), strict=True):
     ax.imshow(frames[0], cmap="gray", vmin=low - 10, vmax=high)
     ax.set(title=name, xticks=[], yticks=[])
     if name != "truth":
-        ax.set_xlabel(f"error {error:.1f} counts, of columns {columns:.1f}")
+        ax.set_xlabel(f"error {error:.1f} counts, of column means {columns:.1f}")
 plt.show()

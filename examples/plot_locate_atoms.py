@@ -1,17 +1,18 @@
 """
-=====================================
-Where the atoms are, and how surely
-=====================================
+==========================================
+Locating atoms and estimating their errors
+==========================================
 
-A frame of atoms that crowd and can hardly be seen: how to find them, how far each position can be
-trusted, and how many were missed or made up.
+This example locates atoms in noisy, crowded frames, checks the standard errors of their positions,
+and counts missed and invented atoms.
 """
 
 # %%
-# A frame with known truth
-# ------------------------
-# ``make_nucleation`` draws frames as a fast camera records them while a crystal nucleates:
-# disordered atoms at least 4 px apart, about 40 counts above a background of 100, and noise of 5.
+# Simulate frames
+# ---------------
+# ``make_nucleation`` simulates frames of a nucleating crystal, recorded by a fast camera. Atoms are
+# disordered, at least 4 px apart, and have a peak of about 40 counts above a background of 100
+# counts with a noise of 5 counts.
 
 from stemkit.datasets import make_nucleation
 
@@ -19,34 +20,33 @@ data = make_nucleation(4, mask_scale=60, random_state=3)
 truth = data.positions
 
 # %%
-# Find them
-# ---------
-# ``fit`` learns from the frames how large atoms are and what tells them from noise. ``predict``
-# gives a table: one row an atom, with standard errors.
+# Locate the atoms
+# ----------------
+# ``fit`` estimates the size of atoms and a threshold from the frames. ``predict`` returns a table
+# with one row per atom, including standard errors.
 
 from stemkit import AtomLocator
 
 locator = AtomLocator().fit(data.noisy)
 atoms = locator.predict(data.noisy)
-print(
-    f"atoms have a sigma of {locator.sigma_:.2f} px, and at least {locator.threshold_:.1f} counts"
-)
+print(f"sigma of atoms {locator.sigma_:.2f} px, threshold {locator.threshold_:.1f} counts")
 atoms[["frame", "y", "x", "amplitude", "sigma", "background", "y_err", "x_err"]].head().round(2)
 
 # %%
-# ``atom_score`` matches what was found with the truth, one to one.
+# ``atom_score`` matches located and true atoms one to one.
 
 from stemkit.metrics import atom_score
 
 score = atom_score(truth, atoms, tolerance=2)
-print(f"F1 {score.f1:.3f}: {score.missed} of {len(truth)} missed, {score.extra} made up")
+print(f"F1 {score.f1:.3f}: {score.missed} of {len(truth)} missed, {score.extra} invented")
 print(f"RMS distance {score.rms_error:.2f} px")
 
 # %%
-# How far to trust a position
-# ---------------------------
-# Each error bar follows from the noise that the frame shows. Were it right, distances in units of
-# it would follow the normal law. Crowded atoms stray a little further: their bell curves overlap.
+# Check the standard errors
+# -------------------------
+# Standard errors follow from the noise of the frame. If they are correct, the errors of positions
+# divided by their standard errors have a normal distribution of unit variance. In crowded frames
+# the errors are slightly larger, since neighbouring atoms overlap.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -76,7 +76,8 @@ axes[0].set(xticks=[], yticks=[], xlim=(99.5, 163.5), ylim=(163.5, 99.5))
 axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
 bins = np.linspace(-5, 5, 61)
 axes[1].hist(pull, bins, density=True, color="tab:cyan", alpha=0.6, label="found")
-axes[1].plot(bins, np.exp(-(bins**2) / 2) / np.sqrt(2 * np.pi), color="k", label="normal law")
+normal = np.exp(-(bins**2) / 2) / np.sqrt(2 * np.pi)
+axes[1].plot(bins, normal, color="k", label="normal distribution")
 axes[1].set(xlabel="(found - true) / standard error", yticks=[])
 axes[1].spines[["left", "top", "right"]].set_visible(False)
 axes[1].legend(frameon=False)

@@ -3,15 +3,15 @@
 Measuring the noise of a camera
 ===============================
 
-A denoiser is worth what the noise is worth that it learned from. This measures a camera from vacuum
-frames at several beam intensities, and asks whether the model holds.
+A denoiser works well only if its training frames have the noise of your camera. This example
+measures the noise on vacuum frames at several beam intensities, and tests whether the noise model
+fits.
 """
 
 # %%
-# Vacuum at four beam intensities
-# -------------------------------
-# They are simulated here, by a camera that we pretend not to know. Its pixels differ in sensitivity
-# by 1 %, its beam flickers, and it gives whole numbers.
+# Simulate vacuum frames at four intensities
+# ------------------------------------------
+# The sensitivity of pixels varies by 1 %, the beam flickers, and counts are rounded to integers.
 
 import numpy as np
 
@@ -27,10 +27,10 @@ for intensity in (60, 90, 120, 150):
     vacuum.append(np.rint(camera.fit_transform(beam * sensitivity)).astype("uint8"))
 
 # %%
-# The calibration
-# ---------------
-# Each number comes with its standard error. Beside it stands what plain standard deviations would
-# say.
+# Calibrate the noise model
+# -------------------------
+# The table lists each parameter with its standard error. The last column has the estimates from
+# standard deviations without any correction for flicker and sensitivity.
 
 import pandas as pd
 
@@ -50,10 +50,12 @@ print(
 )
 
 # %%
-# Does the model hold? The figure shows the noise of one sequence and of its columns beside the
-# normal distribution, and the standard deviation of all sequences against their intensity.
+# Test the model
+# --------------
+# The figure compares the noise of one sequence, and that of its columns, with the normal
+# distribution, and shows the standard deviation of all sequences against their intensity.
 
 from stemkit.inspection import NoiseCalibrationDisplay
 
-print("holds:", noise.calibration_.holds)
+print("model holds:", noise.calibration_.holds)
 display = NoiseCalibrationDisplay.from_estimator(noise)

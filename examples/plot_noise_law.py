@@ -1,17 +1,18 @@
 """
-==============================
-Which law a camera follows
-==============================
+====================================
+Choosing the noise model of a camera
+====================================
 
-Of a camera that counts electrons the *variance* grows with the signal; of one that integrates, as
-in the SCGN paper, the standard deviation does. Who calibrates by the wrong law is told so.
+For a camera that counts electrons, the *variance* of the noise is linear in the signal. For an
+integrating camera, as in the SCGN paper, the standard deviation is. A calibration with the wrong
+model gives a warning.
 """
 
 # %%
-# A camera that counts
-# --------------------
-# It is simulated here, in vacuum at four beam intensities: 4 counts an electron, and a readout
-# noise of 5 counts.
+# Simulate a counting camera
+# --------------------------
+# Vacuum frames are simulated at four beam intensities, with a gain of 4 counts per electron and a
+# readout noise of 5 counts.
 
 import numpy as np
 
@@ -21,9 +22,9 @@ counting = PoissonGaussianNoise(gain=4.0, read_sigma=5.0, random_state=2)
 vacuum = [counting.fit_transform(np.full((40, 128, 128), level)) for level in (30, 90, 180, 300)]
 
 # %%
-# The wrong law
-# -------------
-# The straight line misses the points, and the warning names the law that fits better.
+# Calibrate the wrong model
+# -------------------------
+# A line does not fit the points, and the warning names the model that does.
 
 import warnings
 
@@ -36,14 +37,15 @@ print(caught[0].message)
 display = NoiseCalibrationDisplay.from_estimator(wrong)
 
 # %%
-# The right one
-# -------------
-# A root goes through all points. What is measured is the camera's, within its standard errors.
+# Calibrate the right model
+# -------------------------
+# A square root fits all points, and the gain agrees with that of the camera within its standard
+# error.
 
 import matplotlib.pyplot as plt
 
 right = PoissonGaussianNoise().fit(vacuum)
 print(f"gain {right.gain_:.3f} +- {right.gain_stderr_:.3f}, true {counting.gain}")
-print("holds:", right.calibration_.holds)
+print("model holds:", right.calibration_.holds)
 display = NoiseCalibrationDisplay.from_estimator(right)
 plt.show()

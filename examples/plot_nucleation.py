@@ -1,35 +1,35 @@
 """
-==================================
-Watching a crystal nucleate
-==================================
+===============================
+Simulating frames of nucleation
+===============================
 
-When matter begins to crystallise, most atoms still lie without order, everything moves, and frames
-must be so short that hardly an atom can be seen. Nobody can mark the atoms in such frames, so
-networks learn from simulated ones. These are the frames that stemkit makes for them. In endless
-batches, for training, :class:`~stemkit.datasets.NucleationStream` gives them.
+When a crystal nucleates, most atoms are disordered and moving, so exposures must be short, and
+atoms are hardly visible. Because people cannot mark the atoms in such frames, networks train on
+simulated ones. For training, :class:`~stemkit.datasets.NucleationStream` provides an unlimited
+number of batches.
 """
 
 # %%
-# What a network sees, and what it should give
-# --------------------------------------------
-# ``make_nucleation`` follows the NUC set: no two atoms are nearer than 4 px, vacuum is where Perlin
-# noise is low, and the noise is that of a calibrated camera. The target is a map of sharp dots, not
-# the clean frame: it says where the atoms are and nothing else.
+# Input and target of a network
+# -----------------------------
+# ``make_nucleation`` follows the NUC data set: atoms are at least 4 px apart, regions of low Perlin
+# noise are vacuum, and the noise is that of a calibrated camera. The target is not the clean frame
+# but a map with a sharp dot at each atom.
 
 from stemkit.datasets import make_nucleation
 
 data = make_nucleation(1, order=0.25, random_state=18)
 
 # %%
-# The truth comes along as a table, with positions in px. A part of the atoms is in order here: a
-# crystal grain lies in the disorder.
+# ``positions`` is a table of the true positions in px. Here some of the atoms form a crystalline
+# grain.
 
 print(data.positions.round(2).head())
 print(f"{data.positions.ordered.mean():.0%} of {len(data.positions)} atoms are in the grain")
 
 # %%
-# The three of them
-# -----------------
+# Plot the frames
+# ---------------
 
 import matplotlib.pyplot as plt
 

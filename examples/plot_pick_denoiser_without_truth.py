@@ -1,16 +1,17 @@
 """
-================================
-Picking a denoiser without truth
-================================
+========================================
+Choosing a denoiser without clean frames
+========================================
 
-Which denoiser is best for your own microscope, when no clean frame exists? Hiding pixels tells, as
-long as each has noise of its own.
+Experimental frames have no clean version to compare with. If the noise of pixels is independent, a
+score that hides pixels still finds the best denoiser.
 """
 
 # %%
-# Noisy frames, and nothing else
-# ------------------------------
-# A crystal with ten electrons a pixel on average. The clean frames are kept to look at the answer.
+# Simulate noisy frames
+# ---------------------
+# The frames show a crystal at an average of ten electrons per pixel. The clean frames are used only
+# to check the result.
 
 from stemkit.datasets import make_crystal_images
 from stemkit.noise import PoissonGaussianNoise
@@ -21,10 +22,11 @@ clean = make_crystal_images(
 frames = PoissonGaussianNoise(gain=6.0, random_state=1).fit_transform(clean)
 
 # %%
-# A grid search that needs no y
-# -----------------------------
-# ``blind_spot_scorer`` replaces pixels by guesses, and sees how much of each pixel's own noise the
-# denoiser lets through. How far its output is from its input would say that doing nothing is best.
+# Search without clean frames
+# ---------------------------
+# ``blind_spot_scorer`` replaces pixels by the mean of their neighbours plus noise, and measures how
+# much of the noise of these pixels remains in the denoised frame. The plain difference between
+# output and input would favour a denoiser that does nothing.
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV
@@ -39,14 +41,14 @@ print(f"best without truth: sigma = {search.best_params_['sigma']:g} px")
 
 by_truth = GridSearchCV(GaussianDenoiser(), {"sigma": sigmas}, scoring=get_scorer("psnr"), cv=2)
 by_truth.fit(frames, clean)
-print(f"best by the truth:  sigma = {by_truth.best_params_['sigma']:g} px")
+print(f"best with truth:    sigma = {by_truth.best_params_['sigma']:g} px")
 
 # %%
-# The score and the truth
-# -----------------------
-# The score is minus the mean square error to the truth, but for the noise's variance, which is the
-# same for all denoisers; that is taken off here. Where it is fooled shows
-# :ref:`sphx_glr_auto_examples_plot_what_scores_cannot_see.py`.
+# Compare the score with the true error
+# -------------------------------------
+# The score is minus the mean square error, up to the variance of the noise, which is the same for
+# all denoisers and is subtracted here.
+# :ref:`sphx_glr_auto_examples_plot_what_scores_cannot_see.py` shows cases in which the score fails.
 
 import matplotlib.pyplot as plt
 

@@ -1,18 +1,18 @@
 """
-===============================
-What a scanning microscope adds
-===============================
+============================================
+Simulating the noise of scanning microscopes
+============================================
 
-A scanning microscope has noise that a camera has not: it looks at one place after the other, so
-each thing that is unsteady writes its own signature along the rows. `STEMNoise` simulates all of it
-in the order in which it happens, and each part by itself.
+A scanning microscope records one pixel after the other, so that unsteadiness of the beam, the scan
+and the detector appears along the rows. ``STEMNoise`` simulates these effects in their physical
+order; each is also available separately.
 """
 
 # %%
-# Each part by itself
+# Compare the effects
 # -------------------
-# All parts are transformers of stacks, ``(n_frames, H, W)``. Here they are stronger than in a good
-# frame, so that they can be told apart.
+# Each effect is a transformer of stacks ``(n_frames, H, W)``. To be visible, the effects are
+# stronger here than in good frames.
 
 import matplotlib.pyplot as plt
 
@@ -32,7 +32,7 @@ parts = {
     "afterglow over 4 px": noise.Afterglow(share=0.8, decay=4),
     "line-to-line gain, 20 %": noise.LineGain(sigma=0.2, random_state=0),
     "saturation at twice the mean": noise.Saturation(level=2),
-    "all of it, milder": noise.STEMNoise(dose=20, saturation=6, random_state=0),
+    "all effects, weaker": noise.STEMNoise(dose=20, saturation=6, random_state=0),
 }
 
 figure, axes = plt.subplots(3, 3, figsize=(8.4, 9), layout="constrained")

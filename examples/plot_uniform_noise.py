@@ -1,18 +1,18 @@
 """
-==================================
-Making noise uniform
-==================================
+=================================
+Stabilising the variance of noise
+=================================
 
-Of most cameras bright places are noisier than dark ones, and what looks for noise of one strength
-goes wrong on either. With the camera's law known, a mapping of the counts makes the noise the same
-everywhere: a logarithm for an integrating camera, Anscombe's root for one that counts.
+With most cameras bright pixels are noisier than dark ones, but many methods assume noise of uniform
+variance. If the noise model is known, a transform of the counts makes the variance uniform: a
+logarithm for an integrating camera, the Anscombe transform for a counting camera.
 """
 
 # %%
-# Two cameras on a ramp
-# ---------------------
-# The intensity grows from left to right. In practice the law is measured on vacuum frames first, by
-# ``fit``; here it is given.
+# Simulate an intensity ramp with two cameras
+# -------------------------------------------
+# The intensity increases from left to right. The parameters of the noise are given here; in
+# practice ``fit`` first measures them on vacuum frames.
 
 import numpy as np
 
@@ -25,10 +25,11 @@ cameras = {
 }
 
 # %%
-# Stabilise
-# ---------
-# ``stabilize`` maps counts so that pointwise noise has a standard deviation of 1, and
-# ``unstabilize`` maps back what was made of them. The clean ramp is taken off to show noise alone.
+# Transform the frames
+# --------------------
+# ``stabilize`` transforms counts so that the noise of each pixel has a standard deviation of 1, and
+# ``unstabilize`` transforms processed frames back. To show the noise alone, the clean ramp is
+# subtracted.
 
 noise = {}
 for name, camera in cameras.items():
@@ -37,9 +38,9 @@ for name, camera in cameras.items():
     noise[f"{name}, stabilised"] = camera.stabilize(frame) - camera.stabilize(ramp)
 
 # %%
-# The figure
-# ----------
-# Below each frame stands the standard deviation of its columns.
+# Plot the noise
+# --------------
+# The lower panels show the standard deviation of each column of the frame above.
 
 import matplotlib.pyplot as plt
 

@@ -1,17 +1,18 @@
 """
-===================================
-What scores without truth can't see
-===================================
+==============================
+When scores without truth fail
+==============================
 
-Each of them leans on something: hidden pixels on noise that neighbours don't share, a split
-exposure on the camera's law, two exposures on a specimen that stands still. Here each is broken.
+Each score without truth makes an assumption: with hidden pixels, that the noise of neighbouring
+pixels is independent; with a split exposure, that the noise model is correct; with two exposures,
+that the specimen does not move. This example violates these assumptions.
 """
 
 # %%
-# Two ways to go wrong
-# --------------------
-# On a camera whose light spreads, neighbours share noise. And between two exposures a specimen
-# drifts, by 2 px here.
+# Simulate exposures
+# ------------------
+# In the second case a scintillator spreads light, so that neighbouring pixels share noise. In the
+# third case the specimen drifts by 2 px between two exposures.
 
 import numpy as np
 from scipy import ndimage
@@ -31,15 +32,16 @@ def exposure(gain, seed, spread=0.0, drift=0):
 
 
 cases = {
-    "as they assume": (exposure(12.0, 1), exposure(12.0, 2)),
+    "assumptions hold": (exposure(12.0, 1), exposure(12.0, 2)),
     "neighbours share noise": (exposure(60.0, 1, spread=0.9), exposure(60.0, 2, spread=0.9)),
     "2 px of drift in between": (exposure(12.0, 1), exposure(12.0, 2, drift=2)),
 }
 
 # %%
-# What they say of Gaussian filters
-# ---------------------------------
-# As mean square errors up to a constant, which is chosen so that all agree on the widest filter.
+# Score Gaussian filters
+# ----------------------
+# Scores estimate the mean square error up to a constant. The figure sets the error of the widest
+# filter to 0 for each score.
 
 from stemkit.denoise import GaussianDenoiser
 from stemkit.metrics import SplitScorer, blind_spot_scorer, split_scorer
@@ -47,30 +49,30 @@ from stemkit.metrics import SplitScorer, blind_spot_scorer, split_scorer
 sigmas = np.array([0.01, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0])
 
 
-def said(first, second):
-    # What is measured in vacuum: the variance, which spread noise has less of.
+def estimated_errors(first, second):
+    # A calibration on vacuum frames measures the variance, which blurred noise has less of.
     gain = np.var(first - clean) / clean.mean()
-    law = SplitScorer(noise=PoissonGaussianNoise(gain=gain))
+    split_one = SplitScorer(noise=PoissonGaussianNoise(gain=gain))
     models = [GaussianDenoiser(sigma=sigma).fit(first) for sigma in sigmas]
     yield "truth", [np.mean((model.predict(first) - clean) ** 2) for model in models]
     yield "hidden pixels", [-blind_spot_scorer(model, first) for model in models]
-    yield "one exposure, split", [-law(model, first) for model in models]
+    yield "one exposure, split", [-split_one(model, first) for model in models]
     yield "another exposure", [-split_scorer(model, first, second) for model in models]
 
 
 # %%
-# The figure
-# ----------
-# Dots mark what each would pick. Shared noise passes for specimen with all that know one exposure
-# alone: they blur too little. Drift passes for an error with the one that compares two: it blurs
-# too much, so align exposures first.
+# Plot the estimated errors
+# -------------------------
+# Dots mark the filter that each score chooses. Scores of a single exposure mistake shared noise for
+# structure and choose too small a sigma. The score of two exposures counts drift as an error and
+# chooses too large a sigma, so align exposures first.
 
 import matplotlib.pyplot as plt
 
 colors = ("black", "tab:blue", "tab:green", "tab:orange")
 figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.9), layout="constrained")
 for ax, (title, (first, second)) in zip(axes, cases.items(), strict=True):
-    for (name, errors), color in zip(said(first, second), colors, strict=True):
+    for (name, errors), color in zip(estimated_errors(first, second), colors, strict=True):
         errors = np.array(errors) - errors[-1]
         style = {"lw": 3, "ms": 10} if name == "truth" else {"lw": 1.5, "ms": 5}
         best = [errors.argmin()]
