@@ -13,7 +13,7 @@ from stemkit import PINNEDDenoiser
 SEEDS = (0, 1, 2)
 OURS = "PINNED, ours"
 PAPERS_WAY = "PINNED, the paper's way"
-PLAIN = "MSE alone"
+MSE_ALONE = "MSE alone"
 # Weights of the loss that the paper does not give, found by _pinned_tuning.py.
 TUNED = {"lambda_tv": 0.01, "lambda_sf": 0.1, "lambda_b": 0.01, "lambda_c": 0.01}
 ABLATION = {
@@ -22,7 +22,7 @@ ABLATION = {
     "without SF": {**TUNED, "lambda_sf": 0.0},
     "without B": {**TUNED, "lambda_b": 0.0},
     "without C": {**TUNED, "lambda_c": 0.0},
-    PLAIN: dict.fromkeys(TUNED, 0.0),
+    MSE_ALONE: dict.fromkeys(TUNED, 0.0),
 }
 RECIPE = {"n_channels": 8, "n_blocks": 3, "n_evidence": 2, "batch_size": 8, "lr": 4e-3}
 _EPOCH = 50
@@ -67,7 +67,7 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
     return PINNEDDenoiser(weights=weights)
 
 
-def trained(
+def load_or_train(
     names: Iterable[str], folder: Path, *, only_trained: bool, **options: int
 ) -> dict[str, dict[int, PINNEDDenoiser]]:
     """Return the variants with all seeds, and train the missing ones unless `only_trained`."""

@@ -23,7 +23,7 @@ STRENGTH, MOST_ATOMS = (0.5, 1.2), 12.0
 MARGIN = 6
 
 
-class LikeFrames:
+class FineTuningStream:
     """Stream of simulated pairs (noisy, dots) that resemble real frames.
 
     The background is a random field with the power spectrum of a real frame. It has the same noise,
@@ -82,4 +82,4 @@ def fine_tune(matched: MatchedDenoiser, frames: NDArray, steps: int, folder: Pat
         random_state=0,
         verbose=1,
     )
-    return model.fit(LikeFrames(list(matched.match(frames)))).set_params(verbose=0)
+    return model.fit(FineTuningStream(list(matched.match(frames)))).set_params(verbose=0)

@@ -125,7 +125,7 @@ UNDONE: dict[str, dict[str, Any]] = {
     "SCGN, the paper's layout": {"layout": "paper"},
 }
 # SCGN itself, its variants that are not in the paper, and SCGN without a schedule.
-WHOLE: dict[str, type[SCGNDenoiser]] = {
+SCGN_VARIANTS: dict[str, type[SCGNDenoiser]] = {
     "SCGN": AveragedSCGN,
     "SCGN, larger crops at the end": LargerCropsSCGN,
     "SCGN, higher moments": HigherMomentsSCGN,
@@ -134,21 +134,21 @@ WHOLE: dict[str, type[SCGNDenoiser]] = {
     "SCGN, constant rate": ConstantRateSCGN,
 }
 # Other networks: their name in stemkit, and which sizes of the budget they take.
-PLAIN: dict[str, tuple[str, tuple[str, ...]]] = {
+OTHER_NETWORKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "AtomSegNet": ("unet", ("n_channels",)),
     "SFIN": ("sfin", ("n_blocks", "n_channels")),
     "IDF": ("idf", ()),
 }
-NETWORKS = [*PLAIN, *WHOLE, *ABLATION, *UNDONE]
+NETWORKS = [*OTHER_NETWORKS, *SCGN_VARIANTS, *ABLATION, *UNDONE]
 
 
 def make_network(name: str, budget: Budget, **settings: Any) -> SupervisedDenoiser:
     """Return an unfitted estimator; SFIN and SCGN have the size of the budget."""
     size = {"n_blocks": budget.n_blocks, "n_channels": budget.n_channels}
-    if name in PLAIN:
-        network, takes = PLAIN[name]
+    if name in OTHER_NETWORKS:
+        network, takes = OTHER_NETWORKS[name]
         parameters = {key: size[key] for key in takes}
         return NetworkDenoiser(network=network, network_parameters=parameters, **settings)
-    if name in WHOLE:
-        return WHOLE[name](**size, **settings)
+    if name in SCGN_VARIANTS:
+        return SCGN_VARIANTS[name](**size, **settings)
     return SCGNDenoiser(**size, **(ABLATION | UNDONE)[name], **settings)

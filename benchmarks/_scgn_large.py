@@ -88,6 +88,6 @@ def _denoise(file: Path) -> tuple[float, float]:
 
 def in_own_process(function: Any, *arguments: Any) -> Any:
     """Call a function in a new process."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()

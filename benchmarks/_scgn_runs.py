@@ -77,7 +77,7 @@ def train(
     )
     streams = (stream(1), stream(2)) if isinstance(model, LargerCropsSCGN) else stream(1)
     try:
-        taken = seconds(lambda: model.fit(streams))
+        taken = time_of(lambda: model.fit(streams))
     except OutOfTimeError:
         return False
     model.verbose = 0
@@ -91,7 +91,7 @@ def train(
     if run.network == "SCGN" and model.averaged_.n_averaged:  # 0 if fit resumed at the last step
         model.module_ = model.averaged_.module.eval()
         found["mean of weights"] = evaluate(model.transform, test)
-    keep(
+    save_scores(
         run,
         results,
         found,
@@ -151,16 +151,16 @@ def score_classical(run: Run, results: Path, n_frames: int) -> None:
     best = max(ParameterGrid(settings), key=quality)
     test = data.test(n_frames)
     denoiser = clone(model).set_params(**best).fit(test.noisy)
-    keep(run, results, {"": evaluate(denoiser.transform, test)}, settings=best)
+    save_scores(run, results, {"": evaluate(denoiser.transform, test)}, settings=best)
 
 
-def keep(run: Run, results: Path, scores: dict[str, dict[str, float]], **more: Any) -> None:
+def save_scores(run: Run, results: Path, scores: dict[str, dict[str, float]], **more: Any) -> None:
     """Save the scores of a run and of its variants."""
     content = {**run._asdict(), "scores": scores, **more}
     run.file(results).write_text(json.dumps(content, indent=1))
 
 
-def seconds(call: Callable[[], object]) -> float:
+def time_of(call: Callable[[], object]) -> float:
     """Return the time of a call: CPU time, or elapsed time if there is a GPU.
 
     Other processes on the machine do not add to CPU time.
@@ -175,7 +175,7 @@ def evaluate(denoise: Callable[[NDArray], NDArray], test: Bunch) -> dict[str, fl
     """Score a denoiser and measure its time per frame."""
     return {
         **scores(test, denoise(test.noisy)),
-        "s a frame": seconds(lambda: denoise(test.noisy[:2])) / 2,
+        "s a frame": time_of(lambda: denoise(test.noisy[:2])) / 2,
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _scgn_contenders import CLASSICAL, TEST_SEED
-from _scgn_runs import peaks_of, scores, seconds
+from _scgn_runs import peaks_of, scores, time_of
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
@@ -42,10 +42,10 @@ def sequence_table(
     finder = max(drawn, key=lambda model: psnr(film.target, model.fit_transform(film.noisy)))
     shipped = SCGNDenoiser(weights="default", device=device)
     rows = [
-        {"method": "as recorded", **of_film(film, film.noisy)},
-        {"method": f"Gaussian of {best.sigma} px", **of_film(film, best.transform(film.noisy))},
-        {"method": "LoG and render", **of_dots(film, finder.transform(film.noisy))},
-        {"method": "SCGN as shipped", **of_dots(film, shipped.transform(film.noisy))},
+        {"method": "as recorded", **score_film(film, film.noisy)},
+        {"method": f"Gaussian of {best.sigma} px", **score_film(film, best.transform(film.noisy))},
+        {"method": "LoG and render", **score_dots(film, finder.transform(film.noisy))},
+        {"method": "SCGN as shipped", **score_dots(film, shipped.transform(film.noisy))},
     ]
     folder = results / "sequence"
     folder.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def sequence_table(
         kept = folder / f"UDVD-{n_channels}-{n_epochs}-{seed}.json"
         if not kept.exists():
             kept.write_text(
-                json.dumps(udvd(film, n_channels, n_epochs, seed, device, kept), indent=1)
+                json.dumps(train_udvd(film, n_channels, n_epochs, seed, device, kept), indent=1)
             )
         rows.append(json.loads(kept.read_text()))
     table = pd.DataFrame(rows)
@@ -64,7 +64,7 @@ def sequence_table(
     return found
 
 
-def udvd(
+def train_udvd(
     film: Bunch, n_channels: int, n_epochs: int, seed: int, device: str, kept: Path
 ) -> dict[str, object]:
     """Train UDVD on the film, from its last checkpoint, and score it."""
@@ -79,31 +79,34 @@ def udvd(
         random_state=seed,
         verbose=1,
     )
-    took = seconds(lambda: model.fit(film.noisy))
+    took = time_of(lambda: model.fit(film.noisy))
     model.verbose = 0
     denoised: list[NDArray] = []
-    per_frame = seconds(lambda: denoised.append(model.transform(film.noisy))) / N_FRAMES
+    per_frame = time_of(lambda: denoised.append(model.transform(film.noisy))) / N_FRAMES
     return {
         "method": f"UDVD, {model.history_['step'].iloc[-1]} steps",
-        **of_film(film, denoised[0]),
+        **score_film(film, denoised[0]),
         "parameters": sum(p.numel() for p in model.module_.parameters()),
         "s to learn": took,  # of the remaining steps, if the run was resumed
         "s a frame": per_frame,
     }
 
 
-def of_film(film: Bunch, denoised: NDArray) -> dict[str, float]:
+def score_film(film: Bunch, denoised: NDArray) -> dict[str, float]:
     """Score a denoised film, and dots drawn at its peaks, with the sigma of the best score."""
     best: dict[str, float] = {}
     for size in PEAKS:
         found = peaks_of(film, denoised, size)
         dots = np.stack([draw(found[found["frame"] == index]) for index in range(N_FRAMES)])
-        score = {**of_dots(film, dots), "F1": atom_score(film.positions, found, tolerance=1.0).f1}
+        score = {
+            **score_dots(film, dots),
+            "F1": atom_score(film.positions, found, tolerance=1.0).f1,
+        }
         best = max(best, score, key=lambda score: score.get("dots, dB", 0))
     return {"PSNR, dB": psnr(film.clean, denoised), "SSIM": ssim(film.clean, denoised), **best}
 
 
-def of_dots(film: Bunch, dots: NDArray) -> dict[str, float]:
+def score_dots(film: Bunch, dots: NDArray) -> dict[str, float]:
     """Score dots against the true ones."""
     names = {"PSNR, dB": "dots, dB", "SSIM": "dots, SSIM", "IoU": "dots, IoU", "F1": "F1"}
     return {names[name]: value for name, value in scores(film, dots).items()}

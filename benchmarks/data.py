@@ -101,8 +101,8 @@ def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
     }
 
 
-def parts() -> dict[str, tuple[Callable[[], Any], int]]:
-    """Return functions for positions and masks, from stemkit and from other packages."""
+def positions_and_masks() -> dict[str, tuple[Callable[[], Any], int]]:
+    """Return functions for positions and masks, from stemkit and other packages."""
     extent = np.full(1, SIDE / 4, dtype=np.float32)
     at = np.arange(SIDE, dtype=np.float32) / 100
     y, x = np.meshgrid(at, at, indexing="ij")
@@ -212,10 +212,8 @@ def main(
 ) -> None:
     """Run all and print the tables."""
     torch.set_num_threads(1)
-    rows = {
-        name: measure(make, n, repeats)
-        for name, (make, n) in {**generators(frames), **parts(), **simulators(frames)}.items()
-    }
+    tasks = generators(frames) | positions_and_masks() | simulators(frames)
+    rows = {name: measure(make, n, repeats) for name, (make, n) in tasks.items()}
     rows["NucleationStream, pairs, two processes"] = two_workers(frames)
     if torch.cuda.is_available():
         rows[f"NucleationStream, pairs, {torch.cuda.get_device_name()}"] = on_gpu(frames)

@@ -32,7 +32,7 @@ SETS: dict[str, dict] = {
     "perfect lattice, dose 10, jitter 1": {"content": "perfect", "dose": 10.0, "row_jitter": 1.0},
 }
 # Frames of two separate places of one specimen: their motion is undetermined.
-APART: dict[str, dict] = {
+NO_OVERLAP: dict[str, dict] = {
     "edges and defects, dose 10": {"dose": 10.0},
     "edges and defects, no noise": {"dose": None, "row_jitter": 0},
     "perfect lattice, dose 10": {"content": "perfect", "dose": 10.0},
@@ -118,11 +118,11 @@ def run_set(name: str, n_pairs: int, seed: int, compared: dict[str, Method]) -> 
     return rows
 
 
-def apart(n_pairs: int, seed: int) -> pd.DataFrame:
+def confidence_without_overlap(n_pairs: int, seed: int) -> pd.DataFrame:
     """Return the confidence for frames without overlap."""
     rows = []
     for side in (128, 256):
-        for name, options in APART.items():
+        for name, options in NO_OVERLAP.items():
             data = make_drift_pairs(n_pairs, shape=(side, 3 * side), random_state=seed, **options)
             # The drift is at most 0.45 sides, which leaves a gap of at least half a side.
             confidence = np.array(
@@ -181,14 +181,14 @@ def main(
     rows = pd.DataFrame(
         [row for s in seeds for name in SETS for row in run_set(name, pairs, s, compared)]
     )
-    ours = rows[rows.method == "stemkit correlation"]
-    both = ours[ours["set"] != "aperiodic, dose 2, jitter 3"]
+    correlation = rows[rows.method == "stemkit correlation"]
+    both = correlation[correlation["set"] != "aperiodic, dose 2, jitter 3"]
     area = roc_auc_score(both.px < 1, both.confidence)
-    confident = 100 * (ours.confidence > 0.5).groupby(ours["set"], sort=False).mean()
+    confident = 100 * (correlation.confidence > 0.5).groupby(correlation["set"], sort=False).mean()
     listed = ", ".join(f"{name} {share:.0f} %" for name, share in confident.items())
     _report.print_table(
         f"Confidence without overlap: {pairs} pairs a set, seed {seeds[0]}",
-        apart(pairs, seeds[0]),
+        confidence_without_overlap(pairs, seeds[0]),
         notes=f"With overlap it is above 0.5 for: {listed}.",
     )
     seconds = seconds_per_pair(compared, seeds[0])

@@ -49,7 +49,7 @@ def measure(module: str) -> tuple[float, str]:
     return float(seconds), ", ".join(heavy)
 
 
-def main(rounds: Annotated[int, typer.Option(help="Fresh interpreters for each module.")] = 7):
+def main(rounds: Annotated[int, typer.Option(help="New interpreters for each module.")] = 7):
     """Print the table."""
     runs = [{module: measure(module) for module in MODULES} for _ in range(rounds)]
     best = pd.Series({module: min(run[module][0] for run in runs) for module in MODULES})

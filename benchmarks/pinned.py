@@ -28,7 +28,7 @@ import torch
 import typer
 from _pinned_data import LEVELS, PAPERS_FIVE, add_noise, held_out_frames, papers_pairs
 from _pinned_peers import calibrated, noise_sigma, peers, with_true_gain
-from _pinned_runs import ABLATION, OURS, PAPERS_WAY, PLAIN, SEEDS, trained
+from _pinned_runs import ABLATION, MSE_ALONE, OURS, PAPERS_WAY, SEEDS, load_or_train
 from _pinned_tuning import tune
 from numpy.typing import NDArray
 
@@ -160,21 +160,21 @@ def main(
     clean, views = held_out_frames(seed)
     step = max(1, len(clean) // frames)  # keeps every material
     clean, views = clean[::step], views[::step].reset_index(drop=True)
-    full = trained((OURS, PAPERS_WAY), folder, **options)
+    full = load_or_train((OURS, PAPERS_WAY), folder, **options)
     if not full[OURS]:
         full[OURS] = {0: PINNEDDenoiser(weights="default")}  # shipped: this training with seed 0
-    ablation = trained(ABLATION, folder, **options)
+    ablation = load_or_train(ABLATION, folder, **options)
     networks = scores_of_networks(full | ablation, clean, seed, folder)
     as_it_is = networks[networks["gain"] == "as it is"]
     classical = scores_of_peers(clean, seed, folder)
-    compared = networks[networks["method"].isin([OURS, PAPERS_WAY, PLAIN])]
+    compared = networks[networks["method"].isin([OURS, PAPERS_WAY, MSE_ALONE])]
     everything = pd.concat([classical, compared])
     available = {name: sorted(models) for name, models in (full | ablation).items()}
     _report.print_table(
         f"PINNED: PSNR/SSIM by level, {len(clean)} frames of 256 x 256 px",
         by_level(everything),
         notes=f"Means over frames; ± half the range over seeds. Seeds trained: {available} of "
-        f"{SEEDS}. {PLAIN}: {OURS}, without its other terms, for {short_steps} steps instead of "
+        f"{SEEDS}. {MSE_ALONE}: {OURS}, without its other terms, for {short_steps} steps instead of "
         f"{steps}.\n" + views.groupby(["material", "axis"]).size().to_string(),
     )
     for name in filter(full.get, (OURS, PAPERS_WAY)):
@@ -202,7 +202,8 @@ def main(
     _pinned_plots.draw_metrics(of_training, PAPERS_FIVE, where / "pinned_training.png")
     # The first view of each material along the first axis.
     first = views.drop_duplicates("material")
-    shown = compared[compared["method"] != PLAIN].set_index("frame").loc[first.index].reset_index()
+    shown = compared[compared["method"] != MSE_ALONE]
+    shown = shown.set_index("frame").loc[first.index].reset_index()
     shown["frame"] = shown["frame"].map({frame: n for n, frame in enumerate(first.index)})
     _pinned_plots.draw_metrics(shown, list(first["material"]), where / "pinned_validation.png")
     _pinned_plots.draw_frames(clean, seed, full, where / "pinned_frames.png")

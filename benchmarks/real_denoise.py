@@ -54,7 +54,7 @@ SIGMAS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 Found = dict[str, NDArray]
 
 
-def places(dots: NDArray, share: float, distance: int) -> NDArray:
+def dot_positions(dots: NDArray, share: float, distance: int) -> NDArray:
     """Return the positions of dots brighter than a share of the peak of a dot."""
     return peak_local_max(
         dots, min_distance=distance, threshold_abs=share * DOT, exclude_border=False
@@ -76,9 +76,11 @@ def platinum(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.DataFr
             matched = MatchedDenoiser(denoiser=network, atom_sigma=size)
             dots = {at: matched.fit_transform([frame])[0] for at, (frame, _) in frames.items()}
             for share in SHARES:
-                found = {at: places(drawn, share, matched.binning_) for at, drawn in dots.items()}
+                found = {
+                    at: dot_positions(drawn, share, matched.binning_) for at, drawn in dots.items()
+                }
                 alone[size, share] = found
-                confirmed[size, share] = {at: confirm(atoms[at], found[at]) for at in found}
+                confirmed[size, share] = {at: atoms_near_dots(atoms[at], found[at]) for at in found}
         rows.append(_scored(f"dots of {name}", alone, frames))
         rows.append(_scored(f"AtomLocator, confirmed by {name}", confirmed, frames))
     return pd.DataFrame(rows).set_index("method")
@@ -109,7 +111,7 @@ def _scored(
     }
 
 
-def confirm(atoms: NDArray, dots: NDArray, reach: float = 5.0) -> NDArray:
+def atoms_near_dots(atoms: NDArray, dots: NDArray, reach: float = 5.0) -> NDArray:
     """Return the atoms that are within reach of a dot."""
     if not len(atoms) or not len(dots):
         return atoms[:0]
@@ -161,12 +163,12 @@ def false_dots(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None) -> pd.Data
         offset, scale = matched.denoiser_.input_scaling_
         like_spread = offset + scale * (like_noise - like_noise.mean()) / like_noise.std()
         counts[name] = {
-            "spread of training": len(places(model.transform(like_spread)[0], 0.5, 1)),
-            "noise of training": len(places(model.transform(like_noise)[0], 0.5, 1)),
+            "spread of training": len(dot_positions(model.transform(like_spread)[0], 0.5, 1)),
+            "noise of training": len(dot_positions(model.transform(like_noise)[0], 0.5, 1)),
         }
         if tuned_model:
             counts[name]["the same, fine-tuned on Pt"] = len(
-                places(tuned_model.transform(like_noise)[0], 0.5, 1)
+                dot_positions(tuned_model.transform(like_noise)[0], 0.5, 1)
             )
     return pd.DataFrame(counts).T
 
@@ -178,7 +180,7 @@ def crystals(model: SCGNDenoiser) -> pd.DataFrame:
     """
     rows = {}
     for name in ("MoS2", "LLZO"):
-        frame, size, atoms = pictured()[name]
+        frame, size, atoms = frames_to_draw()[name]
         matched = MatchedDenoiser(denoiser=model, atom_sigma=size, atoms=atoms)
         noisy = matched.fit([frame]).match([frame])[0]
         denoised = model.transform(noisy[np.newaxis])[0]
@@ -186,7 +188,7 @@ def crystals(model: SCGNDenoiser) -> pd.DataFrame:
         maxima = peak_local_max(smooth, min_distance=1, exclude_border=False)
         level = threshold_otsu(smooth[tuple(maxima.T)])
         bright = maxima[smooth[tuple(maxima.T)] > level]
-        dots = places(denoised, 0.25, 1)
+        dots = dot_positions(denoised, 0.25, 1)
         near = KDTree(maxima)
         anywhere = np.argwhere(np.ones_like(noisy, dtype=bool))
         rows[name] = {
@@ -212,8 +214,8 @@ def two_exposures(model: SCGNDenoiser, epochs: int) -> pd.DataFrame:
         for kind in ("bright", "dark"):
             matched = MatchedDenoiser(denoiser=model, atom_sigma=size, atoms=kind)
             rows[f"dots of SCGN, {kind} atoms of {size} px"] = matched.fit_transform([one])[0]
-    rows["Wiener filter of the other half"] = learned_wiener(pair)
-    rows |= learned_networks(pair, epochs)
+    rows["Wiener filter of the other half"] = wiener_from_other_half(pair)
+    rows |= networks_from_other_half(pair, epochs)
     table = pd.DataFrame({name: predicted_share(values, two) for name, values in rows.items()}).T
     gaussian = table.index.str.startswith("Gaussian")
     best = table[gaussian]["predicted, %"].idxmax()
@@ -240,7 +242,7 @@ def halves(frame: NDArray) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     return [(left, right), (right, left)]
 
 
-def learned_wiener(pair: NDArray) -> NDArray:
+def wiener_from_other_half(pair: NDArray) -> NDArray:
     """Apply a Wiener filter to each half, with weights from the other half.
 
     The weight of a spatial frequency is the share of power that the two exposures have in common.
@@ -262,7 +264,7 @@ def learned_wiener(pair: NDArray) -> NDArray:
     return denoised
 
 
-def learned_networks(pair: NDArray, epochs: int) -> dict[str, NDArray]:
+def networks_from_other_half(pair: NDArray, epochs: int) -> dict[str, NDArray]:
     """Train networks without truth on each half of the field, and denoise the other half.
 
     Exposures are binned by 4, since the structures that they have in common are much coarser.
@@ -293,7 +295,7 @@ def draw_all(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None, folder: Path
     import matplotlib.pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (frame, size, atoms) in pictured().items():
+    for name, (frame, size, atoms) in frames_to_draw().items():
         matched = MatchedDenoiser(denoiser=model, atom_sigma=size, atoms=atoms)
         noisy = matched.fit([frame]).match([frame])[0]
         images = {
@@ -314,7 +316,7 @@ def draw_all(model: SCGNDenoiser, tuned_model: SCGNDenoiser | None, folder: Path
         plt.close()
 
 
-def pictured() -> dict[str, tuple[NDArray, float, str]]:
+def frames_to_draw() -> dict[str, tuple[NDArray, float, str]]:
     """Return frames to draw, with sigma in px and sign ("bright" or "dark") of their atoms."""
     return {
         "Pt on N-doped carbon 025": (real_frame("025")[0], SIZE, "bright"),

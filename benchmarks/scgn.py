@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 import typer
 from _scgn_contenders import BUDGETS, CLASSICAL, DATA, NETWORKS
-from _scgn_runs import EPOCH, Run, score_classical, seconds, train
+from _scgn_runs import EPOCH, Run, score_classical, time_of, train
 from _scgn_sequence import N_FRAMES, SIDE, sequence_table
 
 RESULTS = Path(__file__).parent / "results" / "scgn"
@@ -74,7 +74,7 @@ def matrix_peak() -> str:
         return ""
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
     (a @ a).sum().item()
-    took = seconds(lambda: sum(a @ a for _ in range(20)).sum().item())
+    took = time_of(lambda: sum(a @ a for _ in range(20)).sum().item())
     name, rate = torch.cuda.get_device_name(), 20 * 2 * 8192**3 / took / 1e12
     return f"\n{name}: {rate:.0f} TFLOP/s in products of matrices of 8192 in bfloat16."
 

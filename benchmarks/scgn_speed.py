@@ -4,7 +4,7 @@
     python benchmarks/scgn_speed.py --large 4096x4096 --large 1001x999
 
 Both networks have the released layout and the same weights, and their results agree to 1e-4. They
-run in turns, each in a new process, because memory that one has allocated would speed up the other.
+alternate, each in a new process, because memory that one has allocated would speed up the other.
 The plain network processes whole frames, as the released code does; stemkit's processes frames of
 more than 512 px in tiles, as SCGNDenoiser does. "CPU s" is the CPU time of all threads, to which
 other processes on the machine do not add; "s" is elapsed time.
@@ -47,7 +47,7 @@ def make_networks() -> tuple[PlainSCGN, SCGN]:
     """Return both networks with the same weights, and check the plain one against the authors'."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        plain, ours = PlainSCGN(), SCGN(layout="released")
+        plain, optimised = PlainSCGN(), SCGN(layout="released")
     file = FIXTURES / "scgn_released_layout.pth"
     if file.is_file():
         state = torch.load(file, weights_only=True)["model_state_dict"]
@@ -55,15 +55,15 @@ def make_networks() -> tuple[PlainSCGN, SCGN]:
         with np.load(FIXTURES / "scgn_released_layout_io.npz") as io, torch.inference_mode():
             difference = plain.eval()(torch.from_numpy(io["in0"])).numpy() - io["out0"]
             assert np.abs(difference).max() < 1e-4 * io["out0"].std()
-    put_weights(ours, rename_released(plain.state_dict()), "the plain network")
-    return plain, ours
+    put_weights(optimised, rename_released(plain.state_dict()), "the plain network")
+    return plain, optimised
 
 
 def make_frame(*shape: int) -> torch.Tensor:
     return 255 * torch.rand(shape, generator=torch.Generator().manual_seed(1))
 
 
-class Took(NamedTuple):
+class Cost(NamedTuple):
     """Seconds and peak memory of a run."""
 
     cpu: float
@@ -82,32 +82,34 @@ class Task(NamedTuple):
         return f"{what} {self.side} x {self.side}"
 
 
-def clocked(run: Callable[[], object]) -> Took:
+def time_second_run(run: Callable[[], object]) -> Cost:
     """Return the times of a second run."""
     run()
     cpu, clock = time.process_time(), time.perf_counter()
     run()
-    return Took(time.process_time() - cpu, time.perf_counter() - clock)
+    return Cost(time.process_time() - cpu, time.perf_counter() - clock)
 
 
-def take_turn(name: str, task: Task) -> Took:
+def measure(name: str, task: Task) -> Cost:
     """Run a network twice in this process, and measure the second run."""
-    plain, ours = make_networks()
+    plain, optimised = make_networks()
     reduced = "bfloat16" in name
     before = peak_gib()
     if task.n_learned:
-        step = make_step(plain if name == "plain" else ours, task, reduced)
-        took = clocked(step)
+        step = make_step(plain if name == "plain" else optimised, task, reduced)
+        took = time_second_run(step)
     else:
         frame = make_frame(1, 1, task.side, task.side)
         precision = "bf16-mixed" if reduced else "32-true"
         with torch.inference_mode():
             if name == "plain":
                 plain.eval()
-                took = clocked(lambda: plain(frame))
+                took = time_second_run(lambda: plain(frame))
             else:
                 settings = {"at_once": SCGNDenoiser._at_once, "precision": precision}
-                took = clocked(lambda: denoise_tiled(ours, frame.numpy(), TILE, "cpu", **settings))
+                took = time_second_run(
+                    lambda: denoise_tiled(optimised, frame.numpy(), TILE, "cpu", **settings)
+                )
     return took._replace(gib=peak_gib() - before)
 
 
@@ -116,10 +118,10 @@ def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
     # Without hardware support bfloat16 is emulated, a hundred times slower.
     reduced = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     names = ["plain", "ours", *(["ours, bfloat16"] if reduced else [])]
-    turns = []
+    runs = []
     for _ in range(repeats):
-        turns.append({name: in_own_process(take_turn, name, task) for name in names})
-    least = {name: Took(*np.min([turn[name] for turn in turns], 0)) for name in names}
+        runs.append({name: in_own_process(measure, name, task) for name in names})
+    least = {name: Cost(*np.min([run[name] for run in runs], 0)) for name in names}
     return [
         {
             "what": str(task),
@@ -139,16 +141,16 @@ def direct_rate() -> float:
     """Return the FLOP per second of a direct 3x3 convolution of 64 channels."""
     x, conv = torch.rand(1, 64, 128, 128), torch.nn.Conv2d(64, 64, 3, padding=1)
     with torch.inference_mode():
-        seconds = min(clocked(lambda: conv(x)).cpu for _ in range(10))
+        seconds = min(time_second_run(lambda: conv(x)).cpu for _ in range(10))
     return 2 * 9 * 64 * 64 * 128 * 128 / seconds
 
 
 def check_equal(side: int) -> None:
     """Check that both networks give the same result for a whole frame."""
-    plain, ours = (network.eval() for network in make_networks())
+    plain, optimised = (network.eval() for network in make_networks())
     frame = make_frame(1, 1, side, side)
     with torch.inference_mode():
-        expected, found = plain(frame), ours(frame)
+        expected, found = plain(frame), optimised(frame)
     error = float((found - expected).abs().max() / expected.std())
     assert error < 1e-4, error
 
@@ -170,7 +172,9 @@ def make_step(network: torch.nn.Module, task: Task, reduced: bool) -> Callable[[
 def main(
     side: Annotated[list[int], typer.Option(help="Sides of frames in px.")] = SIDES,
     train: Annotated[list[str], typer.Option(help="Batch and side of training steps.")] = BATCHES,
-    large: Annotated[list[str] | None, typer.Option(help="Only denoise frames so large.")] = None,
+    large: Annotated[
+        list[str] | None, typer.Option(help="Only denoise frames of these sizes.")
+    ] = None,
     repeats: int = 3,
 ) -> None:
     """Print one table."""
