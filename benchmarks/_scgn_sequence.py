@@ -29,23 +29,26 @@ PEAKS = (0.5, 0.75, 1.15, 1.5)
 def sequence_table(
     results: Path, n_epochs: int, seeds: list[int], n_channels: int, device: str
 ) -> pd.DataFrame:
-    """Score denoisers of a film against the clean film and against the target dots.
+    """Score denoisers of a series against the clean series and against the target dots.
 
     The settings of the Gaussian and of the Laplacian of Gaussian are the best against the truth;
     UDVD trains without it. SCGN has the shipped weights and denoises each frame separately.
     """
-    film = make_nucleation_sequence(N_FRAMES, (SIDE, SIDE), random_state=TEST_SEED)
+    series = make_nucleation_sequence(N_FRAMES, (SIDE, SIDE), random_state=TEST_SEED)
     smooth = [GaussianDenoiser(sigma=sigma) for sigma in SIGMAS]
-    best = max(smooth, key=lambda model: psnr(film.clean, model.fit_transform(film.noisy)))
+    best = max(smooth, key=lambda model: psnr(series.clean, model.fit_transform(series.noisy)))
     grid = ParameterGrid(CLASSICAL["LoG and render"][1])
     drawn = [clone(CLASSICAL["LoG and render"][0]).set_params(**setting) for setting in grid]
-    finder = max(drawn, key=lambda model: psnr(film.target, model.fit_transform(film.noisy)))
+    finder = max(drawn, key=lambda model: psnr(series.target, model.fit_transform(series.noisy)))
     shipped = SCGNDenoiser(weights="default", device=device)
     rows = [
-        {"method": "as recorded", **score_film(film, film.noisy)},
-        {"method": f"Gaussian of {best.sigma} px", **score_film(film, best.transform(film.noisy))},
-        {"method": "LoG and render", **score_dots(film, finder.transform(film.noisy))},
-        {"method": "SCGN as shipped", **score_dots(film, shipped.transform(film.noisy))},
+        {"method": "as recorded", **score_series(series, series.noisy)},
+        {
+            "method": f"Gaussian of {best.sigma} px",
+            **score_series(series, best.transform(series.noisy)),
+        },
+        {"method": "LoG and render", **score_dots(series, finder.transform(series.noisy))},
+        {"method": "SCGN as shipped", **score_dots(series, shipped.transform(series.noisy))},
     ]
     folder = results / "sequence"
     folder.mkdir(exist_ok=True)
@@ -53,7 +56,7 @@ def sequence_table(
         kept = folder / f"UDVD-{n_channels}-{n_epochs}-{seed}.json"
         if not kept.exists():
             kept.write_text(
-                json.dumps(train_udvd(film, n_channels, n_epochs, seed, device, kept), indent=1)
+                json.dumps(train_udvd(series, n_channels, n_epochs, seed, device, kept), indent=1)
             )
         rows.append(json.loads(kept.read_text()))
     table = pd.DataFrame(rows)
@@ -65,9 +68,9 @@ def sequence_table(
 
 
 def train_udvd(
-    film: Bunch, n_channels: int, n_epochs: int, seed: int, device: str, kept: Path
+    series: Bunch, n_channels: int, n_epochs: int, seed: int, device: str, kept: Path
 ) -> dict[str, object]:
-    """Train UDVD on the film, from its last checkpoint, and score it."""
+    """Train UDVD on the series, from its last checkpoint, and score it."""
     model = UDVDDenoiser(
         n_channels=n_channels,
         max_epochs=n_epochs,
@@ -79,37 +82,37 @@ def train_udvd(
         random_state=seed,
         verbose=1,
     )
-    took = time_of(lambda: model.fit(film.noisy))
+    took = time_of(lambda: model.fit(series.noisy))
     model.verbose = 0
     denoised: list[NDArray] = []
-    per_frame = time_of(lambda: denoised.append(model.transform(film.noisy))) / N_FRAMES
+    per_frame = time_of(lambda: denoised.append(model.transform(series.noisy))) / N_FRAMES
     return {
         "method": f"UDVD, {model.history_['step'].iloc[-1]} steps",
-        **score_film(film, denoised[0]),
+        **score_series(series, denoised[0]),
         "parameters": sum(p.numel() for p in model.module_.parameters()),
         "s to learn": took,  # of the remaining steps, if the run was resumed
         "s a frame": per_frame,
     }
 
 
-def score_film(film: Bunch, denoised: NDArray) -> dict[str, float]:
-    """Score a denoised film, and dots drawn at its peaks, with the sigma of the best score."""
+def score_series(series: Bunch, denoised: NDArray) -> dict[str, float]:
+    """Score a denoised series, and dots drawn at its peaks, with the sigma of the best score."""
     best: dict[str, float] = {}
     for size in PEAKS:
-        found = peaks_of(film, denoised, size)
+        found = peaks_of(series, denoised, size)
         dots = np.stack([draw(found[found["frame"] == index]) for index in range(N_FRAMES)])
         score = {
-            **score_dots(film, dots),
-            "F1": atom_score(film.positions, found, tolerance=1.0).f1,
+            **score_dots(series, dots),
+            "F1": atom_score(series.positions, found, tolerance=1.0).f1,
         }
         best = max(best, score, key=lambda score: score.get("dots, dB", 0))
-    return {"PSNR, dB": psnr(film.clean, denoised), "SSIM": ssim(film.clean, denoised), **best}
+    return {"PSNR, dB": psnr(series.clean, denoised), "SSIM": ssim(series.clean, denoised), **best}
 
 
-def score_dots(film: Bunch, dots: NDArray) -> dict[str, float]:
+def score_dots(series: Bunch, dots: NDArray) -> dict[str, float]:
     """Score dots against the true ones."""
     names = {"PSNR, dB": "dots, dB", "SSIM": "dots, SSIM", "IoU": "dots, IoU", "F1": "F1"}
-    return {names[name]: value for name, value in scores(film, dots).items()}
+    return {names[name]: value for name, value in scores(series, dots).items()}
 
 
 def draw(atoms: pd.DataFrame) -> NDArray:

@@ -35,12 +35,12 @@ SPECIMENS = ["perfect", "aperiodic"]
 DAMAGE: list[str] = list(KINDS)
 SHAPE = (256, 256)
 PATCH = 32
-# Read off the figure of the AtomDiffuser paper; clean frames.
+# Amplitude errors on clean frames, read off a figure of the AtomDiffuser paper.
 PAPER = {"gaussian": 0.014, "perlin": 0.021, "random": 0.024}
 PAPER_CNN = {"gaussian": 0.11, "perlin": 0.07, "random": 0.05}
 
 Estimator = Callable[[NDArray], NDArray]
-# Of the amplitude and of the map.
+# Errors of the amplitude and of the map.
 Errors = tuple[float, float]
 
 
@@ -51,7 +51,7 @@ def smoothed_ratio(frames: NDArray, sigma: float = 8.0, background: float = 0.0)
 
 
 class PatchCNN(nn.Sequential):
-    """A CNN like a classifier: one value of the decay for a patch of both frames."""
+    """Convolutional network that returns one value of the decay for a patch of both frames."""
 
     def __init__(self) -> None:
         super().__init__(

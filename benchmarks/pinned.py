@@ -174,8 +174,8 @@ def main(
         f"PINNED: PSNR/SSIM by level, {len(clean)} frames of 256 x 256 px",
         by_level(everything),
         notes=f"Means over frames; ± half the range over seeds. Seeds trained: {available} of "
-        f"{SEEDS}. {MSE_ALONE}: {OURS}, without its other terms, for {short_steps} steps instead of "
-        f"{steps}.\n" + views.groupby(["material", "axis"]).size().to_string(),
+        f"{SEEDS}. {MSE_ALONE}: {OURS}, without its other terms and for {short_steps} steps "
+        f"instead of {steps}.\n" + views.groupby(["material", "axis"]).size().to_string(),
     )
     for name in filter(full.get, (OURS, PAPERS_WAY)):
         of_method = as_it_is[as_it_is["method"] == name]

@@ -11,7 +11,7 @@ table can be made in parts:
     python benchmarks/scgn.py
     python benchmarks/scgn.py --sequence 10
 
-Without --train the script prints the table of finished runs. --sequence trains UDVD on a film of
+Without --train the script prints the table of finished runs. --sequence trains UDVD on a series of
 simulated frames (6 minutes on one core for each seed) and compares it with other denoisers.
 
 The row HINT of a table in the paper cites IDF, iterative dynamic filtering; IDF is run here.
@@ -89,7 +89,7 @@ def main(
     results: Annotated[Path, typer.Option(help="Folder of trainings and scores.")] = RESULTS,
     device: str = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 is PyTorch's default.")] = 0,
-    sequence: Annotated[int, typer.Option(help="Epochs of UDVD on a film; 0 for none.")] = 0,
+    sequence: Annotated[int, typer.Option(help="Epochs of UDVD on a series; 0 for none.")] = 0,
     table: Annotated[bool, typer.Option("--table", help="Only print finished runs.")] = False,
     train_missing: _options.Train = False,
 ) -> None:
@@ -120,9 +120,9 @@ def main(
     if sequence:
         width = 16 if budget == "cpu" else 48
         _report.print_table(
-            f"A film of nucleation, {N_FRAMES} frames of {SIDE} px",
+            f"A series of {N_FRAMES} nucleation frames of {SIDE} x {SIDE} px",
             sequence_table(folder, sequence, seeds, width, device).round(4),
-            notes="PSNR and SSIM are against the clean film; dots, IoU and F1 against the target "
+            notes="PSNR and SSIM are against the clean series; dots, IoU and F1 against the target "
             "dots. For denoisers that do not give dots, a dot is drawn at each peak.",
         )
 
