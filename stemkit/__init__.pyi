@@ -13,6 +13,7 @@ from . import (
     metrics as metrics,
     networks as networks,
     noise as noise,
+    preprocessing as preprocessing,
     registration as registration,
     utils as utils,
 )

@@ -1,0 +1,1 @@
+from ._repair import BadPixelRepair as BadPixelRepair
