@@ -120,7 +120,7 @@ _TENSORS: dict[str, Callable[[torch.Tensor], Any]] = {
     "transposed": lambda t: t.transpose(-1, -2) if t.ndim > 1 else t,
     "sparse": lambda t: t.to_sparse(),
     "parameter": lambda t: torch.nn.Parameter(t),
-    "conjugate": lambda t: torch.complex(t, t).conj(),
+    "conjugate": lambda t: torch.complex(t.float(), t.float()).conj(),
     "negative view": lambda t: torch.complex(t, t).conj().imag,
     "expanded": lambda t: t[..., :1].expand(t.shape) if t.ndim and t.numel() else t,
     "float8": lambda t: t.to(torch.float8_e4m3fn),
