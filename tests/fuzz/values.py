@@ -203,7 +203,7 @@ def spoilt_array(rng: Rng, usual: tuple[int, ...]) -> tuple[str, Any]:
         notes.append(f"dtype {dtype}")
     if "layout" in kinds:
         name, change = _choose(_LAYOUTS, rng)
-        values = change(values, rng)
+        values = change(np.asarray(values), rng)  # an index may have left a scalar
         notes.append(name)
     if "tensor" in kinds and values.dtype.kind in "biuf" and values.dtype.isnative:
         name, tensor = _choose(_TENSORS, rng)
