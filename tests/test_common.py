@@ -43,12 +43,12 @@ def excused_checks():
 
 
 @pytest.mark.parametrize("estimator, check", excused_checks())
-def test_what_is_excused_for_predict_holds_for_the_other_methods(estimator, check):
+def test_expected_failures_of_predict_apply_to_the_other_methods(estimator, check):
     check(estimator)
 
 
 @pytest.mark.parametrize("cls", EXPECTED_FAILURES)
-def test_no_more_is_excused_than_there_is(cls):
+def test_every_expected_failure_still_fails(cls):
     checks = {
         check.func.__name__
         for estimator in small_instances(cls)

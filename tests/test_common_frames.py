@@ -24,7 +24,7 @@ from stemkit.io import FrameStack
 
 from .small_estimators import LOWEST, OF_THE_SERIES, all_small_instances
 
-# Frames of next to nothing hold no drift, and the model says so.
+# Frames without structure determine no drift, and the model warns.
 pytestmark = pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
 
 ESTIMATORS = all_small_instances()
@@ -52,7 +52,7 @@ X.flags.writeable = Y.flags.writeable = False
 
 
 def answers(estimator, X):
-    """Return what the estimator says of each frame."""
+    """Return the result of the estimator for each frame."""
     if hasattr(estimator, "transform"):
         return list(np.asarray(estimator.transform(X)))
     atoms = estimator.predict(X)
@@ -166,7 +166,7 @@ def test_global_random_state_is_left_alone(estimator, seed):
     assert global_states() == before
 
 
-def test_global_random_state_has_no_say(estimator):
+def test_global_random_state_does_not_matter(estimator):
     said = []
     for seed in range(2):
         random.seed(seed)
@@ -213,7 +213,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
-def test_copies_say_the_same(fitted, duplicate):
+def test_copies_give_equal_results(fitted, duplicate):
     again = duplicate(fitted)
     assert repr(again.get_params()) == repr(fitted.get_params())
     assert_same(answers(again, X), answers(fitted, X))
@@ -312,13 +312,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("bad, message", WRONG.values(), ids=WRONG)
-def test_what_is_no_stack_is_named(fitted, bad, message):
+def test_the_error_names_an_input_that_is_not_a_stack(fitted, bad, message):
     with pytest.raises(ValueError, match=message):
         clone(fitted).fit(bad, bad)
     with pytest.raises(ValueError, match=message):
         answers(fitted, bad)
 
 
-def test_a_single_frame_is_told_to_become_a_stack(fitted):
+def test_the_error_for_a_single_frame_asks_for_a_stack(fitted):
     with pytest.raises(ValueError, match=re.escape("[np.newaxis]")):
         answers(fitted, X[0])

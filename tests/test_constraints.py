@@ -119,7 +119,7 @@ def test_arguments_are_checked_however_they_are_passed():
         repeat()
 
 
-def test_a_constraint_on_no_argument_is_a_mistake_of_ours():
+def test_a_constraint_on_an_unknown_argument_is_an_error():
     with pytest.raises(TypeError, match="has no arguments"):
         check_arguments(m=[None])(lambda n: n)
 

@@ -90,7 +90,7 @@ def test_terms_do_not_depend_on_the_size_of_the_frame(side):
 
 
 @pytest.mark.parametrize("loss", PAIRED)
-def test_loss_is_none_for_what_should_be_and_the_same_both_ways(loss):
+def test_loss_is_zero_for_equal_frames_and_symmetric(loss):
     output, target = pair()
     assert loss(target, target).item() == 0
     assert loss(output, target).item() == pytest.approx(loss(target, output).item())

@@ -55,7 +55,7 @@ def test_import_does_not_load_matplotlib_or_start_threads():
     subprocess.run([sys.executable, "-c", code], check=True, env=fresh_environment())
 
 
-def test_differences_are_seen():
+def test_differences_are_detected():
     before = process_state()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), np.errstate(all="raise"):
         patch.setenv("OMP_NUM_THREADS", "77")

@@ -98,7 +98,7 @@ mixed = np.empty((1, 2, 2), dtype=object)
         (poisoned(np.nan, at=(slice(0, 2), 3, 4), dtype="float32"), "NaN in frame 0"),
     ],
 )
-def test_bad_stacks_are_refused_by_name(X, what):
+def test_the_error_names_a_bad_stack(X, what):
     with pytest.raises(ValueError, match=what) as error:
         check_frames(X, name="series")
     assert str(error.value).startswith("series ")
@@ -184,7 +184,7 @@ def test_largest_finite_values_pass():
         (Bunch(frames=np.zeros((2, 8, 8)), drift=np.zeros((2, 2))), r"pass X\.frames"),
     ],
 )
-def test_what_holds_frames_is_not_taken_for_them(X, advice):
+def test_objects_that_hold_frames_are_not_taken_as_frames(X, advice):
     with pytest.raises(ValueError, match=advice):
         check_frames(X)
 
@@ -213,13 +213,13 @@ def test_number_of_frames_is_asked_for():
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (3, 4, 5), (2, 0, 5), (2, 1, 4, 5)])
-def test_what_is_no_pair_is_refused(shape):
+def test_a_wrong_shape_of_a_pair_is_an_error(shape):
     with pytest.raises(ValueError, match=r"pair has shape .* \(2, H, W\)"):
         check_pair(np.ones(shape))
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 5), (3, 1, 4, 5), (0, 2, 4, 5), (1, 2, 0, 5)])
-def test_what_are_no_pairs_is_refused(shape):
+def test_a_wrong_shape_of_pairs_is_an_error(shape):
     with pytest.raises(ValueError, match=r"X has shape .* \(n_pairs, 2, H, W\)"):
         check_pairs(np.ones(shape))
 
@@ -233,7 +233,7 @@ def test_bad_values_of_pairs_are_found():
 
 @pytest.mark.parametrize("peak", [1e-44, 1e-30, 1e-9, 1.0, 1e9, 1e30, 3e38])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_moderate_frames_are_the_same_up_to_a_power_of_two(peak, sign):
+def test_frames_are_rescaled_by_a_power_of_two(peak, sign):
     frames = (np.float32(sign * peak) * np.linspace(0, 1, 24, dtype="float32")).reshape(2, 3, 4)
     scaled, unit = rescale_to_float32(frames)
     np.testing.assert_array_equal(scaled * unit, frames)
@@ -264,6 +264,6 @@ def test_times_keep_value_and_shape(t):
     "t",
     [-1e-9, 1 + 1e-9, np.nan, np.inf, [0, 2], [0.5, np.nan], [], [[0, 1]], "now", None, [[0], []]],
 )
-def test_bad_times_are_refused_by_name(t):
+def test_the_error_names_bad_times(t):
     with pytest.raises(ValueError, match=r"^when "):
         check_times(t, name="when")

@@ -76,7 +76,7 @@ def test_gain_does_not_matter(gain):
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("background", [0.0, 0.4])
-def test_neither_film_nor_amorphised_matter_is_taken_for_signal(background, kept):
+def test_film_and_amorphised_matter_do_not_count_as_signal(background, kept):
     hole = damage_pattern("gaussian", SHAPE, cell=30)
     first = lattice(2) + np.float32(background)
     second, truth = degrade(scene(2), SHAPE, damage=hole, strength=0.9, amorphous=kept)
@@ -211,7 +211,7 @@ def test_a_wrong_map_is_corrected_up_to_the_border_of_the_overlap(missing):
     assert np.abs((refined - decay).mean(axis=0))[missing : missing + 60].max() < 0.08
 
 
-def test_a_map_is_left_alone_where_there_is_no_structure():
+def test_a_map_is_unchanged_where_there_is_no_structure():
     flat = np.full((40, 40), 3.0, dtype=np.float32)
     decay = np.random.default_rng(0).random((40, 40), dtype=np.float32)
     np.testing.assert_array_equal(refine(flat, flat, decay), decay)

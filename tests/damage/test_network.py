@@ -52,7 +52,7 @@ def test_theta_is_the_matrix_of_a_sampling_grid():
 
 
 @pytest.mark.parametrize("n_evidence", [0, 2])
-def test_network_is_made_of_its_weights(n_evidence):
+def test_network_is_rebuilt_from_its_weights(n_evidence):
     with torch.random.fork_rng():
         net = DegradationNet((2, 3, 4), n_evidence=n_evidence)
     again = network_from_weights(net.state_dict(), "w.safetensors")

@@ -69,7 +69,7 @@ def test_clean_frames_and_targets_are_sums_of_all_gaussians():
     np.testing.assert_allclose(target, (255 * np.exp(-0.5 * distance / 0.75**2)).sum(-1), atol=0.2)
 
 
-def test_atoms_just_outside_lend_their_tails():
+def test_atoms_just_outside_contribute_their_tails():
     data = make_nucleation(20, (16, 16), mask_threshold=0, min_distance=5, random_state=0)
     # Inside and at the border alike: what the tables' atoms do not account for lies at the border.
     rest = np.zeros((16, 16))
@@ -83,7 +83,7 @@ def test_atoms_just_outside_lend_their_tails():
         assert border.max() > 50
 
 
-def test_dots_lie_where_the_table_says_to_a_hundredth_of_a_pixel():
+def test_dots_lie_at_the_positions_of_the_table_to_a_hundredth_of_a_pixel():
     data = make_nucleation(4, (128, 128), mask_threshold=0, min_distance=11, random_state=0)
     reach, offset = 5, np.arange(-5, 6)
     errors = []

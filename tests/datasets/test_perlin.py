@@ -97,7 +97,7 @@ def test_tables_are_orders_and_differ():
 
 
 @given(st.integers(-300, 300), st.integers(-300, 300), st.floats(0, 1), st.integers(0, 2**32))
-def test_it_is_nothing_at_knots_continuous_and_periodic(row, column, along, seed):
+def test_noise_is_zero_at_grid_points_continuous_and_periodic(row, column, along, seed):
     table = hash_tables(1, np.empty(0, dtype=np.float32), np.random.default_rng(seed))
 
     def at(y, x):

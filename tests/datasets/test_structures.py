@@ -49,7 +49,7 @@ def contents(name):
     return dict(zip(numbers.tolist(), shares.sum(axis=0), strict=True))
 
 
-def test_every_material_is_held_to_the_literature():
+def test_every_material_agrees_with_the_literature():
     assert set(FORMULAS) == set(MATERIALS) == {*DENSITIES, "graphene"}
     assert all(material.source for material in MATERIALS.values())
 

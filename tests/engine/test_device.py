@@ -45,7 +45,7 @@ def test_gpu_that_is_not_available_is_named(asked):
 
 
 @pytest.mark.parametrize("asked", ["gpu", "meta", 10**30])
-def test_what_is_no_device_is_named(asked):
+def test_an_invalid_device_is_named(asked):
     with pytest.raises(ValueError, match=f"device={asked!r} is not"):
         pick_device(asked)
 

@@ -660,7 +660,7 @@ def test_another_process_describes_alike(tmp_path):
 
 
 @pytest.mark.parametrize("value", [None, {}, 3, HRTEMNoise])
-def test_what_is_no_estimator_is_named(value):
+def test_an_object_that_is_not_an_estimator_is_named(value):
     with pytest.raises(
         InvalidParameterError, match=r"^estimator must be an object with get_params"
     ):

@@ -55,7 +55,7 @@ def test_pointwise_function_gives_what_it_gives_untiled(
 
 @settings(max_examples=25)
 @given(size=sizes, batch_size=st.sampled_from([1, 3]))
-def test_no_seam_where_the_network_sees_less_than_the_margin(size, batch_size):
+def test_tiles_have_no_seam_if_the_margin_covers_the_receptive_field(size, batch_size):
     network, frames = make_network(radius=6), random_frames(2, 1, *size)
     tiled = run_tiled(network, frames, tile=40, overlap=16, batch_size=batch_size)
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_no_seam_where_the_network_sees_less_than_the_margin(size, batch_size):
     np.testing.assert_allclose(tiled, untiled, atol=1e-5)
 
 
-def test_seams_of_a_network_that_sees_further_are_no_steps():
+def test_seams_are_smooth_if_the_receptive_field_exceeds_the_margin():
     # a mean over ones is less than one at the edge of a tile, where the padding is zero
     network, frames = make_network(radius=12), np.ones((1, 1, 40, 200), np.float32)
     tiled = run_tiled(network, frames, tile=40, overlap=16)[0, 0, 20, 20:-20]

@@ -292,7 +292,7 @@ def test_loss_without_a_total_is_named():
         fit(make_line(), lambda module, batch: {"error": squared_error(module, batch)})
 
 
-def test_sources_refuse_what_does_not_go_together():
+def test_sources_raise_for_arguments_that_do_not_fit():
     with pytest.raises(ValueError, match=r"same number of samples.*\[2, 3\]"):
         ArraySource(np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="batch_size"):

@@ -72,7 +72,7 @@ def test_file_cut_short_is_an_error(file, keep):
         load_weights(file)
 
 
-def test_missing_file_names_what_there_is(tmp_path, monkeypatch):
+def test_the_error_for_a_missing_file_lists_the_available_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "_shipped_folder", lambda: tmp_path)
     save_weights(make_module(), tmp_path / "ours.safetensors", CARD)
     assert list_weights() == ["ours"]
@@ -91,7 +91,7 @@ def test_no_file_is_read_but_the_one_that_was_named(file, name):
             load(file.parent / name if name else name)
 
 
-def test_every_shipped_file_is_whole_and_has_a_card():
+def test_every_shipped_file_is_complete_and_has_a_card():
     for name in list_weights():
         assert load_weights(name)
         assert load_card(name)
@@ -117,7 +117,7 @@ def test_bad_card_or_name_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_do_not_fit_are_named_and_not_put():
+def test_weights_that_do_not_fit_are_named_and_not_loaded():
     module = make_module()
     before = {key: value.clone() for key, value in module.state_dict().items()}
     other = make_module(width=4).state_dict()
@@ -209,7 +209,7 @@ def test_checkpoint_without_weights_is_an_error(tmp_path, content, message):
         read_checkpoint(tmp_path / "odd.pth")
 
 
-def test_checkpoint_that_is_not_there(tmp_path):
+def test_a_missing_checkpoint_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none\.pth"):
         read_checkpoint(tmp_path / "none.pth")
 

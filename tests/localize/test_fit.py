@@ -219,7 +219,7 @@ def fitted(frame, places, amplitude=30.0, sigma=SIGMA):
     return fit_atoms(frame, atoms, sigma)
 
 
-def test_a_fit_without_atoms_gives_none():
+def test_a_fit_without_atoms_gives_no_atoms():
     atoms, variance = fit_coarsely(np.random.default_rng(0).normal(0, 3, (40, 40)), none(), SIGMA)
     assert len(atoms) == 0
     assert variance.shape == (40, 40)

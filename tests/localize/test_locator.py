@@ -90,7 +90,7 @@ def test_places_of_clean_atoms():
 
 @given(st.floats(4.0, 9.0), st.floats(0, np.pi), st.floats(0.5, 2.0), st.floats(-0.5, 0.5))
 @settings(max_examples=25)
-def test_overlapping_neighbors_do_not_pull_each_other(distance, angle, ratio, shift):
+def test_overlapping_neighbors_do_not_bias_each_other(distance, angle, ratio, shift):
     half = distance / 2 * np.array([np.sin(angle), np.cos(angle)])
     center = np.array([20.0, 20.0 + shift])
     places = np.array([center - half, center + half])
@@ -111,7 +111,7 @@ def test_places_of_a_clean_crowd(seed, scatter):
     assert np.abs(offset).max() < 0.005
 
 
-def test_a_background_that_slopes_does_not_pull():
+def test_a_sloping_background_does_not_bias_positions():
     rng = np.random.default_rng(1)
     places, shape = grid(rng, n=8)
     y, x = np.indices(shape)
@@ -191,7 +191,7 @@ def crowd(seed=5, shape=(80, 90), distance=4.5, scatter=0.0, noise=4.0):
     return places, clean + noise * rng.normal(size=shape)
 
 
-def test_a_crowd_is_told_apart():
+def test_crowded_atoms_are_resolved():
     places, frame = crowd()
     locator = AtomLocator(sigma=SIGMA).fit([frame])
     found = locator.predict([frame])
@@ -203,7 +203,7 @@ def test_a_crowd_is_told_apart():
 
 
 @pytest.mark.parametrize("grain", [0.0, 6.0])
-def test_grains_of_a_film_are_no_atoms(grain):
+def test_grains_of_a_film_are_not_reported_as_atoms(grain):
     # As large as the atoms, smooth, and bright as often as dark.
     rng = np.random.default_rng(7)
     shape, n = (160, 160), 12

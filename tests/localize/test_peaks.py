@@ -111,7 +111,7 @@ def test_the_size_of_isolated_atoms_is_guessed(sigma, n_frames):
 
 
 @pytest.mark.parametrize("sigma, is_atom", [(8.0, True), (14.0, False)])
-def test_blobs_above_10_px_are_no_atoms(sigma, is_atom):
+def test_blobs_above_10_px_are_not_taken_for_atoms(sigma, is_atom):
     size = 256
     clean = blobs((size, size), [(80, 80), (170, 90), (120, 180)], 50.0, sigma)
     frame = clean + np.random.default_rng(0).normal(0, 0.5, clean.shape)

@@ -25,7 +25,7 @@ def differences(frame):
     return np.array(down + right)
 
 
-def test_both_are_what_loops_say():
+def test_both_equal_a_loop_over_pixels():
     true, pred = stacks()
     steep = epi(true, pred, reduction="none")
     alike = gradient_correlation(true, pred, reduction="none")

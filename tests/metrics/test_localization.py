@@ -30,7 +30,7 @@ def best_by_trying_all(true, found, tolerance):
 
 
 @given(positions, positions, st.sampled_from([0.6, 1.2, 2.1, 20.0]))
-def test_matching_is_the_best_there_is(true, found, tolerance):
+def test_matching_is_optimal(true, found, tolerance):
     score = atom_score(true, found, tolerance=tolerance)
     n, squares = best_by_trying_all(true, found, tolerance)
     assert len(score.matches) == n
@@ -85,7 +85,7 @@ def test_where_nothing_matches(true, found, expected):
     assert list(score.matches) == ["true", "found", "distance"]
 
 
-def test_merged_is_one_found_where_two_are():
+def test_merged_counts_one_detection_at_two_atoms():
     true = [[5, 5], [5, 7], [20, 20], [30, 30]]
     found = [[5, 6], [20, 20.5], [40, 40]]
     score = atom_score(true, found, tolerance=1.5)

@@ -48,7 +48,7 @@ def test_truth_scores_best(name, data):
     assert right > scorer(GaussianDenoiser(sigma=3).fit(data.target), data.target, data.target)
 
 
-def test_edges_of_noise_are_no_merit(data):
+def test_edges_of_noise_do_not_raise_the_score(data):
     noise = 20 * np.random.default_rng(0).standard_normal(data.clean.shape)
     scores = [
         get_scorer("epi")(GaussianDenoiser(sigma=0).fit(X), X, data.clean)

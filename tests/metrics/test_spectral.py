@@ -49,7 +49,7 @@ def test_cosine_ignores_gain_offset_and_position(gain, offset, dy, dx):
     assert 0 <= spectrum_cosine(true, pred) <= 1
 
 
-def test_constant_frames_are_no_match():
+def test_constant_frames_have_no_similarity():
     true, _ = stacks(1)
     flat = np.full_like(true, 93.3)
     assert spectrum_cosine(true, flat) == 0
@@ -83,7 +83,7 @@ def ring_by_ring(a, b):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 17), (18, 25)])
-def test_rings_correlate_as_loops_say(shape):
+def test_ring_correlation_equals_a_loop_over_rings(shape):
     true, pred = stacks(2, shape)
     table = fourier_ring_correlation(true, pred)
     for index in range(2):

@@ -87,7 +87,7 @@ def test_every_weight_learns():
     assert all(parameter.grad is not None for parameter in net.parameters())
 
 
-def test_decay_lies_among_the_estimates_where_the_own_one_has_no_say():
+def test_decay_lies_among_the_estimates_if_the_own_one_has_no_weight():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = DegradationNet((2, 2, 2), n_evidence=3).eval()

@@ -67,7 +67,7 @@ def test_unit_keeps_the_positive_parts_of_a_spectrum(size, coordinates):
     torch.testing.assert_close(unit(x), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_centred_unit_does_not_see_a_level():
+def test_a_constant_level_does_not_affect_a_centred_unit():
     unit = seeded(lambda: FourierUnit(4, gate=BandGate(8), centred=True).eval())
     x = noise(2, 4, 16, 12)
     torch.testing.assert_close(unit(x + 50), unit(x), atol=1e-4, rtol=0)

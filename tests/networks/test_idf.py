@@ -73,7 +73,7 @@ def test_steps_are_mixed_in_training_alone():
     assert not torch.equal(network(x), network(x))
 
 
-def test_gradients_are_finite_where_nothing_is_to_be_seen():
+def test_gradients_are_finite_for_constant_frames():
     network = small().train()
     network(torch.zeros(2, 1, 6, 6)).square().sum().backward()
     network(torch.rand(2, 1, 6, 6)).square().sum().backward()

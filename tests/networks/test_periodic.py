@@ -42,7 +42,7 @@ def test_most_lattices_are_found_in_noise():
     assert n_found >= 0.95 * n_lattices
 
 
-def test_noise_alone_has_next_to_no_evidence():
+def test_noise_alone_gives_almost_no_lattice_prior():
     noise = torch.randn(20, 128, 128, generator=torch.Generator().manual_seed(0))
     log_ratios = [find_reciprocal(frame - frame.mean()).log_ratio for frame in noise]
     assert max(log_ratios) < 20
@@ -60,7 +60,7 @@ def test_periodic_part_takes_off_noise():
     assert error < 0.01 * clean.var()
 
 
-def test_harmonics_are_told_apart_where_they_overlap():
+def test_overlapping_harmonics_are_separated():
     """On a small frame waves leak into each other; least squares, written out, does not."""
     basis = rotated(0.081, 1.0, 31.0)
     clean = lattice_frame(basis, (48, 40), second=0.15)

@@ -95,7 +95,7 @@ def test_every_weight_learns(n_evidence):
     assert all(parameter.grad.abs().max() > 0 for parameter in net.parameters())
 
 
-def test_evidence_passes_as_it_is_at_the_start():
+def test_the_lattice_prior_passes_unchanged_at_initialization():
     net = make(n_evidence=2)
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     frame = (torch.cos(y * 0.8) + torch.cos(x * 0.7))[None, None]
@@ -109,7 +109,7 @@ def test_evidence_passes_as_it_is_at_the_start():
     assert np.corrcoef(gain.ravel(), expected.ravel())[0, 1] > 0.999
 
 
-def test_agreement_tells_crystal_from_vacuum():
+def test_agreement_distinguishes_crystal_from_vacuum():
     net = make(n_evidence=1)
     y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
     frame = (1 + torch.cos(y * 0.8)) * (1 + torch.cos(x * 0.7)) * (x < 64)
@@ -119,7 +119,7 @@ def test_agreement_tells_crystal_from_vacuum():
     assert agrees[:, :40].mean() > 1.5 > 0.3 > agrees[:, 90:].abs().mean()
 
 
-def test_it_can_learn_a_frame_by_heart():
+def test_it_can_overfit_one_frame():
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     target = (0.5 + 0.25 * (torch.cos(y * 0.8) + torch.cos(x * 0.8)))[None, None]
     noisy = target + 0.3 * torch.randn(target.shape, generator=torch.Generator().manual_seed(0))

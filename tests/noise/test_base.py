@@ -55,7 +55,7 @@ def test_folds_do_not_share_noise():
     assert abs(np.corrcoef(train.ravel(), test.ravel())[0, 1]) < 0.1
 
 
-def test_seed_decides_and_none_is_fresh():
+def test_an_int_seed_repeats_and_none_draws_afresh():
     X = np.ones((2, 8, 8), "float32")
     np.testing.assert_array_equal(noise_of(X, random_state=1), noise_of(X, random_state=1))
     assert not np.array_equal(noise_of(X, random_state=1), noise_of(X, random_state=2))
@@ -64,7 +64,7 @@ def test_seed_decides_and_none_is_fresh():
     assert not np.array_equal(noise_of(X, random_state=rng), noise_of(X, random_state=rng))
 
 
-def test_noise_does_not_ask_for_dtype_or_layout():
+def test_noise_does_not_depend_on_dtype_or_layout():
     X = np.arange(48).reshape(2, 4, 6) % 7
     reference = noise_of(X.astype("float32"), random_state=0)
     for frames in (X.astype("uint8"), X.astype("uint16"), X.astype("float64"), X.tolist()):

@@ -101,5 +101,5 @@ def test_root_can_be_undone(signal, gain, read_sigma, pedestal):
         assert np.abs(again - frame).max() < 1e-6 * scale
 
 
-def test_root_of_too_little_is_0():
+def test_root_is_0_below_its_domain():
     assert stabilize_anscombe(np.full((1, 2), -1e3), 2.0, 3.0).tolist() == [[0.0, 0.0]]

@@ -42,7 +42,7 @@ def test_halves_are_independent_and_unbiased(camera, fraction):
     assert abs(np.corrcoef(columns)[0, 1]) < 4 / np.sqrt(800)
 
 
-def test_what_one_half_says_the_other_does_not_know():
+def test_the_noise_of_the_halves_is_independent():
     """Beyond correlation: the mean of one half is the same wherever the other is bright or dark."""
     camera = HRTEMNoise(random_state=0, column_sigma=0)
     frames = made(camera, 75.0)
@@ -62,7 +62,7 @@ def test_without_the_split_of_columns_halves_would_share_them():
     assert np.corrcoef(columns)[0, 1] > 0.8
 
 
-def test_electrons_are_dealt_out_whole():
+def test_electrons_are_not_divided():
     camera = CAMERAS["counting"].set_params(random_state=0)
     frames = made(camera, 13.0)  # one electron a pixel
     first, second = split_exposure(
