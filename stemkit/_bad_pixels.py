@@ -6,6 +6,8 @@ several pixels, so that the second of the four nearest neighbours has a good par
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -28,6 +30,8 @@ _SHORTEST_LINE = 16
 # more are a saturated part of the image.
 _MARKS = {np.dtype("u2"): 2**16 - 1, np.dtype("u4"): 2**32 - 1, np.dtype("i4"): 2**31 - 1}
 _MOST_MARKED = 0.02
+# Pixels from which the noise is estimated.
+_FOR_NOISE = 2**15
 _CROSS = ((0, 1), (1, 0), (1, 2), (2, 1))
 
 
@@ -65,7 +69,33 @@ def find_spikes(frame: Float32Array) -> Mask:
     """
     if min(frame.shape) < 3:
         return np.zeros(frame.shape, bool)
-    return _too_sharp(*_heights_and_limits(frame))
+    frame, _ = rescale_to_float32(frame)
+    law = _noise_law(frame)
+    padded = np.pad(frame, 1, mode="reflect")
+    rows, columns = frame.shape
+    up, left, right, down = (padded[y : y + rows, x : x + columns] for y, x in _CROSS)
+    # The second of four: the lesser of the larger ones, or the larger of the lesser.
+    second = np.maximum(
+        np.minimum(np.maximum(up, down), np.maximum(left, right)),
+        np.maximum(np.minimum(up, down), np.minimum(left, right)),
+    )
+    second_least = np.minimum(
+        np.maximum(np.minimum(up, down), np.minimum(left, right)),
+        np.minimum(np.maximum(up, down), np.maximum(left, right)),
+    )
+    # Only pixels that differ from their neighbours by so much can be bad, and they are few.
+    least = _STANDARD_DEVIATIONS * (1 - 1 / _SHARPNESS) * law.readout
+    above, below = frame - second > least, second_least - frame > least
+    y, x = np.nonzero(above | below)
+    background = _ring_median(frame, y, x)
+    height = frame[y, x] - background
+    highest, deepest = _limits(background, law)
+    higher = np.maximum(second[y, x] - background, 0)
+    deeper = np.maximum(background - second_least[y, x], 0)
+    found = np.zeros(frame.shape, bool)
+    found[y, x] = (height > highest) & (height > _SHARPNESS * higher)
+    found[y, x] |= (-height > deepest) & (-height > _SHARPNESS * deeper)
+    return found
 
 
 def find_fixed(frames: Float32Array) -> Mask:
@@ -83,8 +113,16 @@ def find_fixed(frames: Float32Array) -> Mask:
     if len(frames) < 3 or min(frames.shape[1:]) < 3:
         return np.zeros(frames.shape[1:], bool)
     # In one unit for all frames, which may not overflow.
-    rescaled, _ = rescale_to_float32(frames)
-    heights, above, below = zip(*map(_heights_and_limits, rescaled), strict=True)
+    frames, _ = rescale_to_float32(frames)
+    ring = np.ones((5, 5), bool)
+    ring[1:4, 1:4] = False
+    heights, above, below = [], [], []
+    for frame in frames:
+        background = ndimage.median_filter(frame, footprint=ring, mode="reflect")
+        highest, deepest = _limits(background, _noise_law(frame))
+        heights.append(frame - background)
+        above.append(highest)
+        below.append(deepest)
     # The median over the series: of a specimen that moves little is left, and of noise less.
     height = np.median(heights, axis=0)
     spread = 1.4826 * float(np.median(np.abs(height - np.median(height))))
@@ -163,51 +201,60 @@ def fill(frame: Float32Array, bad: Mask) -> Float32Array:
     return result
 
 
-def _median_of_ring(frame: Float32Array) -> Float32Array:
-    """Return the median of the 16 pixels at a distance of two of each pixel."""
-    footprint = np.ones((5, 5), bool)
-    footprint[1:4, 1:4] = False
-    return ndimage.median_filter(frame, footprint=footprint, mode="reflect")
+class _NoiseLaw(NamedTuple):
+    """Noise of a frame: the variance is that at the lowest level plus the gain times the rest."""
+
+    low: float
+    gain: float
+    readout: float
 
 
-def _noise_law(frame: Float32Array, background: Float32Array) -> tuple[float, float]:
-    """Return the gain (variance over mean above the lowest level) and the noise at that level."""
-    difference = (frame[:, 1:] - frame[:, :-1]) / np.float32(np.sqrt(2))
-    level = 0.5 * (background[:, 1:] + background[:, :-1])
+def _ring_median(frame: Float32Array, y: NDArray, x: NDArray) -> Float32Array:
+    """Return the median of the 16 pixels at a distance of two of each of some pixels."""
+    padded = np.pad(frame, 2, mode="reflect")
+    ring = [padded[y + dy, x + dx] for dy in range(5) for dx in range(5) if {dy, dx} & {0, 4}]
+    return np.median(ring, axis=0).astype(np.float32)
+
+
+def _noise_law(frame: Float32Array) -> _NoiseLaw:
+    """Estimate the noise from the differences of neighbours, at the dark and the bright places."""
+    # A part of the pixels is enough.
+    step = max(1, int(np.sqrt(frame.size / _FOR_NOISE)))
+    y, x = (
+        index.ravel() for index in np.mgrid[: frame.shape[0] : step, : frame.shape[1] - 1 : step]
+    )
+    level = _ring_median(frame, y, x)
+    difference = (frame[y, x + 1] - frame[y, x]) / np.float32(np.sqrt(2))
     low, high = (float(value) for value in np.percentile(level, (5, 95)))
-    dark, bright = level <= low, level >= high
 
     def deviation(where: Mask) -> float:
         # The mean, since the median of whole numbers is one; without the largest, bad pixels.
         values = np.abs(difference[where])
         return 1.2533 * float(np.mean(values.clip(None, np.percentile(values, 99))))
 
-    readout, at_high = deviation(dark), deviation(bright)
+    readout, at_high = deviation(level <= low), deviation(level >= high)
     gain = max(at_high**2 - readout**2, 0.0) / (high - low) if high > low else 0.0
     if np.median(np.abs(difference)) == 0:
         # Few counts, mostly zero: their variance is the gain times their mean, and one electron
         # gives the smallest step.
-        square, mean = difference**2, 0.5 * (frame[:, 1:] + frame[:, :-1]) - low
+        square, mean = difference**2, 0.5 * (frame[y, x + 1] + frame[y, x]) - low
         inner = square <= np.percentile(square, 99.5)
         squares, counts = (float(values[inner].sum()) for values in (square, mean))
         gain = max(gain, squares / counts) if counts > 1e-9 * squares else gain
         above = frame[frame > low]
         gain = max(gain, float(above.min()) - low) if above.size else gain
-    return gain, readout
+    return _NoiseLaw(low, gain, readout)
 
 
-def _heights_and_limits(frame: Float32Array) -> tuple[NDArray, NDArray, NDArray]:
-    """Return how far pixels lie above their background, and how far noise takes them up or down."""
-    frame, _ = rescale_to_float32(frame)
-    background = _median_of_ring(frame)
-    gain, readout = _noise_law(frame, background)
-    level = np.maximum(background - np.percentile(background, 5), 0)
+def _limits(background: NDArray, law: _NoiseLaw) -> tuple[NDArray, NDArray]:
+    """Return how far above and below the background noise takes a pixel at most."""
+    level = np.maximum(background - law.low, 0)
     # Few counts scatter further up than down: their square roots scatter alike.
     half = 0.5 * _STANDARD_DEVIATIONS
-    counted = (np.sqrt(level) + half * np.sqrt(gain)) ** 2 - level
-    above = counted + _STANDARD_DEVIATIONS * readout
-    below = _STANDARD_DEVIATIONS * np.sqrt(readout**2 + gain * level)
-    return frame - background, above, below
+    counted = (np.sqrt(level) + half * np.sqrt(law.gain)) ** 2 - level
+    above = counted + _STANDARD_DEVIATIONS * law.readout
+    below = _STANDARD_DEVIATIONS * np.sqrt(law.readout**2 + law.gain * level)
+    return above, below
 
 
 def _too_sharp(height: NDArray, above: NDArray, below: NDArray) -> Mask:
