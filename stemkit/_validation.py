@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import as_array, is_tensor
 from ._constraints import shorten
+from ._warnings import warn_caller
 
 Float32Array = NDArray[np.float32]
 
@@ -153,11 +153,9 @@ def check_stack(
         array = frames = check_frames(X, name=name, min_frames=min_frames)
     if reset:
         if lines and min(array.shape) >= _MIN_FRAME_SIDE:
-            warnings.warn(
+            warn_caller(
                 f"{name} of shape {array.shape} is read as {len(array)} lines, not as one frame; "
-                f"pass {name}[np.newaxis] for a stack of one.",
-                UserWarning,
-                stacklevel=3,
+                f"pass {name}[np.newaxis] for a stack of one."
             )
         estimator.frame_shape_ = array.shape[1:]
         if not lines:

@@ -6,7 +6,7 @@ import sys
 import warnings
 
 # A call of ours goes through these to reach the user's code.
-_INSIDE = ("stemkit.", "sklearn.", "contextlib")
+_INSIDE = ("stemkit.", "sklearn.", "joblib.", "contextlib")
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:

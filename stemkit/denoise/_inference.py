@@ -43,6 +43,10 @@ class ScaledNetwork(nn.Module):
         return denoised.float() * self.targets.scale + self.targets.offset
 
 
+class NetworkError(ValueError):
+    """A network does not take frames of this size, or does not keep their size."""
+
+
 def apply_network(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return the output (n, 1, h, w) of a network for inputs (n, channels, h, w).
 
@@ -56,9 +60,9 @@ def apply_network(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         output = network(x)
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise ValueError(f"The network fails on frames of shape {shape}: {reason}.") from error
+    except Exception as error:  # a network of the user's own may raise anything
+        reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+        raise NetworkError(f"The network fails on frames of shape {shape}: {reason}.") from error
     expected = (shape[0], 1, *shape[2:])
     if not isinstance(output, Tensor):
         raise ValueError(
@@ -66,7 +70,7 @@ def apply_network(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             f"it returned {shorten(output)}."
         )
     if tuple(output.shape) != expected:
-        raise ValueError(
+        raise NetworkError(
             f"The network must return shape {expected} for frames of shape {shape}, but returned "
             f"{tuple(output.shape)}: it needs one output channel, and padding that keeps the size."
         )
@@ -94,27 +98,48 @@ def denoise_tiled(
     device: str,
     *,
     at_once: int,
+    multiple: int = 1,
     **settings: Any,
 ) -> Float32Array:
     """Apply a network to inputs (n, channels, H, W), in as few tiles as possible.
 
-    Frames of up to `at_once` times a tile's side are not cut. `settings` are passed to `run_tiled`.
+    Frames of up to `at_once` times a tile's side are not cut. If the network does not take tiles of
+    this size, they are extended to multiples of `multiple`. `settings` are passed to `run_tiled`.
     """
     overlap = tile_size // 8
-    tile = even_tile(inputs.shape[2:], tile_size, overlap, at_once)
+    smallest = even_tile(inputs.shape[2:], tile_size, overlap, at_once)
 
-    def denoise(batch_size: int) -> Float32Array:
-        return run_tiled(
-            network,
-            inputs,
-            tile=tile,
-            overlap=overlap,
-            batch_size=batch_size,
-            device=device,
-            **settings,
+    def denoise(tile: int, multiple: int) -> Float32Array:
+        return halve_until_it_fits(
+            lambda batch_size: run_tiled(
+                network,
+                inputs,
+                tile=tile,
+                overlap=overlap,
+                multiple=multiple,
+                batch_size=batch_size,
+                device=device,
+                **settings,
+            ),
+            _n_tiles(pick_device(device), tile_size, tile),
         )
 
-    return halve_until_it_fits(denoise, _n_tiles(pick_device(device), tile_size, tile))
+    try:
+        return denoise(smallest, 1)
+    except NetworkError:
+        if multiple == 1:
+            raise
+    least = max(smallest, 2 * overlap, multiple + overlap)
+    return denoise(multiple * math.ceil(least / multiple), multiple)
+
+
+def side_multiple(network: object, tile_size: int) -> int:
+    """Return what sides of tiles may have to be multiples of, for a network by name or another.
+
+    The networks of stemkit take any side. One of a user's own may halve its input several times, as
+    it can in training, where tiles have `tile_size`.
+    """
+    return 1 if isinstance(network, str) else math.gcd(tile_size, 32)
 
 
 def even_tile(shape: tuple[int, ...], tile: int, overlap: int, at_once: int) -> int:

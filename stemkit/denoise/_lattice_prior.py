@@ -30,8 +30,8 @@ def warn_of_lattice_prior(denoiser: Any) -> None:
     warned = _warned.get()
     if warned is not None and type(denoiser) in warned:
         return
-    module, parameters = denoiser.module_, denoiser.network_parameters_
-    if isinstance(module, PINNED) and parameters.get("n_evidence", 0) > 0:
+    parts = denoiser.module_.modules()
+    if any(isinstance(part, PINNED) and part.evidence is not None for part in parts):
         if warned is not None:
             warned.add(type(denoiser))
         warn_caller(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from torch import Tensor
+from torch import OutOfMemoryError, Tensor
 from torch.nn import functional as F
 
 from .._constraints import Function, shorten
@@ -30,10 +30,23 @@ def make_loss(loss: str | Loss) -> Loss:
         )
 
     def checked(outputs: Tensor, targets: Tensor) -> Tensor | Mapping[str, Tensor]:
-        value = loss(outputs, targets)
+        try:
+            value = loss(outputs, targets)
+        except OutOfMemoryError:
+            raise
+        except Exception as error:  # the user's own may raise anything
+            reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+            raise ValueError(
+                f"loss fails for outputs and targets of shape {tuple(targets.shape)}: {reason}."
+            ) from error
         terms = dict(value) if isinstance(value, Mapping) else {"loss": value}
         is_valid = all(isinstance(term, Tensor) and term.numel() == 1 for term in terms.values())
-        if not is_valid or "loss" not in terms or not terms["loss"].requires_grad:
+        if (
+            not is_valid
+            or "loss" not in terms
+            or not terms["loss"].requires_grad
+            or terms["loss"].is_complex()
+        ):
             raise ValueError(
                 "loss must return a tensor of one number that torch has computed from the outputs, "
                 f"or a dict of such tensors with a key 'loss'; it returned {shorten(value)}."

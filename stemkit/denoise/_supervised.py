@@ -20,7 +20,7 @@ from .._validation import Float32Array, check_stack
 from ..engine import Source, fit_module, fit_parameters, pick_device, put_weights, save_weights
 from ..engine._memory import halve_until_it_fits
 from ._base import Denoiser, check_target
-from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled
+from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled, side_multiple
 from ._lattice_prior import warn_of_lattice_prior
 from ._loss import LOSSES, Loss, make_loss
 from ._noise_level import mean_noise_level
@@ -386,6 +386,7 @@ class SupervisedDenoiser(Denoiser):
             self.tile_size,
             self.device,
             at_once=self._at_once,
+            multiple=side_multiple(getattr(self, "network", ""), self.tile_size),
             precision=self.precision,
             verbose=self.verbose,
         )[:, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._motion import Motion
 from .._validation import Float32Array
+from .._warnings import warn_caller
 from ..damage._aligned_pair import AlignedPair, DetailedFrame
 from ..damage._decay_map import decay_between
 from ..damage._network import DamageNetwork
@@ -43,11 +43,10 @@ def network_registration(
 def warn_of_pair(found: Registration) -> None:
     """Warn if the frames of a pair do not determine its drift."""
     if found.confidence < MIN_CONFIDENCE:
-        warnings.warn(
+        warn_caller(
             f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
             f"may be vacuum, perfectly periodic or without overlap; see `candidates`.",
             LowConfidenceWarning,
-            stacklevel=4,
         )
 
 

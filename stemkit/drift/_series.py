@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from tqdm.auto import tqdm
 
 from .._motion import Motion
 from .._validation import Float32Array
+from .._warnings import warn_caller
 from ..damage._aligned_pair import AlignedPair, Background, DetailedFrame
 from ..damage._background_level import backgrounds_of_series
 from ..damage._decay_map import decay_between
@@ -49,11 +49,10 @@ def warn_of_frames(trajectory: pd.DataFrame) -> None:
     """Warn if the frames of a series do not determine the drift of some of them."""
     doubtful = trajectory.index[trajectory["confidence"] < MIN_CONFIDENCE].tolist()
     if doubtful:
-        warnings.warn(
+        warn_caller(
             f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: they may "
             f"be vacuum, perfectly periodic or without overlap with the others.",
             LowConfidenceWarning,
-            stacklevel=4,
         )
 
 

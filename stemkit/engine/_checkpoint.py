@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import socket
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 import stemkit
 from stemkit._output import write_whole
+from stemkit._warnings import warn_caller
 from stemkit.engine._fingerprint import Fingerprint
 from stemkit.engine._torch_file import load_torch_file
 
@@ -47,7 +47,12 @@ class CheckpointFolder:
         self.folder = Path(folder)
         self.path = self.folder / FILE
         self.fingerprint = fingerprint
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(
+                f"checkpoint_dir {self.folder} is a file or lies below one: give a folder."
+            ) from error
         # The system releases the lock of a process that was killed.
         self._lock = FileLock(self.folder / LOCK)
 
@@ -107,10 +112,9 @@ class CheckpointFolder:
         ours = self.fingerprint
         names = list({**ours, **found})
         if version != stemkit.__version__:
-            warnings.warn(
+            warn_caller(
                 f"The checkpoint {self.path} was written by stemkit {version}, this is "
-                f"{stemkit.__version__}: the result may differ from that of either version.",
-                stacklevel=4,
+                f"{stemkit.__version__}: the result may differ from that of either version."
             )
             # A version may have added or removed parameters.
             names = [name for name in names if name in ours and name in found]

@@ -246,8 +246,14 @@ def _parts_of_function(function: Any) -> dict[str, Any]:
 
 def _globals_of(function: Any, code: types.CodeType) -> dict[str, Any]:
     """Return the numbers, texts, arrays, lists and functions of its module that it uses."""
-    known = function.__globals__
-    named = {name: known[name] for name in _names(code) & known.keys()}
+    known = dict(function.__globals__)
+    names = _names(code)
+    enclosed = inspect.getclosurevars(function).nonlocals.values() if function.__closure__ else ()
+    # What it takes from the user's other modules, as helpers.power.
+    for module in [*(known[name] for name in names & known.keys()), *enclosed]:
+        if isinstance(module, types.ModuleType) and not _is_installed(module):
+            known |= {name: vars(module)[name] for name in names & vars(module).keys()}
+    named = {name: known[name] for name in names & known.keys()}
     return {
         name: named[name]
         for name in sorted(named)
@@ -266,8 +272,9 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _parts_of_class(cls: type) -> dict[str, Any]:
-    """Return a hash of the constants and the methods' code, for a class of the user's own."""
-    parts = {}
+    """Return the globals that methods use, and a hash of their code, for a class of the user's."""
+    parts: dict[str, Any] = {}
+    used: dict[str, Any] = {}
     for base in cls.__mro__:
         if _is_installed(base):
             continue
@@ -277,9 +284,11 @@ def _parts_of_class(cls: type) -> dict[str, Any]:
                 member = getattr(member, inner, None) or member
             if isinstance(member, types.FunctionType):
                 parts[f"{base.__name__}.{name}"] = f"{kind} {_hash_code(member.__code__)}"
+                used |= _globals_of(member, member.__code__)
             elif not name.startswith("__") and (plain := _plain(member)) is not None:
                 parts[f"{base.__name__}.{name}"] = plain
-    return {"code": _digest(repr(parts).encode())} if parts else {}
+    used = {name: value for name, value in used.items() if value is not cls}
+    return {"code": _digest(repr(parts).encode()), **used} if parts else {}
 
 
 def _parts_of_module(module: nn.Module, parents: tuple[int, ...]) -> dict[str, Any]:
@@ -366,7 +375,7 @@ def _name_of(thing: Callable[..., Any] | type) -> str:
 
 def _is_installed(thing: object) -> bool:
     """Return whether a class or function belongs to stemkit or to an installed package."""
-    name = getattr(thing, "__module__", None)
+    name = getattr(thing, "__module__", getattr(thing, "__name__", None))
     if name is None or name.partition(".")[0] in _BY_NAME:
         return True
     module = sys.modules.get(name)

@@ -161,6 +161,8 @@ class StreamSource:
             If ``make_batch`` does not return a tuple of arrays or tensors.
         """
         arrays = self.make_batch(sample_generator(self.random_state, step))
+        if isinstance(arrays, np.ndarray | Tensor) and arrays.ndim > 1:
+            arrays = tuple(arrays)  # one array of all
         if not isinstance(arrays, list | tuple) or not all(map(_is_array, arrays)):
             raise InvalidParameterError(
                 "make_batch(generator) must return a tuple of arrays or tensors, each with the "

@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ def save_weights(
     if path.suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors; got {path.name}.")
     try:
-        text = json.dumps(dict(card), indent=2) + "\n"
+        text = json.dumps(dict(card), indent=2, default=_as_plain) + "\n"
     except TypeError as error:
         raise ValueError(f"card can't be written as JSON: {error}.") from error
     state = module.state_dict() if isinstance(module, nn.Module) else module
@@ -70,6 +71,13 @@ def save_weights(
     copies = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
     write_whole(path, safetensors.torch.save(copies))
     write_whole(path.with_suffix(".json"), text.encode())
+
+
+def _as_plain(value: object) -> object:
+    """Return a number of NumPy as JSON has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def list_weights() -> list[str]:
@@ -332,8 +340,8 @@ def _find(name: str | os.PathLike[str], suffix: str) -> Traversable:
     file = Path(name if suffix == ".safetensors" else f"{os.path.splitext(name)[0]}{suffix}")
     if not file.is_file():
         raise FileNotFoundError(
-            f"There are no weights {str(name)!r}: give the path of a .safetensors file with its "
-            f"card, or one of {list_weights()}."
+            f"There are no weights {str(name)!r}, since {file} does not exist: give the path of a "
+            f".safetensors file with its card (.json), or one of {list_weights()}."
         )
     return file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,27 +208,32 @@ def write(path: Path, stack: FrameStack) -> None:
         layout["extratags"] = dm_tags(float(y), float(x))
         if "imagej" in layout:
             metadata["unit"] = "nm"
-    # All six axes, or tifffile drops a height or width of one.
-    shape = (n_frames, height, width) if is_ome else (n_frames, 1, 1, height, width, 1)
+    layout["photometric"] = "minisblack"
     with whole_file(path) as temporary:
+        if not is_ome and "imagej" not in layout:
+            # Page by page, or tifffile takes a height or width of one for another axis.
+            with tifffile.TiffWriter(temporary, bigtiff=layout.pop("bigtiff")) as file:
+                for frame in frames:
+                    page = np.ascontiguousarray(frame)
+                    file.write(page, contiguous=False, metadata=None, **layout)
+            return
+        # All six axes, for the same reason.
+        shape = (n_frames, height, width) if is_ome else (n_frames, 1, 1, height, width, 1)
+        pages = (np.ascontiguousarray(frame) for frame in frames)
         tifffile.imwrite(
-            temporary,
-            (np.ascontiguousarray(frame) for frame in frames),
-            shape=shape,
-            dtype=stack.dtype,
-            photometric="minisblack",
-            metadata=metadata,
-            **layout,
+            temporary, pages, shape=shape, dtype=stack.dtype, metadata=metadata, **layout
         )
 
 
 @contextmanager
 def _log_errors_raised(logger: logging.Logger) -> Iterator[None]:
     """Raise the errors that tifffile only logs: otherwise a cut file would lack frames."""
+    reader = threading.get_ident()
 
     class Raise(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            raise ValueError(record.getMessage())
+            if record.thread == reader:
+                raise ValueError(record.getMessage())
 
     handler = Raise(level=logging.ERROR)
     logger.addHandler(handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._arrays import as_array
 from .._validation import n_dims
+from .._warnings import warn_caller
 from ._base import FrameNoise
 from ._calibration import NoiseCalibration, calibrate
 from ._variance_law import LawFit
@@ -92,27 +92,21 @@ class CalibratedNoise(FrameNoise):
                 if calibration.model == "HRTEMNoise"
                 else ("variance", "standard deviation")
             )
-            warnings.warn(
+            warn_caller(
                 f"The {other} of this camera's noise is linear in the signal, not the {assumed}; "
-                f"use stemkit.noise.{calibration.preferred}().fit instead.",
-                UserWarning,
-                stacklevel=3,
+                f"use stemkit.noise.{calibration.preferred}().fit instead."
             )
         elif not calibration.holds:
-            warnings.warn(
+            warn_caller(
                 f"{calibration.model} does not hold for these frames: "
-                f"{'; '.join(calibration.reasons)}. See calibration_ before you use it.",
-                UserWarning,
-                stacklevel=3,
+                f"{'; '.join(calibration.reasons)}. See calibration_ before you use it."
             )
         smallest = float(calibration.sequences["sigma"].min())
         if calibration.rounding and smallest < _MIN_NOISE:
-            warnings.warn(
+            warn_caller(
                 f"X holds whole numbers with noise of {smallest:.2g} counts, below half a count: "
                 f"rounding then depends on the noise, and the noise measured at low signal is "
-                f"biased. Pass frames before rounding, or sums of several exposures.",
-                UserWarning,
-                stacklevel=3,
+                f"biased. Pass frames before rounding, or sums of several exposures."
             )
 
 

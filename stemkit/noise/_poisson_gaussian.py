@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import Frames, Generator
 from .._random import RandomState
 from .._validation import Float32Array
+from .._warnings import warn_caller
 from ._calibrated import CalibratedNoise, slope_of
 from ._calibration import NoiseCalibration
 from ._variance_law import LawFit
@@ -178,11 +178,9 @@ class PoissonGaussianNoise(CalibratedNoise):
         read_variance, read_stderr = self._read_variance(fit)
         # Counted electrons are whole numbers without any rounding.
         if read_variance + calibration.rounding < -5 * read_stderr:
-            warnings.warn(
+            warn_caller(
                 f"The noise vanishes {-read_variance / fit.slope:.4g} counts above the pedestal, "
-                f"so the true pedestal is larger; pass pedestal= as measured on a dark frame.",
-                UserWarning,
-                stacklevel=3,
+                f"so the true pedestal is larger; pass pedestal= as measured on a dark frame."
             )
         variance = max(read_variance, 0.0)
         self.read_sigma_ = math.sqrt(variance)

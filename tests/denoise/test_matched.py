@@ -162,11 +162,11 @@ def test_the_given_denoiser_is_not_changed(nuclei):
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"atom_sigma": 0}, "atom_sigma must be None or a finite number of px above 0"),
-        ({"known_sigma": None}, "known_sigma must be a finite number of px above 0"),
+        ({"atom_sigma": 0}, "atom_sigma must be None or a finite number of px in"),
+        ({"known_sigma": None}, "known_sigma must be a finite number of px in"),
         (
             {"background_sigma": -1},
-            "background_sigma must be None or a finite number of px above 0",
+            "background_sigma must be None or a finite number of px in",
         ),
         ({"atoms": "grey"}, "atoms must be one of"),
         ({"denoiser": SCGNDenoiser()}, "fitted or have weights"),

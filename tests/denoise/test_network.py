@@ -153,10 +153,15 @@ def test_networks_of_any_kind_are_trained(cls, network):
     np.testing.assert_array_equal(restored.transform(X), model.transform(X))
 
 
-def test_frames_of_a_size_that_a_network_cannot_take_are_an_error():
+def test_frames_of_a_size_that_a_network_cannot_take_are_extended_or_an_error():
     X, y = random_pairs(2, (20, 18))
     model = denoiser(network=EvenSides).fit(X, y)
-    with pytest.raises(ValueError, match=r"network must return shape \(1, 1, 7, 18\)"):
+    even = model.transform(X[:, :8])
+    odd = model.transform(X[:, :7])
+    assert odd.shape == (2, 7, 18)
+    np.testing.assert_allclose(odd[:, :2, :12], even[:, :2, :12], atol=1e-4 * np.abs(even).max())
+    model.set_params(tile_size=15)  # no even number divides it
+    with pytest.raises(ValueError, match="network must return shape"):
         model.transform(X[:, :7])
 
 
@@ -382,3 +387,81 @@ def test_a_lattice_prior_is_warned_of_once_a_call(with_prior, without):
     for call in calls:
         assert lattice_warnings(call) == [LatticePriorWarning]
     assert lattice_warnings(lambda: clone(without).fit(X, y).transform(X)) == []
+
+
+class Halving(nn.Module):
+    """A network with a skip connection, for sides that are multiples of four."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(1, 2, 3, padding=1)
+        self.up = nn.ConvTranspose2d(2, 2, 4, stride=4)
+        self.out = nn.Conv2d(3, 1, 1)
+
+    def forward(self, x):
+        small = nn.functional.max_pool2d(self.down(x), 4)
+        return self.out(torch.cat([x, self.up(small)], dim=1))
+
+
+@pytest.mark.parametrize("side", [32, 37, 50, 90])
+def test_a_network_that_halves_its_input_takes_frames_of_any_size(side):
+    X = np.random.default_rng(0).normal(50, 9, (2, side, side + 3)).astype("float32")
+    model = NetworkDenoiser(network=Halving, max_epochs=1, tile_size=32, device="cpu")
+    assert model.fit(X, X).transform(X).shape == X.shape
+
+
+class Asserting(nn.Conv2d):
+    def __init__(self):
+        super().__init__(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        assert x.shape[-1] % 64 == 0
+        return super().forward(x)
+
+
+def test_any_error_of_a_network_or_loss_of_ones_own_is_named():
+    X = np.random.default_rng(0).normal(50, 9, (2, 24, 24)).astype("float32")
+    options = {"max_epochs": 1, "tile_size": 16, "device": "cpu"}
+    with pytest.raises(ValueError, match="The network fails on frames of shape"):
+        NetworkDenoiser(network=Asserting, **options).fit(X, X)
+    for loss in (
+        lambda o, t: 1 / 0,
+        lambda o, t: o.abs().mean() * 1j,
+        lambda o, t: o @ t[:, :, :3],
+    ):
+        with pytest.raises(ValueError, match=r"^loss "):
+            NetworkDenoiser(
+                network="unet", network_parameters={"n_channels": 2}, loss=loss, **options
+            ).fit(X, X)
+
+
+def test_sizes_of_numpy_are_saved_and_loaded(tmp_path):
+    X = np.random.default_rng(0).normal(50, 9, (2, 16, 16)).astype("float32")
+    parameters = {"n_channels": np.int64(2)}
+    model = NetworkDenoiser(network="unet", network_parameters=parameters, max_epochs=1).fit(X, X)
+    model.save_weights(tmp_path / "w.safetensors", score=np.float32(0.5))
+    again = NetworkDenoiser(
+        network="unet", network_parameters={"n_channels": 2}, weights=tmp_path / "w.safetensors"
+    )
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = PINNED(n_channels=2, n_blocks=1, n_evidence=1)
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    "network", [functools.partial(PINNED, n_channels=2, n_blocks=1, n_evidence=1), Wrapped]
+)
+def test_a_lattice_prior_within_a_network_of_ones_own_is_warned_of(network):
+    X = np.random.default_rng(0).normal(50, 9, (2, 16, 16)).astype("float32")
+    model = NetworkDenoiser(network=network, max_epochs=1, tile_size=16, device="cpu")
+    with pytest.warns(LatticePriorWarning):
+        model.fit(X, X)
+    with pytest.warns(LatticePriorWarning):
+        model.transform(X)

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -665,3 +666,47 @@ def test_an_object_that_is_not_an_estimator_is_named(value):
         InvalidParameterError, match=r"^estimator must be an object with get_params"
     ):
         fit_parameters(value)
+
+
+class Powered:
+    """A loss of a user's own: its methods take a number and a function of this file."""
+
+    def __call__(self, outputs, targets):
+        return uses_global((outputs - targets) ** GAIN)
+
+
+def test_globals_that_methods_use_are_compared(monkeypatch):
+    for thing in (Powered, Powered()):
+        before = of(thing)
+        assert of(thing) == before
+        with monkeypatch.context() as patch:
+            patch.setitem(globals(), "GAIN", GAIN + 1)
+            assert of(thing) != before
+        with monkeypatch.context() as patch:
+            patch.setitem(globals(), "uses_global", uses_table)
+            assert of(thing) != before
+        assert of(thing) == before
+
+
+def test_members_of_the_users_modules_that_a_function_uses_are_compared(tmp_path, monkeypatch):
+    content = "POWER = 2\n\ndef lossf(x):\n    return x ** POWER\n"
+    (tmp_path / "users_helpers.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    helpers = import_module("users_helpers")
+    monkeypatch.setitem(globals(), "users_helpers", helpers)
+
+    def by_global(outputs, targets):
+        return users_helpers.lossf(outputs - targets)  # noqa: F821
+
+    def by_closure(outputs, targets):
+        return helpers.lossf(outputs - targets)
+
+    for loss in (by_global, by_closure):
+        before = of(loss)
+        with monkeypatch.context() as patch:
+            patch.setattr(helpers, "POWER", 3)
+            assert of(loss) != before
+        assert of(loss) == before
+        with monkeypatch.context() as patch:
+            patch.setattr(helpers, "lossf", lambda x: abs(x))
+            assert of(loss) != before

@@ -185,3 +185,35 @@ def test_many_pages_on_one_strip_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     with pytest.raises(MemoryError, match="would take 54 MB, half of the free memory is 45 MB"):
         read_stack(path)
+
+
+def test_series_of_one_kind_are_one_stack(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for part in (HAADF[:2], HAADF[2:]):
+            file.write(part, photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.series) == 2
+    assert np.array_equal(read_stack(path).frames, HAADF)
+
+
+def test_errors_of_other_threads_are_logged_as_before(tmp_path):
+    from threading import Thread
+
+    from stemkit.io._tif import _log_errors_raised
+
+    raised = []
+
+    def log():
+        try:
+            tifffile.logger().error("harmless")
+        except ValueError as error:
+            raised.append(error)
+
+    with _log_errors_raised(tifffile.logger()):
+        thread = Thread(target=log)
+        thread.start()
+        thread.join()
+        with pytest.raises(ValueError, match="harmful"):
+            tifffile.logger().error("harmful")
+    assert not raised

@@ -192,7 +192,21 @@ def test_a_stack_that_a_classic_tif_cannot_hold_becomes_a_bigtiff(
         layouts.append(layout)
         file.write_bytes(b"written")
 
+    class Writer:
+        def __init__(self, file, bigtiff):
+            self.file, self.bigtiff = file, bigtiff
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            record(self.file, None, bigtiff=self.bigtiff, **self.layout)
+
+        def write(self, page, contiguous, metadata, **layout):
+            self.layout = layout
+
     monkeypatch.setattr(tifffile, "imwrite", record)
+    monkeypatch.setattr(tifffile, "TiffWriter", Writer)
     frames = np.broadcast_to(np.float32(0), (round(gigabytes * 1000), 1000, 250))
     write_stack(tmp_path / "a.tif", frames, pixel_size=0.5)
     (layout,) = layouts
@@ -236,3 +250,16 @@ def test_thin_stacks_are_not_transposed(tmp_path, n_frames, height, width):
     stack = np.arange(n_frames * height * width, dtype=np.float32).reshape(n_frames, height, width)
     write_stack(tmp_path / "a.tif", stack, pixel_size=0.1)
     np.testing.assert_array_equal(read_stack(tmp_path / "a.tif").frames, stack)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "i8", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(3, 5, 1), (3, 1, 5), (1, 5, 1), (4, 3, 3), (3, 2, 2)])
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif"])
+def test_thin_stacks_of_any_type_have_their_height_and_width(tmp_path, dtype, shape, ending):
+    stack = np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+    path = tmp_path / f"a{ending}"
+    write_stack(path, stack, pixel_size=0.1)
+    np.testing.assert_array_equal(read_stack(path).frames, stack)
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        assert (page.imagelength, page.imagewidth) == shape[1:]
