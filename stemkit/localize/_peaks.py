@@ -98,7 +98,7 @@ def _find_blobs(
     pixels -= np.median(pixels)
     noise = white_noise(pixels)
     cube = np.stack([-(s**2) * ndimage.gaussian_laplace(pixels, s) for s in sigmas])
-    peaks = peak_local_max(cube, min_distance=1, exclude_border=False)
+    peaks = peak_local_max(cube, exclude_border=False)
     scale, height = sigmas[peaks[:, 0]], cube[tuple(peaks.T)]
     # The standard deviation of the scale-normalised Laplacian of white noise.
     level = noise / (scale * np.sqrt(2 * np.pi))

@@ -241,3 +241,15 @@ def test_whole_numbers_keep_their_scale():
 def test_bad_parameters_are_named(noise, words):
     with pytest.raises(ValueError, match=words):
         noise.fit(np.ones((1, 4, 4)))
+
+
+@pytest.mark.parametrize("low, high", [(10, 20), (-5.0, -1.0), (0.0, 255.0)])
+def test_replaced_pixels_are_even_between_low_and_high(low, high):
+    clean = np.full((1, 200, 200), 1000.0)
+    noise = StaticNoise(share=0.5, low=low, high=high, random_state=0)
+    noisy = noise.fit_transform(clean)
+    replaced = noisy[noisy != 1000]
+    assert replaced.size == pytest.approx(20_000, rel=0.05)
+    assert low <= replaced.min() < low + 0.01 * (high - low)
+    assert high - 0.01 * (high - low) < replaced.max() <= high
+    assert replaced.mean() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
