@@ -76,15 +76,18 @@ def run(call: Callable[[], Any], names: Collection[str], seconds: float) -> Outc
         warnings.simplefilter("always")
         before = signal.signal(signal.SIGALRM, give_up)
         signal.setitimer(signal.ITIMER_REAL, seconds)
+        result, error = None, None
         try:
             result = call()
         except _OutOfTimeError:
             return Outcome(TIMEOUT, f"no answer in {seconds:g} s")
-        except (Exception, SystemExit) as error:
-            return _judge_error(error, names)
+        except (Exception, SystemExit) as raised:
+            error = raised
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+    if error is not None:  # judged without the clock, which is that of the call
+        return _judge_error(error, names)
     if where := "; ".join(not_finite(result)):
         if any(_is_ours(warning) for warning in caught):
             return Outcome(FINITE, "not finite, with a warning")
