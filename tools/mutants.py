@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("registration", "damage", "drift", "noise", "localize", "io", "io.py", "engine")
+FILES = ("registration", "damage", "drift", "noise", "localize", "io", "engine")
 # Imported once, before a process is forked for each mutant: they take seconds.
 _HEAVY = (
     *("numpy", "pandas", "scipy.ndimage", "scipy.optimize", "scipy.stats", "scipy.signal", "torch"),
