@@ -91,6 +91,7 @@ def project(mutants, tmp_path, monkeypatch):
 
 
 def test_verdicts(mutants, project):
+    pytest.importorskip("coverage", reason="needs the extra stemkit[mutants]")
     # In an interpreter of its own: this one has imported stemkit.
     script = f"""
 import importlib.util, json, sys
