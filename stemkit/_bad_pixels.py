@@ -32,7 +32,8 @@ _MARKS = {np.dtype("u2"): 2**16 - 1, np.dtype("u4"): 2**32 - 1, np.dtype("i4"): 
 _MOST_MARKED = 0.02
 # Pixels from which the noise is estimated.
 _FOR_NOISE = 2**15
-_CROSS = ((0, 1), (1, 0), (1, 2), (2, 1))
+# The 16 pixels at a distance of two.
+_RING = np.pad(np.zeros((3, 3), bool), 1, constant_values=True)
 
 
 def find_marks(frames: NDArray) -> Mask:
@@ -71,30 +72,18 @@ def find_spikes(frame: Float32Array) -> Mask:
         return np.zeros(frame.shape, bool)
     frame, _ = rescale_to_float32(frame)
     law = _noise_law(frame)
-    padded = np.pad(frame, 1, mode="reflect")
-    rows, columns = frame.shape
-    up, left, right, down = (padded[y : y + rows, x : x + columns] for y, x in _CROSS)
-    # The second of four: the lesser of the larger ones, or the larger of the lesser.
-    second = np.maximum(
-        np.minimum(np.maximum(up, down), np.maximum(left, right)),
-        np.maximum(np.minimum(up, down), np.minimum(left, right)),
-    )
-    second_least = np.minimum(
-        np.maximum(np.minimum(up, down), np.minimum(left, right)),
-        np.minimum(np.maximum(up, down), np.maximum(left, right)),
-    )
+    second, second_least = _second_neighbours(frame)
     # Only pixels that differ from their neighbours by so much can be bad, and they are few.
     least = _STANDARD_DEVIATIONS * (1 - 1 / _SHARPNESS) * law.readout
     above, below = frame - second > least, second_least - frame > least
     y, x = np.nonzero(above | below)
     background = _ring_median(frame, y, x)
-    height = frame[y, x] - background
-    highest, deepest = _limits(background, law)
-    higher = np.maximum(second[y, x] - background, 0)
-    deeper = np.maximum(background - second_least[y, x], 0)
     found = np.zeros(frame.shape, bool)
-    found[y, x] = (height > highest) & (height > _SHARPNESS * higher)
-    found[y, x] |= (-height > deepest) & (-height > _SHARPNESS * deeper)
+    found[y, x] = _too_sharp(
+        frame[y, x] - background,
+        (second[y, x] - background, second_least[y, x] - background),
+        _limits(background, law),
+    )
     return found
 
 
@@ -114,11 +103,9 @@ def find_fixed(frames: Float32Array) -> Mask:
         return np.zeros(frames.shape[1:], bool)
     # In one unit for all frames, which may not overflow.
     frames, _ = rescale_to_float32(frames)
-    ring = np.ones((5, 5), bool)
-    ring[1:4, 1:4] = False
     heights, above, below = [], [], []
     for frame in frames:
-        background = ndimage.median_filter(frame, footprint=ring, mode="reflect")
+        background = ndimage.median_filter(frame, footprint=_RING, mode="reflect")
         highest, deepest = _limits(background, _noise_law(frame))
         heights.append(frame - background)
         above.append(highest)
@@ -126,11 +113,11 @@ def find_fixed(frames: Float32Array) -> Mask:
     # The median over the series: of a specimen that moves little is left, and of noise less.
     height = np.median(heights, axis=0)
     spread = 1.4826 * float(np.median(np.abs(height - np.median(height))))
-    limits = [
+    highest, deepest = (
         np.maximum(np.median(limit, axis=0) / np.sqrt(len(frames)), _STANDARD_DEVIATIONS * spread)
         for limit in (above, below)
-    ]
-    return _too_sharp(height, *limits)
+    )
+    return _too_sharp(height, _second_neighbours(height), (highest, deepest))
 
 
 def find_lines(frame: Float32Array) -> Mask:
@@ -212,7 +199,7 @@ class _NoiseLaw(NamedTuple):
 def _ring_median(frame: Float32Array, y: NDArray, x: NDArray) -> Float32Array:
     """Return the median of the 16 pixels at a distance of two of each of some pixels."""
     padded = np.pad(frame, 2, mode="reflect")
-    ring = [padded[y + dy, x + dx] for dy in range(5) for dx in range(5) if {dy, dx} & {0, 4}]
+    ring = [padded[y + dy, x + dx] for dy, dx in np.argwhere(_RING)]
     return np.median(ring, axis=0).astype(np.float32)
 
 
@@ -257,13 +244,23 @@ def _limits(background: NDArray, law: _NoiseLaw) -> tuple[NDArray, NDArray]:
     return above, below
 
 
-def _too_sharp(height: NDArray, above: NDArray, below: NDArray) -> Mask:
-    """Return the pixels that stand out, up or down, and whose neighbours do not."""
+def _second_neighbours(values: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the second largest and the second least of the four neighbours of each pixel."""
+    padded = np.pad(values, 1, mode="reflect")
+    up, down, left, right = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+    larger = np.maximum(up, down), np.maximum(left, right)
+    lesser = np.minimum(up, down), np.minimum(left, right)
+    inner = np.minimum(*larger), np.maximum(*lesser)
+    return np.maximum(*inner), np.minimum(*inner)
+
+
+def _too_sharp(
+    height: NDArray, neighbours: tuple[NDArray, NDArray], limits: tuple[NDArray, NDArray]
+) -> Mask:
+    """Return which heights stand out, up or down, while the second neighbours' do not."""
     found = np.zeros(height.shape, bool)
-    padded = np.pad(height, 1, mode="reflect")
-    rows, columns = height.shape
-    around = np.stack([padded[y : y + rows, x : x + columns] for y, x in _CROSS])
-    for sign, limit in ((1, above), (-1, below)):
-        second = np.sort(sign * around, axis=0)[2]
-        found |= (sign * height > limit) & (sign * height > _SHARPNESS * np.maximum(second, 0))
+    for sign, second, limit in zip((1, -1), neighbours, limits, strict=True):
+        found |= (sign * height > limit) & (
+            sign * height > _SHARPNESS * np.maximum(sign * second, 0)
+        )
     return found

@@ -39,6 +39,11 @@ def find_files(paths: object) -> list[Path]:
     return files
 
 
+def is_folder_of_files(path: Path) -> bool:
+    """Return whether a path is a folder and not a zspy file, which is one on the disk."""
+    return path.is_dir() and path.suffix.lower() != ".zspy"
+
+
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """Return a key for sorting by which 2 comes before 10."""
     parts = re.split(r"(\d+)", path.name.lower())
@@ -46,7 +51,7 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _expanded(path: Path) -> list[Path]:
-    if path.is_dir() and path.suffix.lower() != ".zspy":
+    if is_folder_of_files(path):
         readable = [file for file in path.iterdir() if file.suffix.lower() in FORMATS]
         found = [file for file in readable if not file.name.startswith(".")]
         if not found:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .._constraints import Interval, check_arguments
 from ._formats import find_reader
 from ._frame_stack import FrameStack, PixelSize
-from ._paths import find_files
+from ._paths import find_files, is_folder_of_files
 from ._unread import as_lazy
 
 
@@ -93,14 +93,13 @@ def read_stack(
     files = find_files(paths)
     opened = [_open(file, signal) for file in files]
     _check_alike(files, opened)
-    n_bytes = sum(math.prod(stack.shape) * stack.dtype.itemsize for stack in opened)
-    blocks = []
     if lazy:
         blocks = [_lazy(file, stack) for file, stack in zip(files, opened, strict=True)]
         import dask.array
 
         frames = dask.array.concatenate(blocks)
     else:
+        n_bytes = sum(math.prod(stack.shape) * stack.dtype.itemsize for stack in opened)
         _check_memory(files, n_bytes, max_bytes)
         blocks = [_read(file, stack) for file, stack in zip(files, opened, strict=True)]
         frames = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -122,7 +121,7 @@ def _open(path: Path, signal: str | int | None) -> FrameStack:
     reader = find_reader(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    if path.is_dir() and path.suffix.lower() != ".zspy":
+    if is_folder_of_files(path):
         raise ValueError(f"{path} is a folder inside a list of files: give its files")
     with _errors_of(path):
         stacks = reader(path)

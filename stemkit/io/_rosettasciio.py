@@ -35,12 +35,9 @@ _QUANTITIES = {
 
 def read(path: Path) -> list[FrameStack]:
     """Open the signals of a file that are frames."""
-    signals: list[Mapping[str, Any]] = []
     for plugin in find_plugins(path):
-        module = import_module(plugin)
         has_size = plugin.split(".")[1] not in _WITHOUT_PIXEL_SIZE
-        signals = _signals(module, path)
-        if signals:
+        if signals := _signals(import_module(plugin), path):
             return stacks_of_signals(signals, has_size=has_size)
     raise ValueError("it holds no signal")
 

@@ -88,11 +88,16 @@ class _Part:
 
         with _log_errors_raised(tifffile.logger()), tifffile.TiffFile(self.path) as tiff:
             block = tiff.series[self.index].asarray()
-        if self.channel is not None:
-            block = np.take(block, self.channel, axis=self.axes.index("C"))
+        block = self.one_channel(block)
         if self.is_colour:
             block = to_grey(block, n_dims=block.ndim - 1)
         return block.reshape(self.shape)
+
+    def one_channel(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Return this channel of all values of the series."""
+        if self.channel is None:
+            return block
+        return np.take(block, self.channel, axis=self.axes.index("C"))
 
     def lazy(self) -> Any:
         """Return the frames as a dask array that opens the file for each chunk."""
@@ -118,9 +123,7 @@ class _Pages:
             series = tiff.series[part.index]
             if series.dataoffset is not None:  # the pages follow each other, uncompressed
                 block = tifffile.memmap(part.path, series=part.index, mode="r")
-                if part.channel is not None:
-                    block = np.take(block, part.channel, axis=part.axes.index("C"))
-                return np.array(block.reshape(part.shape)[key])
+                return np.array(part.one_channel(block).reshape(part.shape)[key])
             first, step = part.channel or 0, part.n_channels
             numbers = [first + step * i for i in range(part.shape[0])[key[0]]]
             found: Any = series.pages
