@@ -283,6 +283,11 @@ def check_value(value: object, name: str, allowed: Constraints) -> None:
     )
 
 
+def reason_of(error: Exception) -> str:
+    """Return the first line of an error's message, or its class if there is none."""
+    return str(error).split("\n")[0].rstrip(".") or type(error).__name__
+
+
 def shorten(value: object, most: int = 80) -> str:
     """Return the repr of a value for a message, cut where it is long."""
     shape = getattr(value, "shape", None)

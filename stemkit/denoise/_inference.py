@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._constraints import shorten
+from .._constraints import reason_of, shorten
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
 from ..engine._memory import halve_until_it_fits
@@ -61,8 +61,9 @@ def apply_network(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a network of the user's own may raise anything
-        reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-        raise NetworkError(f"The network fails on frames of shape {shape}: {reason}.") from error
+        raise NetworkError(
+            f"The network fails on frames of shape {shape}: {reason_of(error)}."
+        ) from error
     expected = (shape[0], 1, *shape[2:])
     if not isinstance(output, Tensor):
         raise ValueError(

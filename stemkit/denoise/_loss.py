@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import OutOfMemoryError, Tensor
 from torch.nn import functional as F
 
-from .._constraints import Function, shorten
+from .._constraints import Function, reason_of, shorten
 from ..exceptions import InvalidParameterError
 
 Loss = Callable[..., Tensor | Mapping[str, Tensor]]
@@ -35,9 +35,9 @@ def make_loss(loss: str | Loss) -> Loss:
         except OutOfMemoryError:
             raise
         except Exception as error:  # the user's own may raise anything
-            reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
             raise ValueError(
-                f"loss fails for outputs and targets of shape {tuple(targets.shape)}: {reason}."
+                f"loss fails for outputs and targets of shape {tuple(targets.shape)}: "
+                f"{reason_of(error)}."
             ) from error
         terms = dict(value) if isinstance(value, Mapping) else {"loss": value}
         is_valid = all(isinstance(term, Tensor) and term.numel() == 1 for term in terms.values())

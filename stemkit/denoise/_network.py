@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from .._constraints import Constraints, Options, shorten
+from .._constraints import Constraints, Options, reason_of, shorten
 from .._random import RandomState
 from ..exceptions import InvalidParameterError
 from ..networks import IDF, PINNED, SCGN, SFIN, UNet
@@ -252,9 +252,9 @@ def make_network(network: Callable[..., nn.Module], parameters: Mapping[str, Any
         if isinstance(module, nn.Module):
             module = module.float().cpu()
     except Exception as error:  # a function of the user's may raise anything
-        reason = str(error).split("\n")[0].rstrip(".")
         raise InvalidParameterError(
-            f"network could not be made with network_parameters={dict(parameters)!r}: {reason}."
+            f"network could not be made with network_parameters={dict(parameters)!r}: "
+            f"{reason_of(error)}."
         ) from error
     if not isinstance(module, nn.Module):
         raise InvalidParameterError(

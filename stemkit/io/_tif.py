@@ -17,13 +17,13 @@ from .._output import whole_file
 from .._warnings import warn_caller
 from ._frame_stack import FrameStack
 from ._grey import to_grey
+from ._plain import to_plain
 from ._tif_metadata import (
     dm_tags,
     find_channel_names,
     find_metadata,
     find_pixel_size,
     ome_metadata,
-    to_plain,
 )
 from ._unread import Unread, frames_in_chunks
 

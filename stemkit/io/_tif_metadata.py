@@ -137,14 +137,3 @@ def find_metadata(tiff: Any) -> dict[str, Any]:
     with suppress(KeyError, ValueError):  # what write_stack wrote
         return dict(json.loads(found["imagej"]["Info"]))
     return found
-
-
-def to_plain(value: Any) -> Any:
-    """Return metadata as JSON has it: texts, numbers, lists and dicts."""
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return to_plain(value.tolist())
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -11,8 +11,8 @@ import numpy as np
 
 from .._output import whole_file
 from ._frame_stack import FrameStack
+from ._plain import to_plain
 from ._rosettasciio import signal_dict, stacks_of_signals
-from ._tif_metadata import to_plain
 
 _VERSION = "3.3"  # of HyperSpy's layout
 
