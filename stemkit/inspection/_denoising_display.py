@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.signal import windows
 
+from .._fourier_rings import fourier_rings
 from .._validation import Float32Array
-from ..metrics._spectral import rings
 from ._checks import check_axes, check_frame, check_pixel_size
 from ._images import add_scale_bar, grey_levels, show_image
 
@@ -231,7 +231,7 @@ def _spectrum(frame: Float32Array) -> tuple[NDArray[np.float64], NDArray[np.floa
     taper = np.multiply.outer(*(windows.hann(n, sym=False) if n > 1 else 1.0 for n in frame.shape))
     taper = np.reshape(taper, frame.shape)
     power = np.abs(fft.fft2((frame - frame.mean(dtype=float)) * taper)) ** 2 / (taper**2).sum()
-    ring, frequency = rings(*frame.shape)
+    ring, frequency = fourier_rings(*frame.shape)
     inside = ring > 0
     count = np.bincount(ring[inside])[1:]
     means = [

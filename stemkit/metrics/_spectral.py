@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import fft
 
 from .._constraints import check_arguments
+from .._fourier_rings import fourier_rings
 from ._stacks import (
     PIXEL_SIZE,
     Float64Array,
@@ -149,7 +150,7 @@ def fourier_ring_correlation(
     """
     true, pred = check_stacks(y_true, y_pred)
     unit = 1.0 if pixel_size is None else pixel_size
-    ring, frequency = rings(true.shape[1], true.shape[2])
+    ring, frequency = fourier_rings(true.shape[1], true.shape[2])
     inside = ring > 0
     ring = ring[inside] - 1
     n_pixels = np.bincount(ring)
@@ -185,12 +186,3 @@ def _magnitudes(frame: Float64Array, remove_mean: bool) -> Float64Array:
     if remove_mean:
         spectrum[0, 0] = 0
     return spectrum
-
-
-def rings(height: int, width: int) -> tuple[NDArray[np.int_], Float64Array]:
-    """Return each pixel's ring, 0 for frequency 0 and beyond Nyquist's, and its frequency."""
-    frequency = np.hypot(fft.fftfreq(height)[:, None], fft.fftfreq(width))
-    shortest = min(height, width)
-    ring = np.rint(frequency * shortest).astype(int)
-    ring[ring > shortest // 2] = 0
-    return ring, frequency
