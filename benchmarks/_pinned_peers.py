@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
-from stemkit.networks._periodic import periodic_part
-from stemkit.noise._composite import LEVELS
+from stemkit.networks import PINNED
+from stemkit.noise import CompositeDegradationNoise
 
-LATTICE_AVERAGE = "our lattice average alone"
+LATTICE_AVERAGE = "lattice average alone"
 # A function of a noisy frame, the standard deviation of its noise, and a strength.
 Peer = Callable[[NDArray, float, float], NDArray]
 
@@ -41,8 +41,11 @@ def bragg(frame: NDArray, sigma: float, threshold: float) -> NDArray:
 
 def _lattice_average(frame: NDArray, sigma: float, strength: float) -> NDArray:
     """Return the periodic part of a frame, the second input of the PINNED network."""
-    image = torch.from_numpy(frame)
-    return periodic_part(image[None], image)[0].numpy() + frame.mean()
+    # The first weights leave the frame itself as it is.
+    prior = PINNED(n_channels=1, n_blocks=1, n_evidence=1).evidence
+    with torch.inference_mode():
+        inputs = prior(torch.from_numpy(frame)[None, None])
+    return inputs[0, 1].numpy() + frame.mean()
 
 
 def _bm3d() -> tuple[Peer, tuple[float, ...]] | None:
@@ -88,7 +91,7 @@ def peers() -> Mapping[str, tuple[Peer, tuple[float, ...]]]:
 
 def noise_sigma(level: int, signal: float = 75.0) -> float:
     """Return the standard deviation of a pixel with a given signal at a noise level."""
-    sigma, share, speckle = LEVELS[level]
+    sigma, share, speckle = CompositeDegradationNoise.LEVELS[level]
     mean = (1 - share) * signal + 127.5 * share
     square = (1 - share) * (signal**2 + sigma**2) + share * 255**2 / 3
     return math.sqrt((1 + speckle) * square - mean**2)
@@ -96,7 +99,7 @@ def noise_sigma(level: int, signal: float = 75.0) -> float:
 
 def calibrated(frames: NDArray, level: int) -> NDArray:
     """Invert the mean effect of a noise level on a pixel, E[y] = (1 - p) x + 127.5 p."""
-    share = LEVELS[level].share
+    share = CompositeDegradationNoise.LEVELS[level].share
     return ((frames - 127.5 * share) / (1 - share)).clip(0, 255)
 
 

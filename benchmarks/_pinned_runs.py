@@ -11,8 +11,8 @@ from _pinned_data import TrainingStream, papers_pairs
 from stemkit import PINNEDDenoiser
 
 SEEDS = (0, 1, 2)
-OURS = "PINNED, ours"
-PAPERS_WAY = "PINNED, the paper's way"
+STEMKIT = "PINNED, stemkit"
+AS_IN_PAPER = "PINNED, as in the paper"
 MSE_ALONE = "MSE alone"
 # Weights of the loss that the paper does not give, found by _pinned_tuning.py.
 TUNED = {"lambda_tv": 0.01, "lambda_sf": 0.1, "lambda_b": 0.01, "lambda_c": 0.01}
@@ -34,24 +34,24 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
     Parameters
     ----------
     name : str
-        `OURS`, `PAPERS_WAY` or one of `ABLATION`.
+        `STEMKIT`, `AS_IN_PAPER` or one of `ABLATION`.
     seed : int
         Seed of the initial weights, crystals and noise.
     folder : path
         Folder of weights and checkpoints.
     steps, short_steps : int
-        Number of steps of `OURS`, and of each variant of the ablation.
+        Number of steps of `STEMKIT`, and of each variant of the ablation.
     """
     weights = _file(name, seed, folder)
     if weights.exists():
         return PINNEDDenoiser(weights=weights)
     common = {"random_state": seed, "checkpoint_dir": weights.with_suffix("")}
     started = time.process_time()
-    if name == PAPERS_WAY:
+    if name == AS_IN_PAPER:
         # A quarter of the default width keeps 500 epochs of five frames affordable.
         model = PINNEDDenoiser(n_channels=8, flip=False, **common).fit(*papers_pairs(seed))
     else:
-        terms, n = (TUNED, steps) if name == OURS else (ABLATION[name], short_steps)
+        terms, n = (TUNED, steps) if name == STEMKIT else (ABLATION[name], short_steps)
         model = PINNEDDenoiser(
             **RECIPE, **terms, steps_per_epoch=_EPOCH, max_epochs=n // _EPOCH, **common
         ).fit(TrainingStream())

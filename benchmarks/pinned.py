@@ -28,7 +28,7 @@ import torch
 import typer
 from _pinned_data import LEVELS, PAPERS_FIVE, add_noise, held_out_frames, papers_pairs
 from _pinned_peers import calibrated, noise_sigma, peers, with_true_gain
-from _pinned_runs import ABLATION, MSE_ALONE, OURS, PAPERS_WAY, SEEDS, load_or_train
+from _pinned_runs import ABLATION, AS_IN_PAPER, MSE_ALONE, SEEDS, STEMKIT, load_or_train
 from _pinned_tuning import tune
 from numpy.typing import NDArray
 
@@ -160,28 +160,28 @@ def main(
     clean, views = held_out_frames(seed)
     step = max(1, len(clean) // frames)  # keeps every material
     clean, views = clean[::step], views[::step].reset_index(drop=True)
-    full = load_or_train((OURS, PAPERS_WAY), folder, **options)
-    if not full[OURS]:
-        full[OURS] = {0: PINNEDDenoiser(weights="default")}  # shipped: this training with seed 0
+    full = load_or_train((STEMKIT, AS_IN_PAPER), folder, **options)
+    if not full[STEMKIT]:
+        full[STEMKIT] = {0: PINNEDDenoiser(weights="default")}  # shipped: this training with seed 0
     ablation = load_or_train(ABLATION, folder, **options)
     networks = scores_of_networks(full | ablation, clean, seed, folder)
     as_it_is = networks[networks["gain"] == "as it is"]
     classical = scores_of_peers(clean, seed, folder)
-    compared = networks[networks["method"].isin([OURS, PAPERS_WAY, MSE_ALONE])]
+    compared = networks[networks["method"].isin([STEMKIT, AS_IN_PAPER, MSE_ALONE])]
     everything = pd.concat([classical, compared])
     available = {name: sorted(models) for name, models in (full | ablation).items()}
     _report.print_table(
         f"PINNED: PSNR/SSIM by level, {len(clean)} frames of 256 x 256 px",
         by_level(everything),
         notes=f"Means over frames; ± half the range over seeds. Seeds trained: {available} of "
-        f"{SEEDS}. {MSE_ALONE}: {OURS}, without its other terms and for {short_steps} steps "
+        f"{SEEDS}. {MSE_ALONE}: {STEMKIT}, without its other terms and for {short_steps} steps "
         f"instead of {steps}.\n" + views.groupby(["material", "axis"]).size().to_string(),
     )
-    for name in filter(full.get, (OURS, PAPERS_WAY)):
+    for name in filter(full.get, (STEMKIT, AS_IN_PAPER)):
         of_method = as_it_is[as_it_is["method"] == name]
         _report.print_table(f"{name}: all metrics, test materials", trends(of_method))
-    if not (full[PAPERS_WAY] and any(ablation.values())):
-        print(f"\n{PAPERS_WAY}, and the ablation are not trained: pass --train for all tables.")
+    if not (full[AS_IN_PAPER] and any(ablation.values())):
+        print(f"\n{AS_IN_PAPER}, and the ablation are not trained: pass --train for all tables.")
         return
     ablated = as_it_is[as_it_is["method"].isin(ABLATION)]
     by_seed = ablated.groupby(["method", "seed"], sort=False)[list(METRICS)].mean()
@@ -193,9 +193,9 @@ def main(
     _report.print_table("Weights of the loss, by GridSearchCV", tune(folder).round(3))
     losses = {
         training_seed: round(load_card(model.weights)["train_loss"], 4)
-        for training_seed, model in full[PAPERS_WAY].items()
+        for training_seed, model in full[AS_IN_PAPER].items()
     }
-    print(f"\n{PAPERS_WAY}: final training loss by seed {losses}; 0.0425 in the paper.")
+    print(f"\n{AS_IN_PAPER}: final training loss by seed {losses}; 0.0425 in the paper.")
     five = papers_pairs(0)[1]
     where = Path(__file__).parent
     of_training = scores_of_networks(full, five, PAPERS_SEED, folder)

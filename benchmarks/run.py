@@ -39,7 +39,7 @@ BENCHMARKS = {
     "localize": Benchmark("positions of atoms", 10, 1.5),
     "truth_free_selection": Benchmark("scores without truth", 15, 0.9),
     "scgn_speed": Benchmark("time and memory of SCGN", 20, 2),
-    "pinned": Benchmark("crystals under composite noise", 10, 0.1),
+    "pinned": Benchmark("crystals under composite noise", 10, 1.5),
     "scgn": Benchmark("networks on nucleation frames", 1, 0.1),
     "real": Benchmark("drift and damage of real series", 1.3, 1.3, _REAL),
     "real_denoise": Benchmark("SCGN on real frames", 30, 2, _REAL),

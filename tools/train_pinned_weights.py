@@ -24,7 +24,7 @@ from stemkit.metrics import psnr, ssim
 # What is shipped is what is judged, so there is one recipe for both.
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from _pinned_data import HELD_OUT, HELD_OUT_AXES, LEVELS, TRAINING, degraded, held_out_frames
-from _pinned_runs import OURS, RECIPE, SEEDS, TUNED, train
+from _pinned_runs import RECIPE, SEEDS, STEMKIT, TUNED, train
 
 VALIDATION_SEED = 20261
 
@@ -41,7 +41,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
-    models = {one: train(OURS, one, folder, steps=steps, short_steps=0) for one in SEEDS}
+    models = {one: train(STEMKIT, one, folder, steps=steps, short_steps=0) for one in SEEDS}
     chosen = models[seed]
     known = load_card(chosen.weights)
     chosen.save_weights(

@@ -37,6 +37,11 @@ class PINNED(nn.Module):
         Number of versions of the frame's periodic part, the lattice prior, that the network gets
         as further inputs, see the notes; 0 is the paper's network.
 
+    Attributes
+    ----------
+    evidence : torch.nn.Module or None
+        Computes all inputs from the frames; None if ``n_evidence`` is 0.
+
     Notes
     -----
     The paper states only that each block has three convolutions with leaky ReLU, that the encoder

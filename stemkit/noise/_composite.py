@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -29,15 +30,17 @@ class Strength(NamedTuple):
     speckle: float
 
 
-LEVELS = {
-    1: Strength(50.0, 0.5, 0.2),
-    2: Strength(60.0, 0.6, 0.3),
-    3: Strength(70.0, 0.7, 0.4),
-    4: Strength(80.0, 0.8, 0.5),
-    5: Strength(100.0, 0.9, 0.6),
-}
-"""Table 1 of the paper."""
-_LEVEL = Interval(int, min(LEVELS), max(LEVELS))
+# Table 1 of the paper.
+_LEVELS = MappingProxyType(
+    {
+        1: Strength(50.0, 0.5, 0.2),
+        2: Strength(60.0, 0.6, 0.3),
+        3: Strength(70.0, 0.7, 0.4),
+        4: Strength(80.0, 0.8, 0.5),
+        5: Strength(100.0, 0.9, 0.6),
+    }
+)
+_LEVEL = Interval(int, min(_LEVELS), max(_LEVELS))
 
 
 class GaussianNoise(FrameNoise):
@@ -192,6 +195,12 @@ class CompositeDegradationNoise(FrameNoise):
     random_state : int, Generator, RandomState or None, default=None
         Source of the noise; None draws fresh noise in every call.
 
+    Attributes
+    ----------
+    LEVELS : mapping of int to tuple
+        For each level ``sigma`` of the Gaussian, ``share`` of the pixels that static replaces, and
+        ``speckle``, the last column of the table.
+
     Notes
     -----
     The frames' intensities are expected on a scale of 0 to 255.
@@ -208,8 +217,14 @@ class CompositeDegradationNoise(FrameNoise):
     >>> clean = make_crystal_images("GaN", 2, shape=(64, 64), random_state=0).frames
     >>> CompositeDegradationNoise(level=3, random_state=0).fit_transform(clean).shape
     (2, 64, 64)
+
+    The strengths of a level:
+
+    >>> CompositeDegradationNoise.LEVELS[3]
+    Strength(sigma=70.0, share=0.7, speckle=0.4)
     """
 
+    LEVELS: ClassVar[Mapping[int, Strength]] = _LEVELS
     _parameter_constraints: ClassVar = {
         **FrameNoise._parameter_constraints,
         "level": [_LEVEL, SequenceOf(_LEVEL)],
@@ -241,7 +256,7 @@ class CompositeDegradationNoise(FrameNoise):
     def _degrade(self, frames: Frames, generator: Generator | None) -> Frames:
         generator = check_draws(frames, generator)
         xp = namespace(frames)
-        levels = [LEVELS[one] for one in np.atleast_1d(self.level)]
+        levels = [self.LEVELS[one] for one in np.atleast_1d(self.level)]
         edges = np.arange(1, len(levels), dtype=np.float32) / len(levels)
         drawn = uniform(frames, (*frames.shape[:-2], 1, 1), generator)
         index = xp.searchsorted(on_device_of(frames, edges), drawn, side="right")

@@ -68,6 +68,12 @@ def test_mean_and_variance_of_each_stage(kind, signal):
         assert (np.abs(found - truth) <= RARE * errors + 1e-9 * (1 + signal**2)).all(), noise
 
 
+def test_levels_are_those_of_the_paper():
+    assert dict(enumerate(TABLE, start=1)) == CompositeDegradationNoise.LEVELS
+    with pytest.raises(TypeError):
+        CompositeDegradationNoise.LEVELS[1] = TABLE[4]
+
+
 @pytest.mark.parametrize("kind", ["array", "tensor"])
 @pytest.mark.parametrize("speckle", ["variance", "std"])
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
