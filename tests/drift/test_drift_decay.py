@@ -4,7 +4,7 @@ import pytest
 from sklearn.base import clone
 
 from stemkit import DriftDecayModel
-from stemkit.datasets import make_drift_pairs, make_llzo_series
+from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
 
 from ..small_drift import fitted_model, noisy_pair
@@ -281,6 +281,26 @@ def test_analysis_is_the_trajectory_with_its_decay_maps(model, pair):
     np.testing.assert_array_equal(decay[0], 1)
     where = model.predict(stack).overlap
     assert np.abs(decay[1] - pair.decay[0])[where].mean() < 0.5 * (1 - pair.decay[0][where]).mean()
+
+
+def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
+    series = make_damage_sequence("perlin", 2, shape=(128, 128), random_state=5)
+    rate = 0.1 + 0.15 * series.pattern[1]
+    dose = np.arange(6.0)
+    stack = np.stack([series.clean[0] * np.exp(-rate * d) for d in dose])
+    unmoved = pd.DataFrame(0.0, index=range(6), columns=["dy", "dx"])
+    result = model.critical_dose(stack, dose, trajectory=unmoved)
+    bright = series.clean[0] > 0.3
+    ratio = result.dose[bright] * rate[bright]
+    assert abs(np.median(ratio) - 1) < 0.15
+    assert (result.stderr >= 0).all()
+
+
+def test_critical_dose_registers_the_series_without_a_trajectory(model, pair):
+    stack = np.concatenate([pair.clean[0], pair.clean[0, 1:] * 0.8])
+    given = model.critical_dose(stack, [0, 1, 2], trajectory=model.trajectory(stack))
+    found = model.critical_dose(stack, [0, 1, 2])
+    np.testing.assert_allclose(found.dose, given.dose, rtol=1e-3)
 
 
 def test_register_gives_the_motion_of_predict(model, pair):

@@ -11,7 +11,6 @@ from sklearn.exceptions import NotFittedError
 
 from stemkit import DriftDecayModel
 from stemkit.damage._decay_estimates import N_ESTIMATES
-from stemkit.datasets import make_damage_sequence
 from stemkit.engine import save_weights
 from stemkit.networks import DegradationNet
 
@@ -26,26 +25,6 @@ def model():
 @pytest.fixture(scope="module")
 def pair():
     return noisy_pair()
-
-
-def test_critical_dose_of_a_sequence_that_fades_exponentially(model):
-    series = make_damage_sequence("perlin", 2, shape=(128, 128), random_state=5)
-    rate = 0.1 + 0.15 * series.pattern[1]
-    dose = np.arange(6.0)
-    stack = np.stack([series.clean[0] * np.exp(-rate * d) for d in dose])
-    unmoved = pd.DataFrame(0.0, index=range(6), columns=["dy", "dx"])
-    result = model.critical_dose(stack, dose, trajectory=unmoved)
-    bright = series.clean[0] > 0.3
-    ratio = result.dose[bright] * rate[bright]
-    assert abs(np.median(ratio) - 1) < 0.15
-    assert (result.stderr >= 0).all()
-
-
-def test_critical_dose_registers_the_series_without_a_trajectory(model, pair):
-    stack = np.concatenate([pair.clean[0], pair.clean[0, 1:] * 0.8])
-    given = model.critical_dose(stack, [0, 1, 2], trajectory=model.trajectory(stack))
-    found = model.critical_dose(stack, [0, 1, 2])
-    np.testing.assert_allclose(found.dose, given.dose, rtol=1e-3)
 
 
 @pytest.mark.usefixtures("quick_fits")
@@ -171,9 +150,7 @@ def test_the_network_has_the_units_device_and_precision_of_the_model():
 
 
 def test_binning_is_that_of_the_first_frame_of_the_fit(monkeypatch):
-    monkeypatch.setattr(
-        "stemkit.damage._estimator.choose_binning", lambda frame: int(frame.flat[0])
-    )
+    monkeypatch.setattr("stemkit.drift._drift_decay.choose_binning", lambda f: int(f.flat[0]))
     frames = np.stack([np.full((40, 40), value, "float32") for value in (3, 5)])
     model = DriftDecayModel(max_epochs=0)
     assert model._binning_for(frames[1]) == 5
