@@ -15,7 +15,7 @@ from ..damage._decay_map import decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import explained_share, predict_frames
 from ..exceptions import LowConfidenceWarning
-from ..registration import Registration
+from ..registration import Registration, coverage
 from ..registration._binning import bin_frame, bin_overlap, unbin_map
 from ..registration._pair import MIN_CONFIDENCE
 from ..registration._warping import align
@@ -35,7 +35,8 @@ def network_registration(
         motion = binned.rescaled(binning, shape)
         if translation:
             motion = Motion(shape, motion.drift)
-        return Registration(motion=motion, confidence=0.0, candidates=((motion, 1.0),), overlap=1.0)
+        overlap = float(coverage(motion.inverse()).mean())
+        return Registration(motion, 0.0, ((motion, 1.0),), overlap)
 
     return register_pair
 

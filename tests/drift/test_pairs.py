@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from stemkit.drift import _pairs
 from stemkit.exceptions import LowConfidenceWarning
-from stemkit.registration import Motion, Registration, warp
+from stemkit.registration import Motion, Registration, register, warp
 
 SHAPE = (48, 60)
 FIRST = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
@@ -36,7 +37,27 @@ def test_a_motion_of_the_network_is_in_px_of_the_frames(binning, translation):
     # The head has neither alternatives nor a confidence.
     assert found.candidates == ((found.motion, 1.0),)
     assert found.confidence == 0
-    assert 0 <= found.overlap <= 1
+
+
+@pytest.mark.parametrize("drift", [(0, 0), (6, 0), (-9, 12), (0, -60)])
+def test_the_overlap_of_a_motion_of_the_network_is_the_share_of_pixels_in_both_frames(drift):
+    network = Network(np.divide(drift, 3), 0)
+    register_pair = _pairs.network_registration(network, lambda frame: 3, True)
+    (height, width), (dy, dx) = SHAPE, np.abs(drift)
+    expected = (height - dy) * (width - dx) / (height * width)
+    assert register_pair(FIRST, FIRST).overlap == pytest.approx(expected)
+
+
+def test_the_overlap_of_a_motion_of_the_network_is_that_of_the_correlation():
+    motion = Motion.from_parameters((128, 128), drift=(9, -15), rotation=0.04)
+    first = ndimage.gaussian_filter(np.random.default_rng(1).random((128, 128)), 2)
+    second = warp(first.astype(np.float32), motion)
+    by_correlation = register(first, second)
+    np.testing.assert_allclose(by_correlation.motion.drift, motion.drift, atol=0.2)
+    register_pair = _pairs.network_registration(Network((9, -15), 0.04), lambda frame: 1, False)
+    by_network = register_pair(first, first)
+    assert 0.7 < by_network.overlap < 0.9
+    assert by_network.overlap == pytest.approx(by_correlation.overlap, abs=0.01)
 
 
 def registration(motion, confidence=0.8):
