@@ -69,23 +69,27 @@ def unpack(archive: Path, folder: Path) -> None:
 def _unpack_zip(archive: Path, folder: Path, check: _MemberCheck) -> None:
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
-            kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if it was not packed on Unix
-            allowed = (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG)
-            # Not info.filename, from which zipfile has removed what follows a null character.
-            check(info.orig_filename, info.file_size, info.is_dir(), kind in allowed)
+            check(_as_tar_member(info), str(folder))
         for info in packed.infolist():
             written = Path(packed.extract(info, folder))
             if not info.is_dir() and written.stat().st_size != info.file_size:
                 raise zipfile.BadZipFile(f"{info.filename} has another size than stated")
 
 
-def _unpack_tar(archive: Path, folder: Path, check: _MemberCheck) -> None:
-    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        check(member.name, member.size, member.isdir(), member.isdir() or member.isreg())
-        return tarfile.data_filter(member, path)
+def _as_tar_member(info: zipfile.ZipInfo) -> tarfile.TarInfo:
+    """Describe a member of a zip file as one of a tar file, so that both are checked alike."""
+    member = tarfile.TarInfo(info.filename)
+    member.size = info.file_size
+    if info.is_dir():
+        member.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(info.external_attr >> 16):  # zipfile writes its target as the content
+        member.type = tarfile.SYMTYPE
+    return member
 
+
+def _unpack_tar(archive: Path, folder: Path, check: _MemberCheck) -> None:
     with tarfile.open(archive, tarinfo=_StrictTarInfo) as packed:
-        packed.extractall(folder, filter=checked)
+        packed.extractall(folder, filter=check)
         # The checksum of a compressed stream is checked once all of it has been read.
         while packed.fileobj is not None and packed.fileobj.read(2**20):
             pass
@@ -101,20 +105,27 @@ class _MemberCheck:
         self.files: set[PurePosixPath] = set()
         self.folders: set[PurePosixPath] = set()
 
-    def __call__(self, name: str, size: int, is_folder: bool, is_allowed: bool) -> None:
-        path = PurePosixPath(name)
-        points_outside = (
-            path.is_absolute()
-            # Drives, streams and separators of Windows, which also drops final dots and spaces.
-            or any(sign in name for sign in ":\\\0")
-            or any(not part.strip(" .") for part in path.parts)
-        )
-        if points_outside or not is_allowed:
-            why = "points outside its folder" if points_outside else "is not a file or a folder"
+    def __call__(self, member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+        """Return the member as the "data" filter of the standard library changes it."""
+        # The filter would let links inside the folder pass, which no set of images needs.
+        why = "" if member.isdir() or member.isreg() else "is not a file or a folder"
+        try:
+            allowed = tarfile.data_filter(member, folder)
+            is_outside = allowed.name != member.name  # it makes absolute names relative
+        except (tarfile.FilterError, ValueError):  # a ValueError at a null character
+            is_outside = True
+        if is_outside:
+            why = why or "points outside its folder"
+        if why:
             raise ValueError(
-                f"{self.archive} holds {name!r}, which {why}. Do not use it; get the set from its "
-                "authors."
+                f"{self.archive} holds {member.name!r}, which {why}. Do not use it; get the set "
+                "from its authors."
             )
+        self._count(allowed.size)
+        self._check_repeated(PurePosixPath(allowed.name), allowed.isdir())
+        return allowed
+
+    def _count(self, size: int) -> None:
         self.n_bytes += size
         self.n_members += 1
         if self.n_bytes > self.max_bytes or self.n_members > _MAX_MEMBERS:
@@ -123,6 +134,8 @@ class _MemberCheck:
                 f"{_MAX_MEMBERS} files, more than a set of images needs; if you are sure of its "
                 "origin, unpack it by hand and pass the folder."
             )
+
+    def _check_repeated(self, path: PurePosixPath, is_folder: bool) -> None:
         if self.files.intersection((path, *path.parents)) or (
             not is_folder and path in self.folders
         ):

@@ -105,19 +105,23 @@ def test_a_damaged_archive_is_an_error_or_unpacked_correctly(kind, tmp_path, fol
     assert sorted(p.name for p in folder.parent.iterdir()) == ["target"]
 
 
-BAD_NAMES = [
-    *("../evil", "set/../../evil", "/evil", "C:/evil", "C:evil", "..\\evil", "\\\\host\\x"),
-    *("//host/evil", "set/.. /evil", ".../evil", "set/0.png:evil"),
-]
-
-
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize("name", ["../evil", "set/../../evil", "/evil", "//host/evil"])
 def test_names_that_point_outside_are_an_error(name, kind, tmp_path, folder):
     archive = KINDS[kind](tmp_path / "archive", {"set/0.png": b"x", name: b"evil"})
     with pytest.raises(ValueError, match=r"which points outside its folder\. Do not use it"):
         unpack(archive, folder)
     assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_a_name_with_a_null_character_in_a_tar_is_an_error(tmp_path, folder):
+    with tarfile.open(tmp_path / "archive", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("0.png")
+        info.pax_headers = {"path": "set\0/0.png"}
+        archive.addfile(info)
+    with pytest.raises(ValueError, match=r"points outside its folder\. Do not use it"):
+        unpack(tmp_path / "archive", folder)
+    assert not any(folder.iterdir())
 
 
 @pytest.mark.parametrize(
