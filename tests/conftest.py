@@ -4,7 +4,6 @@ import os
 
 # SciPy and scikit-learn read these when they are first imported, so they come before anything else.
 os.environ["SCIPY_ARRAY_API"] = "1"  # without it scikit-learn skips one of its estimator checks
-os.environ["MPLBACKEND"] = "Agg"
 
 from pathlib import Path
 
