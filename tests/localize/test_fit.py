@@ -16,6 +16,8 @@ from stemkit.localize._fit import (
 )
 from stemkit.localize._windows import Atoms
 
+from .drawn_atoms import draw
+
 SIGMA = 1.5
 
 
@@ -314,3 +316,11 @@ def test_any_number_of_atoms_is_fitted_at_once(n):
     assert len(atoms) == n
     np.testing.assert_allclose(np.stack([atoms.y, atoms.x], axis=1), places, atol=5e-3)
     assert (atoms.y_err > 0).all()
+
+
+def test_an_atom_on_the_last_half_pixel_is_fitted_again():
+    # So ends a fit whose atoms start the next one.
+    place = np.array([[10.0, 31.5]])
+    frame = 5 + draw((32, 32), place)
+    fitted = fit_atoms(frame, Atoms.at(place, np.array([80.0]), SIGMA), SIGMA)
+    np.testing.assert_allclose([fitted.y[0], fitted.x[0]], place[0], atol=0.01)

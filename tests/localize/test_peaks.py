@@ -11,6 +11,8 @@ from stemkit.localize._peaks import (
     white_noise,
 )
 
+from .drawn_atoms import draw
+
 
 def blobs(shape, places, amplitude, sigma):
     rows, columns = np.indices(shape)
@@ -138,3 +140,12 @@ def test_the_unit_of_the_frames_does_not_change_the_guess(factor):
     clean = blobs((80, 80), grid(80, 16), 50.0, 2.0)
     frames = (clean + np.random.default_rng(0).normal(size=(2, 80, 80))).astype("f4")
     assert guess_sigma(frames * np.float32(factor), 6.0) == guess_sigma(frames, 6.0)
+
+
+def test_clusters_of_atoms_are_not_taken_for_large_atoms():
+    rng = np.random.default_rng(0)
+    ring = 5.0 * np.stack([np.sin(np.arange(6) * np.pi / 3), np.cos(np.arange(6) * np.pi / 3)], 1)
+    centers = np.indices((4, 4)).reshape(2, -1).T * 64 + 32
+    places = (centers[:, None] + np.concatenate([ring, [[0, 0]]])).reshape(-1, 2)
+    frame = draw((256, 256), places, sigma=1.1) + rng.normal(0, 2, (256, 256))
+    assert guess_sigma(frame[None].astype("float32"), 6.0) < 1.7
