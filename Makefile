@@ -66,7 +66,7 @@ site: docs .venv/.installed-site  ## build the documentation and test it in a br
 	tests/site/install_chromium.sh
 	$(BIN)/python -m pytest tests/site
 
-benchmark: .venv/.installed-benchmarks  ## run the benchmarks, in full or with QUICK=1 in ten minutes; lists first what they take
+benchmark: .venv/.installed-benchmarks  ## run the benchmarks, in full or with QUICK=1 in a quarter of an hour; lists first what they take
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 clean:  ## remove everything that make created, the virtual environments too

@@ -13,13 +13,8 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stemkit.denoise import SCGNDenoiser
-from stemkit.denoise._sources import source_of_stream
-from stemkit.engine import Source
+from stemkit.engine import Source, StreamSource
 from stemkit.networks import SCGN
-from stemkit.networks._convolution import Conv3x3
-from stemkit.networks._folding import pointwise
-from stemkit.networks._padding import mirror_to_multiple
-from stemkit.networks._statistics import _mirror, local_deviation
 
 _EPSILON = 1e-5
 
@@ -46,7 +41,10 @@ class LargerCropsSCGN(SCGNDenoiser):
     """
 
     def _source_maker(self, X: Any, y: Any, seed: int, *, reset: bool) -> Callable[[int], Source]:
-        crops, larger = (source_of_stream(make, self.steps_per_epoch, seed) for make in X)
+        crops, larger = (
+            StreamSource(make, steps_per_epoch=self.steps_per_epoch, random_state=seed)
+            for make in X
+        )
         change = self.max_epochs * self.steps_per_epoch * 3 // 4
         source = _TwoSources(crops, larger, change)
         return lambda batch_size: source
@@ -81,7 +79,17 @@ class MomentWeights(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         guidance = torch.cat((local_deviation(x), *higher_moments(x)), 1)
-        return pointwise(guidance, self.weight.flatten(1)).sigmoid_()
+        return super().forward(guidance).sigmoid_()
+
+
+def local_deviation(x: Tensor) -> Tensor:
+    """Return the standard deviation of the 3x3 neighbourhood of each pixel."""
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        # The deviation does not depend on the mean, which would cost digits.
+        x = x - x.detach().mean((2, 3), keepdim=True)
+        variance = _box(x.square()) - _box(x).square()
+        return (variance.clamp(min=0) + _EPSILON).sqrt()
 
 
 def higher_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +111,13 @@ def higher_moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _box(x: Tensor) -> Tensor:
     window = x.new_full((x.shape[1], 1, 3, 3), 1 / 9)
-    return F.conv2d(_mirror(x), window, groups=x.shape[1])
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), window, groups=x.shape[1])
+
+
+def _extended(x: Tensor, multiple: int) -> Tensor:
+    """Mirror frames at the bottom and the right until their sides are multiples of a number."""
+    height, width = x.shape[2:]
+    return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="reflect")
 
 
 class MomentSCGN(SCGN):
@@ -124,12 +138,12 @@ class UnshuffledNet(SCGN):
 
     def __init__(self, n_blocks: int, n_channels: int) -> None:
         super().__init__(n_blocks, n_channels * 3 // 2)
-        self.head = Conv3x3(4, n_channels * 3 // 2)
-        self.tail = Conv3x3(n_channels * 3 // 2, 4)
+        self.head = nn.Conv2d(4, n_channels * 3 // 2, 3, padding=1)
+        self.tail = nn.Conv2d(n_channels * 3 // 2, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        halved = F.pixel_unshuffle(mirror_to_multiple(x, 2), 2)
+        halved = F.pixel_unshuffle(_extended(x, 2), 2)
         return F.pixel_shuffle(super().forward(halved), 2)[..., :height, :width]
 
 
@@ -172,7 +186,7 @@ class WideViewNet(SCGN):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        return super().forward(mirror_to_multiple(x, max(self.steps)))[..., :height, :width]
+        return super().forward(_extended(x, max(self.steps)))[..., :height, :width]
 
 
 class WideViewSCGN(SCGNDenoiser):

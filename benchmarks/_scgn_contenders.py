@@ -15,20 +15,22 @@ from _scgn_beyond import (
     UnshuffledSCGN,
     WideViewSCGN,
 )
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from stemkit._validation import Float32Array
 from stemkit.datasets import NucleationStream, make_nucleation, make_stem_lattice
 from stemkit.denoise import (
+    Denoiser,
     GaussianDenoiser,
     LoGRenderDenoiser,
     NetworkDenoiser,
     SCGNDenoiser,
+    SupervisedDenoiser,
 )
-from stemkit.denoise._base import Denoiser
-from stemkit.denoise._supervised import SupervisedDenoiser
 from stemkit.networks.scgn import LAYOUTS
 
+# Peak and sigma in px of the dots in targets of make_nucleation.
+DOT_PEAK, DOT_SIGMA = 255.0, 0.75
 # Seed of the test frames. Seeds of trainings start at 0, so no training uses it.
 TEST_SEED = 20_000
 
@@ -88,7 +90,7 @@ DATA = {
 class EmptyFrame(Denoiser):
     """Return black frames: the baseline of PSNR, since most of a target is black."""
 
-    def _denoise(self, frames: Float32Array) -> Float32Array:
+    def _denoise(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.zeros_like(frames)
 
 

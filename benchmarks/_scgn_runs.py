@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _scgn_beyond import LargerCropsSCGN
-from _scgn_contenders import CLASSICAL, DATA, TEST_SEED, Budget, make_network
+from _scgn_contenders import CLASSICAL, DATA, DOT_SIGMA, TEST_SEED, Budget, make_network
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.feature import peak_local_max
@@ -22,8 +22,6 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils import Bunch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stemkit.datasets._nucleation_model import TARGET_SIGMA
-from stemkit.denoise._classical import _refine
 from stemkit.metrics import atom_iou, atom_score, psnr, ssim
 
 EPOCH = 50
@@ -189,7 +187,7 @@ def scores(test: Bunch, denoised: NDArray) -> dict[str, float]:
         "PSNR, dB": psnr(test.target, denoised),
         "SSIM": ssim(test.target, denoised),
         "IoU": atom_iou(test.target, denoised, **bound),
-        "F1": f1(test, denoised, TARGET_SIGMA if dots else None),
+        "F1": f1(test, denoised, DOT_SIGMA if dots else None),
     }
 
 
@@ -218,6 +216,15 @@ def peaks_of(test: Bunch, denoised: NDArray, sigma: float | None = None) -> pd.D
             threshold_abs=max(strength / 4, 0),
             exclude_border=False,
         )
-        at = [peaks[:, axis] + _refine(response, peaks, axis) for axis in (0, 1)]
+        at = [peaks[:, axis] + _offset(response, peaks, axis) for axis in (0, 1)]
         found.append(pd.DataFrame({"frame": index, "y": at[0], "x": at[1]}))
     return pd.concat(found, ignore_index=True)
+
+
+def _offset(response: NDArray, peaks: NDArray, axis: int) -> NDArray:
+    """Return the offset along an axis of the vertex of the parabola about each peak."""
+    step = np.eye(2, dtype=int)[axis]
+    padded = np.pad(response, 1, mode="edge")
+    before, at, after = (padded[tuple((peaks + 1 + n * step).T)] for n in (-1, 0, 1))
+    curvature = np.minimum(before - 2 * at + after, -1e-30)
+    return (0.5 * (before - after) / curvature).clip(-0.5, 0.5)

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _scgn_contenders import CLASSICAL, TEST_SEED
+from _scgn_contenders import CLASSICAL, DOT_PEAK, DOT_SIGMA, TEST_SEED
 from _scgn_runs import peaks_of, scores, time_of
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils import Bunch
 
-from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_nucleation_sequence
-from stemkit.datasets._nucleation_model import TARGET_PEAK, TARGET_SIGMA
 from stemkit.denoise import GaussianDenoiser, SCGNDenoiser, UDVDDenoiser
 from stemkit.metrics import atom_score, psnr, ssim
 
@@ -117,6 +115,8 @@ def score_dots(series: Bunch, dots: NDArray) -> dict[str, float]:
 
 def draw(atoms: pd.DataFrame) -> NDArray:
     """Draw a dot for each atom, as in the target."""
-    y, x = atoms["y"].to_numpy(), atoms["x"].to_numpy()
-    dots = Scene(y, x, *np.full((2, len(y)), [[TARGET_PEAK], [TARGET_SIGMA]]))
-    return render_columns(dots, (SIDE, SIDE))
+    along_y, along_x = (
+        np.exp(-0.5 * ((np.arange(SIDE)[:, None] - atoms[axis].to_numpy()) / DOT_SIGMA) ** 2)
+        for axis in ("y", "x")
+    )
+    return (DOT_PEAK * along_y @ along_x.T).astype(np.float32)

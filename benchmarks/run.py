@@ -1,7 +1,7 @@
 """List the benchmarks with the time that each takes, and run them one after the other.
 
     python benchmarks/run.py --list
-    python benchmarks/run.py --quick              # all, in about ten minutes
+    python benchmarks/run.py --quick              # all, in about a quarter of an hour
     python benchmarks/run.py drift decay          # these two, in full
 
 Long trainings are not included; run `scgn.py --train` and `pinned.py --train` for these.
@@ -40,7 +40,7 @@ BENCHMARKS = {
     "truth_free_selection": Benchmark("scores without truth", 15, 0.9),
     "scgn_speed": Benchmark("time and memory of SCGN", 20, 2),
     "pinned": Benchmark("crystals under composite noise", 10, 1.5),
-    "scgn": Benchmark("networks on nucleation frames", 1, 0.1),
+    "scgn": Benchmark("networks on nucleation frames", 1, 1),
     "real": Benchmark("drift and damage of real series", 1.3, 1.3, _REAL),
     "real_denoise": Benchmark("SCGN on real frames", 30, 2, _REAL),
 }

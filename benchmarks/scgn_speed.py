@@ -15,6 +15,7 @@ errors where tiles meet.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,6 @@ from _plain_scgn import PlainSCGN
 from _scgn_large import in_own_process, large_frame, peak_gib, seams
 
 from stemkit.denoise import SCGNDenoiser
-from stemkit.denoise._inference import denoise_tiled
 from stemkit.engine import put_weights
 from stemkit.networks import SCGN, rename_released
 
@@ -57,6 +57,14 @@ def make_networks() -> tuple[PlainSCGN, SCGN]:
             assert np.abs(difference).max() < 1e-4 * io["out0"].std()
     put_weights(optimised, rename_released(plain.state_dict()), "the plain network")
     return plain, optimised
+
+
+def make_denoiser(plain: PlainSCGN, precision: str) -> SCGNDenoiser:
+    """Return a denoiser with the weights of the plain network, which are in the released layout."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "plain.pth"
+        torch.save(plain.state_dict(), file)
+        return SCGNDenoiser.from_checkpoint(file, tile_size=TILE, precision=precision, device="cpu")
 
 
 def make_frame(*shape: int) -> torch.Tensor:
@@ -94,30 +102,28 @@ def measure(name: str, task: Task) -> Cost:
     """Run a network twice in this process, and measure the second run."""
     plain, optimised = make_networks()
     reduced = "bfloat16" in name
+    model = make_denoiser(plain, "bf16-mixed" if reduced else "32-true")
     before = peak_gib()
     if task.n_learned:
         step = make_step(plain if name == "plain" else optimised, task, reduced)
         took = time_second_run(step)
     else:
         frame = make_frame(1, 1, task.side, task.side)
-        precision = "bf16-mixed" if reduced else "32-true"
-        with torch.inference_mode():
-            if name == "plain":
-                plain.eval()
+        if name == "plain":
+            plain.eval()
+            with torch.inference_mode():
                 took = time_second_run(lambda: plain(frame))
-            else:
-                settings = {"at_once": SCGNDenoiser._at_once, "precision": precision}
-                took = time_second_run(
-                    lambda: denoise_tiled(optimised, frame.numpy(), TILE, "cpu", **settings)
-                )
+        else:
+            took = time_second_run(lambda: model.transform(frame[0].numpy()))
     return took._replace(gib=peak_gib() - before)
 
 
 def compare(task: Task, repeats: int, limit: float) -> list[dict[str, object]]:
     """Return one row for each network, with the least time and memory of its runs."""
     # Without hardware support bfloat16 is emulated, a hundred times slower.
-    reduced = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    names = ["plain", "ours", *(["ours, bfloat16"] if reduced else [])]
+    capabilities = torch.cpu.get_capabilities()
+    reduced = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    names = ["plain", "stemkit", *(["stemkit, bfloat16"] if reduced else [])]
     runs = []
     for _ in range(repeats):
         runs.append({name: in_own_process(measure, name, task) for name in names})

@@ -80,8 +80,8 @@ class SCGN(SpatialFrequencyNet):
     - the coordinates are frequencies: bins of the same frequency have the same coordinates in
       frames of any size, and those of +f and -f are equal.
 
-    In all layouts the local deviation is computed without cancellation, see
-    ``local_deviation`` in ``stemkit.networks._statistics``.
+    In all layouts the local deviation is computed after the mean of each channel was subtracted,
+    without which it would be lost to rounding on bright frames.
 
     References
     ----------
