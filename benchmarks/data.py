@@ -27,7 +27,7 @@ from skimage.util import random_noise
 
 from stemkit import datasets
 from stemkit.datasets._perlin import hash_tables, perlin_noise
-from stemkit.datasets._poisson_disk import throw_darts
+from stemkit.datasets._poisson_disk import poisson_disk_points
 from stemkit.metrics import atom_iou, psnr, ssim
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise, PoissonGaussianNoise, STEMNoise
 
@@ -108,8 +108,8 @@ def positions_and_masks() -> dict[str, tuple[Callable[[], Any], int]]:
     y, x = np.meshgrid(at, at, indexing="ij")
     tables = hash_tables(1, y, np.random.default_rng(0))
     found: dict[str, tuple[Callable[[], Any], int]] = {
-        "positions: dart throwing": (
-            lambda: throw_darts(extent, extent, np.random.default_rng(0)),
+        "positions: Poisson-disk points": (
+            lambda: poisson_disk_points(extent, extent, np.random.default_rng(0)),
             1,
         ),
         "positions: scipy PoissonDisk": (

@@ -81,7 +81,7 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
     array = _as_real(X, name)
     if array.ndim == 2:
         raise ValueError(
-            f"{name} is one frame of shape {array.shape}, but a stack (n_frames, H, W) is due; "
+            f"{name} is one frame of shape {array.shape}, but must be a stack (n_frames, H, W); "
             f"pass {name}[np.newaxis] for a stack of one."
         )
     if array.ndim != 3:

@@ -140,7 +140,7 @@ def make_nucleation(
 
     See Also
     --------
-    make_nucleation_sequence : A grain that grows while the atoms move.
+    make_nucleation_sequence : Time series of a growing grain.
     NucleationStream : New batches for training.
 
     Notes

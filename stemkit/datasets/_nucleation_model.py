@@ -14,7 +14,7 @@ from .._scene import CUT, Scene, is_inside
 from ..exceptions import InvalidParameterError
 from ..noise.functional import hrtem_noise
 from ._perlin import TABLE_SIZE, Backend, hash_tables, perlin_noise
-from ._poisson_disk import DENSITY, bridson_points, throw_darts
+from ._poisson_disk import DENSITY, bridson_points, poisson_disk_points
 from ._ranges import Range, RangeIn, as_range
 
 Contrast = Literal["default", "high", "low"]
@@ -217,7 +217,7 @@ def draw_atoms(
     if model.ranges["order"][1] > 0:
         frame, y, x = grain_atoms(model, shape, drawn, generator)
         grain = frame, (y + edge) / distance[frame], (x + edge) / distance[frame]
-    sample = throw_darts if model.sampler == "darts" else bridson_points
+    sample = poisson_disk_points if model.sampler == "darts" else bridson_points
     frame, y, x = sample(height, width, generator, fixed=grain)
     n_disordered = len(y)
     xp = namespace(like)

@@ -1,12 +1,13 @@
 """Poisson-disk points: random points of which no two are closer than a minimal distance.
 
-:func:`throw_darts` works in many fields at once, on arrays and on tensors. Candidate points fall
-uniformly, one after the other, and one is accepted unless an accepted point lies within the minimal
-distance. Which are accepted follows from their order alone, so that all candidates without an
-earlier undecided neighbour are decided together: the distribution is that of a loop over points,
-without the loop. SciPy's ``PoissonDisk``, which :func:`bridson_points` calls, grows points from
-each other instead. That gives the same density and distances to the nearest neighbour but another
-pair correlation at larger distances, and takes some two hundred times as long.
+:func:`poisson_disk_points` draws them in many fields at once, on arrays and on tensors, by dart
+throwing: candidate points are drawn uniformly, one after the other, and one is accepted unless an
+accepted point lies within the minimal distance. Which are accepted follows from their order alone,
+so that all candidates without an earlier undecided neighbour are decided together: the distribution
+is that of a loop over points, without the loop. SciPy's ``PoissonDisk``, which
+:func:`bridson_points` calls, implements Bridson's algorithm instead. That gives the same density
+and distances to the nearest neighbour but another pair correlation at larger distances, and takes
+some two hundred times as long.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ DENSITY = 0.598
 Points = tuple[Frames, Frames, Frames]
 
 
-def throw_darts(
+def poisson_disk_points(
     height: Frames, width: Frames, generator: Generator, *, fixed: Points | None = None
 ) -> Points:
     """Draw Poisson-disk points by dart throwing, about as dense as SciPy's ``PoissonDisk``.
@@ -95,8 +96,8 @@ def bridson_points(
 ) -> Points:
     """Draw points by :class:`scipy.stats.qmc.PoissonDisk`, one field after the other on the CPU.
 
-    Takes and returns what :func:`throw_darts` does. SciPy takes no fixed points: those of its own
-    that come too close to one of them are removed afterwards.
+    The arguments and results are those of :func:`poisson_disk_points`. SciPy takes no fixed points:
+    those of its own that come too close to one of them are removed afterwards.
     """
     from scipy.spatial import cKDTree
     from scipy.stats.qmc import PoissonDisk

@@ -15,7 +15,7 @@ from .._constraints import Interval, Options, check_arguments
 from .._random import RandomState, check_seed, sample_generator
 from .._scene import Scene, as_shape, is_inside, render_columns
 from .._validation import Float32Array
-from ._poisson_disk import throw_darts
+from ._poisson_disk import poisson_disk_points
 from ._projection import HAADF_EXPONENT, Projection, lattice_points, project
 from ._ranges import Range, RangeIn, as_range
 from ._scenes import is_material, relative_thickness
@@ -309,7 +309,7 @@ def _scattered(
     """Return atoms at random positions, no closer than in projections of glasses."""
     spacing = rng.uniform(0.12, 0.3) / pixel_nm
     height, width = (np.array([(side + 2 * rim) / spacing], np.float32) for side in shape)
-    _, y, x = throw_darts(height, width, rng)
+    _, y, x = poisson_disk_points(height, width, rng)
     points = np.stack([y, x], axis=1).astype(float) * spacing - rim
     return _Columns(points, rng.uniform(0.3, 1.0, len(points)), spacing, "random")
 

@@ -18,14 +18,10 @@ from ..damage._decay_map import decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import mean_over_specimen
 from ..exceptions import LowConfidenceWarning
-from ..registration import (
-    frame_pairs,
-    motions_from_table,
-    reconcile,
-    trajectory_table,
-)
+from ..registration import frame_pairs, reconcile, trajectory_table
 from ..registration._binning import bin_frame, unbin_map
 from ..registration._pair import MIN_CONFIDENCE
+from ..registration._trajectory_table import read_motions
 from ..registration._warping import align
 from ._pairs import RegisterPair, binned_pair
 
@@ -99,7 +95,7 @@ def motions_of(trajectory: pd.DataFrame | None, frames: Float32Array) -> list[Mo
     shape = (frames.shape[1], frames.shape[2])
     if trajectory is None:
         return [Motion(shape)]
-    motions = motions_from_table(trajectory, shape)
+    motions = read_motions(trajectory, shape, "trajectory")
     if len(motions) != len(frames):
         raise ValueError(
             f"trajectory has {len(motions)} rows for {len(frames)} frames; "

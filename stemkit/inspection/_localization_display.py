@@ -184,7 +184,7 @@ class LocalizationDisplay:
         show_image(ax, self.frame, title, cmap="gray", vmin=low, vmax=high)
         handles = [self._mark(ax, found[matched], "found", _FOUND_COLOR)]
         if self.truth is not None:
-            handles.append(self._mark(ax, found[~matched], "made up", _EXTRA_COLOR))
+            handles.append(self._mark(ax, found[~matched], "false positive", _EXTRA_COLOR))
             handles.append(self._mark(ax, missed, "missed", _MISSED_COLOR))
         self._draw_errors(ax)
         # Otherwise circles at a border enlarge the axes.

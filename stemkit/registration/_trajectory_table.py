@@ -134,26 +134,30 @@ def motions_from_table(table: pd.DataFrame, shape: tuple[int, int]) -> list[Moti
     >>> motions_from_table(table, (64, 64))[1].drift.tolist()
     [3.0, -2.0]
     """
+    return read_motions(table, shape, "table")
+
+
+def read_motions(table: pd.DataFrame, shape: tuple[int, int], name: str) -> list[Motion]:
+    """Return the motions that a table describes; errors call the table by this name."""
     if not isinstance(table, pd.DataFrame):
         raise ValueError(
-            f"trajectory is of type {type(table).__name__}; "
-            f"pass the table (DataFrame) that trajectory() gave."
+            f"{name} is of type {type(table).__name__}; "
+            f"pass a DataFrame with the columns dy and dx, as trajectory() returns."
         )
     missing = {"dy", "dx"} - set(table.columns)
     if missing:
         raise ValueError(
-            f"trajectory lacks the column(s) {sorted(missing)}; "
-            f"pass the table that trajectory() gave."
+            f"{name} lacks the column(s) {sorted(missing)}; pass a table as trajectory() returns."
         )
-    values = {name: table[name].to_numpy(float) for name in _COLUMNS if name in table}
+    values = {key: table[key].to_numpy(float) for key in _COLUMNS if key in table}
     if not all(np.isfinite(column).all() for column in values.values()):
-        raise ValueError("trajectory holds NaN or inf; drop these frames or interpolate them.")
+        raise ValueError(f"{name} holds NaN or inf; drop these frames or interpolate them.")
     return [
         Motion.from_parameters(
             shape,
             drift=(values["dy"][i], values["dx"][i]),
             rotation=np.deg2rad(values["rotation_deg"][i]) if "rotation_deg" in values else 0.0,
-            **{name: values[name][i] for name in ("shear", "stretch", "scale") if name in values},
+            **{key: values[key][i] for key in ("shear", "stretch", "scale") if key in values},
         )
         for i in range(len(table))
     ]

@@ -8,12 +8,12 @@ from scipy.stats import ks_2samp
 from scipy.stats.qmc import PoissonDisk
 
 from stemkit._arrays import maker_like
-from stemkit.datasets._poisson_disk import DENSITY, _Grid, bridson_points, throw_darts
+from stemkit.datasets._poisson_disk import DENSITY, _Grid, bridson_points, poisson_disk_points
 
 SIDES = st.lists(st.floats(0.5, 14), min_size=1, max_size=4)
 
 
-def draw(heights, widths, seed, *, tensors=False, fixed=None, sample=throw_darts):
+def draw(heights, widths, seed, *, tensors=False, fixed=None, sample=poisson_disk_points):
     sides = [np.array(side, dtype=np.float32) for side in (heights, widths)]
     if not tensors:
         return sample(*sides, np.random.default_rng(seed), fixed=fixed)
@@ -74,7 +74,7 @@ def test_only_subcells_that_can_hold_no_point_are_left_out():
 
 
 @pytest.mark.parametrize("tensors", [False, True])
-@pytest.mark.parametrize("sample", [throw_darts, bridson_points])
+@pytest.mark.parametrize("sample", [poisson_disk_points, bridson_points])
 def test_no_point_is_too_close_to_a_fixed_one(sample, tensors):
     grid = np.stack(np.meshgrid(np.arange(1.0, 9, 2), np.arange(1.0, 9, 2)), axis=-1)
     y, x = grid.reshape(-1, 2).T.astype(np.float32)
@@ -142,6 +142,6 @@ class LargestDraws(np.random.Generator):
 @pytest.mark.parametrize("cells", [20.9, 28.9, 29, 45.95])
 def test_points_that_rounding_puts_beyond_the_last_cell_are_kept(cells):
     side = np.array([cells * np.sqrt(0.5)], dtype=np.float32)
-    _, y, x = throw_darts(side, side, LargestDraws(np.random.PCG64(0)))
+    _, y, x = poisson_disk_points(side, side, LargestDraws(np.random.PCG64(0)))
     assert max(y.max(), x.max()) < side[0] + 0.25
     assert cKDTree(np.stack((y, x), 1)).query_pairs(1 - 1e-6) == set()

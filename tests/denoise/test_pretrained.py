@@ -30,7 +30,7 @@ def sized(model, n_channels):
 def test_weights_of_a_file(fitted, tmp_path):
     X, y = random_pairs()
     path = tmp_path / "w.safetensors"
-    fitted.save_weights(path, data="made up")
+    fitted.save_weights(path, data="simulated")
     # The file determines the size of the network.
     other = unsized(fitted).set_params(weights=path)
     np.testing.assert_array_equal(other.transform(X), fitted.transform(X))

@@ -16,7 +16,7 @@ from stemkit.engine import (
 )
 from stemkit.exceptions import InvalidParameterError
 
-CARD = {"data": "made up", "steps": 10, "scores": {"mae": 0.01}}
+CARD = {"data": "simulated", "steps": 10, "scores": {"mae": 0.01}}
 
 
 def make_module(seed=0, width=3):

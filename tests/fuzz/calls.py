@@ -29,8 +29,8 @@ from stemkit.noise import PoissonGaussianNoise
 from stemkit.utils import all_estimators
 
 from ..small_estimators import all_small_instances, small_instances
+from .sample_files import SampleFiles, spoilt_card
 from .values import Rng, describe, good_frames, spoilt_array, spoilt_parameter
-from .workplace import Workplace, spoilt_card
 
 FRAMES = (3, 16, 20)
 FRAME = FRAMES[1:]
@@ -53,74 +53,74 @@ DATA: dict[str, tuple[int, ...]] = {
 }
 
 # Arguments that are required or, left at their defaults, would take long.
-ARGUMENTS: dict[str, Callable[[Workplace], Any]] = {
-    "shape": lambda place: FRAME,
-    "kind": lambda place: "gaussian",
-    "n_samples": lambda place: 2,
-    "n_frames": lambda place: 2,
-    "n_pairs": lambda place: 1,
-    "n_images": lambda place: 1,
-    "random_state": lambda place: 0,
-    "generator": lambda place: None,
-    "material": lambda place: "Si",
-    "scene": lambda place: _scene(),
-    "motion": lambda place: _motion(),
-    "motions": lambda place: [_motion()] * FRAMES[0],
-    "table": lambda place: pd.DataFrame({"dy": [0.0, 1.0, 2.0], "dx": [0.0, 0.5, 1.0]}),
-    "rng": lambda place: np.random.default_rng(0),
-    "batch_size": lambda place: 1,
-    "side": lambda place: 24,
-    "registrations": lambda place: {(0, 1): _registration()},
-    "device": lambda place: "cpu",
-    "precision": lambda place: "32-true",
-    "function": lambda place: torch.nn.Identity(),
-    "module": lambda place: torch.nn.Conv2d(1, 1, 1),
-    "loss": lambda place: _module_loss,
-    "source": lambda place: place.images,
-    "data_home": lambda place: place.folder / "data_home",
-    "download_if_missing": lambda place: False,
-    "estimator": lambda place: GaussianDenoiser(),
-    "noise": lambda place: PoissonGaussianNoise(gain=1.0, read_sigma=1.0, random_state=0),
-    "scoring": lambda place: "psnr",
-    "weights": lambda place: {"weight": torch.ones(1, 1, 1, 1), "bias": torch.ones(1)},
-    "origin": lambda place: "small.safetensors",
-    "card": lambda place: {"seed": 0},
-    "sigma": lambda place: 2.0,
-    "share": lambda place: 0.1,
-    "variance": lambda place: 0.1,
-    "gain": lambda place: 1.0,
-    "read_sigma": lambda place: 1.0,
-    "offset": lambda place: 1.0,
-    "dose": lambda place: 50.0,
-    "level": lambda place: 2.0,
-    "amplitude": lambda place: 2.0,
-    "tolerance": lambda place: 2.0,
-    "path": lambda place: place.path(".safetensors"),
-    "step": lambda place: 1,
-    "lr": lambda place: 0.001,
-    "max_steps": lambda place: 2,
-    "warmup_steps": lambda place: 1,
+ARGUMENTS: dict[str, Callable[[SampleFiles], Any]] = {
+    "shape": lambda files: FRAME,
+    "kind": lambda files: "gaussian",
+    "n_samples": lambda files: 2,
+    "n_frames": lambda files: 2,
+    "n_pairs": lambda files: 1,
+    "n_images": lambda files: 1,
+    "random_state": lambda files: 0,
+    "generator": lambda files: None,
+    "material": lambda files: "Si",
+    "scene": lambda files: _scene(),
+    "motion": lambda files: _motion(),
+    "motions": lambda files: [_motion()] * FRAMES[0],
+    "table": lambda files: pd.DataFrame({"dy": [0.0, 1.0, 2.0], "dx": [0.0, 0.5, 1.0]}),
+    "rng": lambda files: np.random.default_rng(0),
+    "batch_size": lambda files: 1,
+    "side": lambda files: 24,
+    "registrations": lambda files: {(0, 1): _registration()},
+    "device": lambda files: "cpu",
+    "precision": lambda files: "32-true",
+    "function": lambda files: torch.nn.Identity(),
+    "module": lambda files: torch.nn.Conv2d(1, 1, 1),
+    "loss": lambda files: _module_loss,
+    "source": lambda files: files.images,
+    "data_home": lambda files: files.folder / "data_home",
+    "download_if_missing": lambda files: False,
+    "estimator": lambda files: GaussianDenoiser(),
+    "noise": lambda files: PoissonGaussianNoise(gain=1.0, read_sigma=1.0, random_state=0),
+    "scoring": lambda files: "psnr",
+    "weights": lambda files: {"weight": torch.ones(1, 1, 1, 1), "bias": torch.ones(1)},
+    "origin": lambda files: "small.safetensors",
+    "card": lambda files: {"seed": 0},
+    "sigma": lambda files: 2.0,
+    "share": lambda files: 0.1,
+    "variance": lambda files: 0.1,
+    "gain": lambda files: 1.0,
+    "read_sigma": lambda files: 1.0,
+    "offset": lambda files: 1.0,
+    "dose": lambda files: 50.0,
+    "level": lambda files: 2.0,
+    "amplitude": lambda files: 2.0,
+    "tolerance": lambda files: 2.0,
+    "path": lambda files: files.path(".safetensors"),
+    "step": lambda files: 1,
+    "lr": lambda files: 0.001,
+    "max_steps": lambda files: 2,
+    "warmup_steps": lambda files: 1,
 }
 # The same for arguments of one function, or method of a class.
-OWN: dict[str, dict[str, Callable[[Workplace], Any]]] = {
-    "register": {"motion": lambda place: "translation"},
-    "fit_module": {"source": lambda place: _source()},
-    "load_card": {"name": lambda place: place.weights},
-    "load_weights": {"name": lambda place: place.weights},
-    "read_checkpoint": {"path": lambda place: place.checkpoint},
-    "from_checkpoint": {"path": lambda place: place.checkpoint},
+OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
+    "register": {"motion": lambda files: "translation"},
+    "fit_module": {"source": lambda files: _source()},
+    "load_card": {"name": lambda files: files.weights},
+    "load_weights": {"name": lambda files: files.weights},
+    "read_checkpoint": {"path": lambda files: files.checkpoint},
+    "from_checkpoint": {"path": lambda files: files.checkpoint},
     "pick_precision": {
-        "precision": lambda place: "auto",
-        "device": lambda place: torch.device("cpu"),
+        "precision": lambda files: "auto",
+        "device": lambda files: torch.device("cpu"),
     },
-    "read_stack": {"paths": lambda place: place.stacks[0]},
-    "write_stack": {"path": lambda place: place.path(".tif")},
-    "make_crystal_images": {"pixel_size": lambda place: 0.05},
-    "atom_f1": {"y_true": lambda place: TABLE, "y_pred": lambda place: TABLE},
-    "unstabilize_log": {"frames": lambda place: np.linspace(0, 4, 60).reshape(FRAMES[0], 4, 5)},
-    "AtomLocator.score": {"y": lambda place: TABLE},
-    "fit_critical_dose": {"dose": lambda place: np.arange(1.0, 1.0 + FRAMES[0])},
-    "critical_dose": {"dose": lambda place: np.arange(1.0, 1.0 + FRAMES[0])},
+    "read_stack": {"paths": lambda files: files.stacks[0]},
+    "write_stack": {"path": lambda files: files.path(".tif")},
+    "make_crystal_images": {"pixel_size": lambda files: 0.05},
+    "atom_f1": {"y_true": lambda files: TABLE, "y_pred": lambda files: TABLE},
+    "unstabilize_log": {"frames": lambda files: np.linspace(0, 4, 60).reshape(FRAMES[0], 4, 5)},
+    "AtomLocator.score": {"y": lambda files: TABLE},
+    "fit_critical_dose": {"dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0])},
+    "critical_dose": {"dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0])},
 }
 # Arguments that are passed although they may be left away.
 ALWAYS = {"y", "source", "data_home"}
@@ -220,7 +220,7 @@ def public_names() -> list[str]:
     return [*public_functions(), *(name for name, _ in all_estimators())]
 
 
-def good_arguments(function: Callable[..., Any], name: str, place: Workplace) -> dict[str, Any]:
+def good_arguments(function: Callable[..., Any], name: str, files: SampleFiles) -> dict[str, Any]:
     """Choose an argument for each parameter that is required, or slow if left alone."""
     rng = np.random.default_rng(1)
     arguments: dict[str, Any] = {}
@@ -230,12 +230,12 @@ def good_arguments(function: Callable[..., Any], name: str, place: Workplace) ->
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or key == "self":
             continue
         if key in own:
-            arguments[key] = own[key](place)
+            arguments[key] = own[key](files)
         elif key in DATA and (required or key in ALWAYS):
             value: Any = good_frames(rng, DATA[key])
             arguments[key] = torch.from_numpy(value) if key in ("output", "target") else value
         elif key in ARGUMENTS and (required or parameter.default is not None or key in ALWAYS):
-            arguments[key] = ARGUMENTS[key](place)
+            arguments[key] = ARGUMENTS[key](files)
         elif required:
             raise LookupError(
                 f"tests/fuzz/calls.py does not know what to pass as {key} to {name}: "
@@ -244,10 +244,10 @@ def good_arguments(function: Callable[..., Any], name: str, place: Workplace) ->
     return arguments
 
 
-def _spoil(rng: Rng, key: str, value: Any, place: Workplace) -> tuple[str, Any]:
+def _spoil(rng: Rng, key: str, value: Any, files: SampleFiles) -> tuple[str, Any]:
     """Change one argument."""
     if key in PATHS and rng.integers(2):
-        path = place.odd_path(rng)
+        path = files.odd_path(rng)
         return f"{key}={describe(path)}", path
     if key in DATA and rng.integers(5):
         shape = value.shape if isinstance(value, np.ndarray | torch.Tensor) else DATA[key]
@@ -261,9 +261,9 @@ def _spoil(rng: Rng, key: str, value: Any, place: Workplace) -> tuple[str, Any]:
 
 
 def _spoilt_arguments(
-    rng: Rng, function: Callable[..., Any], name: str, place: Workplace
+    rng: Rng, function: Callable[..., Any], name: str, files: SampleFiles
 ) -> tuple[str, dict[str, Any], set[str]]:
-    arguments = good_arguments(function, name, place)
+    arguments = good_arguments(function, name, files)
     parameters = inspect.signature(function).parameters
     keys = [
         key
@@ -277,44 +277,44 @@ def _spoilt_arguments(
     # Data are spoilt more often than the many parameters beside them.
     weight = np.array([3.0 if key in DATA else 1.0 for key in keys])
     for key in rng.choice(keys, count, replace=False, p=weight / weight.sum()) if count else ():
-        note, arguments[str(key)] = _spoil(rng, str(key), arguments.get(key), place)
+        note, arguments[str(key)] = _spoil(rng, str(key), arguments.get(key), files)
         notes.append(note)
     return ", ".join(notes), arguments, set(parameters)
 
 
 def _positional(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[list, dict]:
-    """Part arguments into those passed by place and those passed by name."""
-    by_place, by_name = [], dict(arguments)
+    """Split arguments into those passed by position and those passed by name."""
+    positional, by_name = [], dict(arguments)
     for key, parameter in inspect.signature(function).parameters.items():
         if parameter.default is not parameter.empty or key not in by_name:
             break
         if parameter.kind is parameter.KEYWORD_ONLY:
             break
-        by_place.append(by_name.pop(key))
-    return by_place, by_name
+        positional.append(by_name.pop(key))
+    return positional, by_name
 
 
-def _call_function(rng: Rng, name: str, place: Workplace) -> Call:
+def _call_function(rng: Rng, name: str, files: SampleFiles) -> Call:
     function = public_functions()[name]
-    note, arguments, names = _spoilt_arguments(rng, function, name, place)
+    note, arguments, names = _spoilt_arguments(rng, function, name, files)
     if name == "io.read_stack" and rng.integers(3):
-        note, path = place.spoilt_file(rng, place.stacks[rng.integers(len(place.stacks))])
+        note, path = files.spoilt_file(rng, files.stacks[rng.integers(len(files.stacks))])
         arguments, names = {"paths": path}, names | _words(path)
     if name == "engine.read_checkpoint" and rng.integers(3):
-        note, path = place.spoilt_file(rng, place.checkpoint)
+        note, path = files.spoilt_file(rng, files.checkpoint)
         arguments, names = {"path": path}, names | _words(path)
     if name == "engine.load_weights" and rng.integers(3):
-        note, path = place.spoilt_file(rng, place.weights)
+        note, path = files.spoilt_file(rng, files.weights)
         arguments, names = {"name": path}, names | _words(path)
     if name == "engine.load_card" and rng.integers(3):
-        note, path = place.spoilt_file(rng, place.weights.with_suffix(".json"))
+        note, path = files.spoilt_file(rng, files.weights.with_suffix(".json"))
         arguments, names = {"name": path}, names | _words(path)
     for value in arguments.values():
         names |= _words(value)
-    by_place, by_name = _positional(function, arguments)
+    positional, by_name = _positional(function, arguments)
 
     def run() -> Any:
-        result = function(*by_place, **by_name)
+        result = function(*positional, **by_name)
         # A scorer of the caller's own is returned as it is, and may raise anything.
         if name == "metrics.get_scorer" and isinstance(arguments["scoring"], str):
             X = good_frames(np.random.default_rng(2), FRAMES)
@@ -342,9 +342,9 @@ def _fitted(index: int) -> BaseEstimator:
     return clone(all_small_instances()[index]).fit(X, X)
 
 
-def _parameter_value(rng: Rng, key: str, place: Workplace) -> Any:
+def _parameter_value(rng: Rng, key: str, files: SampleFiles) -> Any:
     if key in PATHS and rng.integers(2):
-        return place.odd_path(rng)
+        return files.odd_path(rng)
     return spoilt_parameter(rng)
 
 
@@ -356,7 +356,7 @@ def _accepts(cls: type[BaseEstimator], key: str, value: Any) -> bool:
     return True
 
 
-def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
+def _call_estimator(rng: Rng, name: str, files: SampleFiles) -> Call:
     cls = dict(all_estimators())[name]
     variants = small_instances(cls)
     variant = variants[rng.integers(len(variants))]
@@ -368,7 +368,7 @@ def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
         estimator = clone(variant)
         notes = []
         for key in rng.choice(parameters, min(len(parameters), rng.integers(1, 3)), replace=False):
-            value = _parameter_value(rng, str(key), place)
+            value = _parameter_value(rng, str(key), files)
             if (name, key) in LONG and _accepts(cls, str(key), value):
                 continue
             setattr(estimator, str(key), value)
@@ -390,7 +390,7 @@ def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
         )
     if kind == 2:  # data of fit
         estimator = clone(variant)
-        note, arguments, more = _spoilt_arguments(rng, estimator.fit, f"{name}.fit", place)
+        note, arguments, more = _spoilt_arguments(rng, estimator.fit, f"{name}.fit", files)
         use = "predict" if not hasattr(estimator, "transform") else "transform"
 
         def fit() -> Any:
@@ -399,7 +399,7 @@ def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
 
         return Call(name, f"{name}().fit({note}), and {use} of the same X", names | more, fit)
     if kind == 3 and "weights" in parameters and hasattr(cls, "save_weights"):
-        return _call_with_card(rng, name, variant, place)
+        return _call_with_card(rng, name, variant, files)
     # data of another method
     offered = [m for m in methods(variant) if m not in ("from_checkpoint",)]
     method = offered[rng.integers(len(offered))]
@@ -408,24 +408,26 @@ def _call_estimator(rng: Rng, name: str, place: Workplace) -> Call:
     again = clone(fitted)
     vars(again).update(vars(fitted))
     bound = getattr(again, method)
-    note, arguments, more = _spoilt_arguments(rng, bound, f"{name}.{method}", place)
+    note, arguments, more = _spoilt_arguments(rng, bound, f"{name}.{method}", files)
     for value in arguments.values():
         names |= _words(value)
-    by_place, by_name = _positional(bound, arguments)
-    return Call(name, f"{name}.{method}({note})", names | more, lambda: bound(*by_place, **by_name))
+    positional, by_name = _positional(bound, arguments)
+    return Call(
+        name, f"{name}.{method}({note})", names | more, lambda: bound(*positional, **by_name)
+    )
 
 
-def _call_with_card(rng: Rng, name: str, variant: BaseEstimator, place: Workplace) -> Call:
+def _call_with_card(rng: Rng, name: str, variant: BaseEstimator, files: SampleFiles) -> Call:
     """Use weights of one's own whose card, or file, is damaged."""
     fitted = _fitted([type(e) for e in all_small_instances()].index(type(variant)))
-    path = place.path(".safetensors")
+    path = files.path(".safetensors")
     fitted.save_weights(path)
     card = path.with_suffix(".json")
     if rng.integers(4):
         note, text = spoilt_card(rng, json.loads(card.read_text()))
         card.write_text(text)
     elif rng.integers(2):
-        note, path = place.spoilt_file(rng, path)
+        note, path = files.spoilt_file(rng, path)
         if path.suffix == ".safetensors":
             path.with_suffix(".json").write_text(card.read_text())
     else:
@@ -454,7 +456,7 @@ def _call_with_card(rng: Rng, name: str, variant: BaseEstimator, place: Workplac
     )
 
 
-def make_call(seed: int, index: int, place: Workplace) -> Call:
+def make_call(seed: int, index: int, files: SampleFiles) -> Call:
     """Make the call of a seed and an index; public names take turns."""
     rng = np.random.default_rng([seed, index])
     names = public_names()
@@ -463,5 +465,5 @@ def make_call(seed: int, index: int, place: Workplace) -> Call:
     turns = [name for name in names for _ in range(1 if name in functions else 3)]
     name = turns[index % len(turns)]
     if name in functions:
-        return _call_function(rng, name, place)
-    return _call_estimator(rng, name, place)
+        return _call_function(rng, name, files)
+    return _call_estimator(rng, name, files)

@@ -20,7 +20,7 @@ import torch
 
 from .calls import MAY_BE_INFINITE, make_call
 from .outcomes import FAULTS, FINITE, KINDS, NOT_FINITE, Outcome, run
-from .workplace import Workplace
+from .sample_files import SampleFiles
 
 SECONDS = 10.0
 
@@ -42,7 +42,7 @@ class Finding:
 
 
 @contextlib.contextmanager
-def _surroundings() -> Iterator[Workplace]:
+def _surroundings() -> Iterator[SampleFiles]:
     """Work in an empty folder, silently, on one thread, and without a network."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ def _surroundings() -> Iterator[Workplace]:
         socket.socket.connect = refuse  # type: ignore[method-assign]
         try:
             with joblib.parallel_config(backend="threading"):
-                yield Workplace(Path(folder))
+                yield SampleFiles(Path(folder))
         finally:
             socket.socket.connect = connect  # type: ignore[method-assign]
             torch.set_num_threads(threads)
@@ -67,11 +67,11 @@ def fuzz(seed: int, indices: Iterable[int]) -> tuple[dict[str, Counter[str]], li
     """Make the calls of a seed; return counts of outcomes by public name, and what went wrong."""
     table: dict[str, Counter[str]] = defaultdict(Counter)
     findings = []
-    with _surroundings() as place:
+    with _surroundings() as files:
         for index in indices:
             quiet = io.StringIO()
             with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-                call = make_call(seed, index, place)
+                call = make_call(seed, index, files)
                 outcome = run(call.run, call.names, SECONDS)
             plt.close("all")
             if outcome.kind == NOT_FINITE and _is_documented(call.name, outcome.detail):

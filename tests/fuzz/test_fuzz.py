@@ -17,16 +17,16 @@ from . import calls, fuzzer, outcomes
 
 
 @pytest.fixture(scope="module")
-def place():
-    with fuzzer._surroundings() as place:
-        yield place
+def files():
+    with fuzzer._surroundings() as files:
+        yield files
 
 
 @pytest.mark.parametrize("name", calls.public_functions())
-def test_every_function_has_arguments_that_it_takes(name, place):
+def test_every_function_has_arguments_that_it_takes(name, files):
     function = calls.public_functions()[name]
-    by_place, by_name = calls._positional(function, calls.good_arguments(function, name, place))
-    function(*by_place, **by_name)
+    positional, by_name = calls._positional(function, calls.good_arguments(function, name, files))
+    function(*positional, **by_name)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_every_function_has_arguments_that_it_takes(name, place):
         (lambda: time.sleep(9), outcomes.TIMEOUT),
     ],
 )
-def test_outcomes_are_told_apart(call, kind, place):
+def test_outcomes_are_told_apart(call, kind, files):
     assert outcomes.run(call, {"X", "sigma", "nowhere"}, seconds=2.0).kind == kind
 
 
@@ -64,8 +64,8 @@ def test_a_call_depends_on_seed_and_index_alone():
 
 
 def test_every_public_name_is_called():
-    with fuzzer._surroundings() as place:
-        assert {calls.make_call(0, i, place).name for i in range(400)} >= set(calls.public_names())
+    with fuzzer._surroundings() as files:
+        assert {calls.make_call(0, i, files).name for i in range(400)} >= set(calls.public_names())
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -32,11 +32,11 @@ def test_circles_are_at_the_positions_of_atoms(frame):
     ax = LocalizationDisplay.from_predictions(frame, FOUND, truth=TRUE).ax_
     circles = circle_positions(ax)
     np.testing.assert_array_equal(circles["found"], FOUND[["y", "x"]][:2])
-    np.testing.assert_array_equal(circles["made up"], FOUND[["y", "x"]][2:])
+    np.testing.assert_array_equal(circles["false positive"], FOUND[["y", "x"]][2:])
     np.testing.assert_array_equal(circles["missed"], TRUE[2:])
     assert ax.get_title() == "F1 0.667 within 2 px, 3 true atoms"
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["found: 2", "made up: 1", "missed: 1"]
+    assert labels == ["found: 2", "false positive: 1", "missed: 1"]
     np.testing.assert_array_equal(ax.images[0].get_array(), frame.astype(np.float32))
     assert ax.get_xlim() == (-0.5, 59.5)
     assert ax.get_ylim() == (63.5, -0.5)

@@ -95,10 +95,10 @@ def test_rows_are_read_in_order_whatever_the_index(index):
 
 def test_incomplete_tables_are_errors_that_name_the_column():
     table = table_of(random_motions("rigid"))
-    with pytest.raises(ValueError, match=r"^trajectory lacks the column\(s\) \['dx'\]"):
+    with pytest.raises(ValueError, match=r"^table lacks the column\(s\) \['dx'\]"):
         motions_from_table(table.drop(columns="dx"), SHAPE)
     for name in ("dy", "rotation_deg", "scale"):
-        with pytest.raises(ValueError, match=r"^trajectory holds NaN or inf"):
+        with pytest.raises(ValueError, match=r"^table holds NaN or inf"):
             motions_from_table(table.assign(**{name: [0, np.nan, 0, 0]}), SHAPE)
     # Columns that are not part of the motion may be NaN.
     assert len(motions_from_table(table.assign(closure=np.nan), SHAPE)) == 4

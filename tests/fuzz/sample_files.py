@@ -19,17 +19,13 @@ _SHAPE = (2, 12, 16)
 _SUFFIXES = (".tif", ".npy", ".png", ".dm3", ".emd", ".ser", ".hspy", ".mrc", ".txt", ".TIF", "")
 
 
-class Workplace:
+class SampleFiles:
     """A folder with one good file of each kind.
 
     Parameters
     ----------
     folder : Path
-        Empty.
-    network : Mapping of str to Tensor
-        Weights for `weights_file`.
-    card : dict
-        Their card.
+        An empty folder.
     """
 
     def __init__(self, folder: Path) -> None:
