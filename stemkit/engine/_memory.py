@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+
+from stemkit._warnings import warn_caller
 
 Result = TypeVar("Result")
 
@@ -32,8 +33,7 @@ def halve_until_it_fits(run: Callable[[int], Result], batch_size: int) -> Result
         batch_size //= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        warnings.warn(
+        warn_caller(
             f"The GPU has too little memory; continuing with batches of {batch_size}.",
             RuntimeWarning,
-            stacklevel=2,
         )

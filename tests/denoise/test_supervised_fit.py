@@ -93,16 +93,18 @@ class LimitedDenoiser(SupervisedDenoiser):
 
 def test_batches_are_halved_if_memory_is_short(monkeypatch):
     X, y = random_pairs(8)
-    with pytest.warns(RuntimeWarning, match="continuing with batches of 2"):
+    with pytest.warns(RuntimeWarning, match="continuing with batches of 2") as caught:
         model = LimitedDenoiser(batch_size=4, max_epochs=1, device="cpu", random_state=0).fit(X, y)
+    assert caught[0].filename == __file__
     small_batches = LimitedDenoiser(batch_size=2, max_epochs=1, device="cpu", random_state=0).fit(
         X, y
     )
     assert model.history_["step"].iloc[-1] == small_batches.history_["step"].iloc[-1] == 4
     expected = small_batches.transform(X)
     monkeypatch.setattr("stemkit.denoise._inference._n_tiles", lambda *_: 4)
-    with pytest.warns(RuntimeWarning, match="continuing with batches of 2"):
+    with pytest.warns(RuntimeWarning, match="continuing with batches of 2") as caught:
         np.testing.assert_array_equal(small_batches.transform(X), expected)
+    assert caught[0].filename == __file__
     monkeypatch.setattr("stemkit.denoise._inference._n_tiles", lambda *_: 2)
     monkeypatch.setattr(Limited, "largest_batch", 0)
     with (

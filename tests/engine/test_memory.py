@@ -24,7 +24,7 @@ def test_the_largest_half_that_fits_is_used(recwarn, first, most, sizes):
     tried = []
     assert halve_until_it_fits(fits_up_to(most, tried), first) == f"done with {sizes[-1]}"
     assert tried == sizes
-    # A warning for each step names the new size, and the caller's file.
+    # A warning for each step names the new size.
     named = [int(str(warning.message).rstrip(".").split()[-1]) for warning in recwarn]
     assert named == sizes[1:]
     assert all(issubclass(warning.category, RuntimeWarning) for warning in recwarn)
