@@ -2,8 +2,9 @@
 
     python benchmarks/data.py
 
-Frames have 256 x 256 px. For comparison, the table includes ``noise.pnoise2`` in a loop,
-``PoissonDisk`` of SciPy, and ``random_noise`` and ``binary_blobs`` of scikit-image.
+Frames have 256 x 256 px. For comparison, the table includes nucleation frames with positions by
+``PoissonDisk`` of SciPy and with a mask by ``noise.pnoise2``, and ``random_noise`` and
+``binary_blobs`` of scikit-image.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import _options
@@ -21,13 +23,10 @@ import torch
 import typer
 from joblib import Parallel, delayed
 from scipy.ndimage import gaussian_filter
-from scipy.stats.qmc import PoissonDisk
 from skimage.data import binary_blobs
 from skimage.util import random_noise
 
 from stemkit import datasets
-from stemkit.datasets._perlin import hash_tables, perlin_noise
-from stemkit.datasets._poisson_disk import poisson_disk_points
 from stemkit.metrics import atom_iou, psnr, ssim
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise, PoissonGaussianNoise, STEMNoise
 
@@ -101,39 +100,25 @@ def generators(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
     }
 
 
-def positions_and_masks() -> dict[str, tuple[Callable[[], Any], int]]:
-    """Return functions for positions and masks, from stemkit and other packages."""
-    extent = np.full(1, SIDE / 4, dtype=np.float32)
-    at = np.arange(SIDE, dtype=np.float32) / 100
-    y, x = np.meshgrid(at, at, indexing="ij")
-    tables = hash_tables(1, y, np.random.default_rng(0))
+def other_libraries(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
+    """Return functions for positions and masks that call other packages."""
+    few = max(1, n // 8)
     found: dict[str, tuple[Callable[[], Any], int]] = {
-        "positions: Poisson-disk points": (
-            lambda: poisson_disk_points(extent, extent, np.random.default_rng(0)),
-            1,
-        ),
-        "positions: scipy PoissonDisk": (
-            lambda: PoissonDisk(2, radius=4 / SIDE, rng=0).fill_space(),
-            1,
-        ),
-        "mask: our Perlin noise, all pixels": (lambda: perlin_noise(y, x, tables), 1),
-        "mask: our Perlin noise, 2,500 atoms": (
-            lambda: perlin_noise(y.ravel()[:2500], x.ravel()[:2500], tables),
-            1,
+        "make_nucleation, positions by scipy PoissonDisk": (
+            lambda: datasets.make_nucleation(few, sampler="bridson", random_state=0),
+            few,
         ),
         "mask: skimage binary_blobs": (
             lambda: binary_blobs(SIDE, blob_size_fraction=0.2, rng=0),
             1,
         ),
     }
-    try:
-        from noise import pnoise2
-    except ImportError:
+    if find_spec("noise") is None:
         print("The package noise is not installed; its row is left out.")
     else:
-        found["mask: noise.pnoise2 in a loop"] = (
-            lambda: [[pnoise2(a, b, octaves=6) for b in at.tolist()] for a in at.tolist()],
-            1,
+        found["make_nucleation, mask by noise.pnoise2"] = (
+            lambda: datasets.make_nucleation(n, mask_backend="noise", random_state=0),
+            n,
         )
     return found
 
@@ -212,7 +197,7 @@ def main(
 ) -> None:
     """Run all and print the tables."""
     torch.set_num_threads(1)
-    tasks = generators(frames) | positions_and_masks() | simulators(frames)
+    tasks = generators(frames) | other_libraries(frames) | simulators(frames)
     rows = {name: measure(make, n, repeats) for name, (make, n) in tasks.items()}
     rows["NucleationStream, pairs, two processes"] = two_workers(frames)
     if torch.cuda.is_available():

@@ -35,7 +35,7 @@ BENCHMARKS = {
     "drift": Benchmark("drift and rotation of simulated pairs", 40, 0.6),
     "decay": Benchmark("damage maps of simulated series", 60, 2.5),
     "calibration": Benchmark("noise of a simulated camera", 5, 0.5),
-    "data": Benchmark("speed of simulators", 5, 0.5),
+    "data": Benchmark("speed of simulators", 2, 0.5),
     "localize": Benchmark("positions of atoms", 10, 1.5),
     "truth_free_selection": Benchmark("scores without truth", 15, 0.9),
     "scgn_speed": Benchmark("time and memory of SCGN", 20, 2),
