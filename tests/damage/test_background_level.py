@@ -25,7 +25,7 @@ def faded_pair(*, strength=0.9, amorphous=0.0, seed=0, kind="gaussian"):
 @pytest.mark.parametrize("kind", ["gaussian", "perlin"])
 @pytest.mark.parametrize("background", [0.0, 0.3])
 def test_even_film_is_estimated_without_dark_pixels(background, kind, dose):
-    # The tails of the columns reach every pixel, so none shows the film alone.
+    # The tails of the columns reach every pixel, so no pixel has the intensity of the film alone.
     rng = np.random.default_rng(0)
     pair = [
         record(f, dose=dose, background=background, random_state=rng) for f in faded_pair(kind=kind)
@@ -65,7 +65,7 @@ def test_an_offset_between_the_frames_is_separated_from_the_level(offset):
 
 @pytest.mark.parametrize("seed", [0, 1, 3, 4])
 def test_a_wedge_that_turns_amorphous_from_its_thin_side_has_no_offset(seed):
-    # Level and damage both follow the thickness: a constant level would leave an offset.
+    # Background and damage both depend on the thickness, so a constant background leaves an offset.
     rng = np.random.default_rng(seed)
     scene = make_scene(SHAPE, content="perfect", spacing=(9, 14), random_state=seed)
     y, x = np.indices(SHAPE)
@@ -73,7 +73,7 @@ def test_a_wedge_that_turns_amorphous_from_its_thin_side_has_no_offset(seed):
     thickness = 0.3 + 1.5 * x / SHAPE[1]
     decay = 1 - 0.85 * np.exp(-2 * (x / SHAPE[1] + 0.6 * uneven).clip(0))
     lattice = render_columns(scene, SHAPE)
-    # Amorphised matter scatters as much as the crystal did, only evenly.
+    # Amorphous material scatters as much as the crystal, but without contrast between columns.
     pair = [
         record(thickness * signal, dose=10, background=0.2, random_state=rng)
         for signal in (lattice, decay * lattice + (1 - decay) * lattice.mean())

@@ -10,8 +10,8 @@ from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, decay_map, degrade, record
 
 SHAPE = (128, 144)
-# From the widest window to the narrowest: signal above the background, structure, power; then the
-# joined estimate and its error.
+# Each kind of estimate from the widest window to the narrowest: signal above the background,
+# structure, power; then the joined estimate and its error.
 ABOVE, STRUCTURE, POWER, JOINED, ERROR = slice(0, 6), slice(6, 9), slice(9, 11), 11, 12
 INSIDE = (slice(30, -30), slice(30, -30))
 
@@ -84,7 +84,7 @@ def test_film_and_amorphised_matter_do_not_count_as_signal(background, kept):
     errors = np.abs(estimates - truth)[(slice(None), *INSIDE)].mean(axis=(1, 2))
     assert (errors[2:5] < 0.04).all()
     assert errors[JOINED] < 0.04
-    # A ratio of means takes the background for signal.
+    # A ratio of means includes the background.
     means = [ndimage.gaussian_filter(frame, 6) for frame in (first, second + background)]
     naive = np.abs((means[1] / means[0]) - truth)[INSIDE].mean()
     if background or kept:
@@ -176,7 +176,7 @@ def test_estimates_follow_a_mirrored_pair():
     first = ndimage.gaussian_filter(np.random.default_rng(1).random(SHAPE), 2).astype("float32")
     second = faded(first, decay_map(damage_pattern("gaussian", SHAPE), 0.8, SHAPE))
     flipped = estimate(first[::-1], second[::-1])[:, ::-1]
-    # The blocks that determine the offset's error do not mirror to the pixel.
+    # The blocks that determine the error of the offset are not symmetric.
     np.testing.assert_allclose(flipped, estimate(first, second), atol=1e-3)
 
 
@@ -186,7 +186,7 @@ def test_a_wrong_map_is_corrected(jitter, dose):
     rng = np.random.default_rng(0)
     first, second = (lattice(1, row_shift=rng.normal(0, jitter, SHAPE[0])) for _ in range(2))
     pair = [record(f, dose=dose, background=0.1, random_state=rng) for f in (first, 0.6 * second)]
-    # Rows that lie beside each other share less than they have: not damage.
+    # Jitter lowers the correlation of neighbouring rows, which must not count as damage.
     for start in (0.8, 0.6, 0.1):
         refined = refine(*pair, np.full_like(first, start))
         assert abs(refined.mean() - 0.6) < 0.04
@@ -195,7 +195,7 @@ def test_a_wrong_map_is_corrected(jitter, dose):
 
 @pytest.mark.parametrize("missing", [40, 70])
 def test_a_wrong_map_is_corrected_up_to_the_border_of_the_overlap(missing):
-    # A wedge that fades from its thin side on, where the second frame ends.
+    # The thin side of a wedge is damaged most, and the second frame ends there.
     shape = (160, 256)
     thickness = np.linspace(0.3, 1, shape[1], dtype=np.float32)
     decay = np.linspace(-0.3, 0.95, shape[1], dtype=np.float32).clip(0.05)
@@ -234,7 +234,7 @@ def test_pixels_outside_the_overlap_have_no_influence():
 
 
 def test_the_joined_estimate_corrects_the_ratio_of_all_signal():
-    # So few counts that the correction is small, and its start matters.
+    # At such low counts the correction is small, so that its initial value matters.
     rng = np.random.default_rng(0)
     frames = [record(f[:40, :50], dose=1, random_state=rng) for f in (lattice(), 0.3 * lattice())]
     pair = AlignedPair.from_frames(*frames)

@@ -1,4 +1,4 @@
-"""Properties of the decay with any weights, in our layout and in the released one."""
+"""Properties of the decay with any weights, in stemkit's layout and in the released one."""
 
 from dataclasses import replace
 from functools import cache
@@ -28,7 +28,7 @@ def untrained(units, seed):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = DegradationNet((2, 3, 4), n_evidence=UNITS[units])
-        with torch.no_grad():  # otherwise it would hardly depend on its input
+        with torch.no_grad():  # otherwise the output hardly depends on the input
             for weight in module.parameters():
                 weight.mul_(3)
     return DamageNetwork(module, units)
@@ -105,7 +105,7 @@ def test_pixels_outside_the_overlap_have_no_influence_on_estimates(monkeypatch):
 
 
 def test_damage_of_a_released_network_is_interpolated_and_never_decreases(monkeypatch):
-    # At quarters of the time; the first is above the second, which prevails.
+    # Damage at quarters of the time. The first value exceeds the second, which replaces it.
     at_knots = torch.tensor([0.4, 0.2, 0.3, 0.9])
     monkeypatch.setattr(
         "stemkit.damage._decay_map._damage_at_knots",
@@ -180,7 +180,7 @@ def test_a_given_background_takes_the_place_of_the_pairs_own(monkeypatch):
         lambda module: lambda x: torch.full_like(x[:, :1], 0.6),
     )
     first, second = faded_lattice()
-    # The same film in both frames, which alone does not fade.
+    # Both frames have the same film, which does not decay.
     pair = AlignedPair.from_frames(first + 1, second + 1)
     film = Background(np.ones_like(first), 0.0)
     none = Background(np.zeros_like(first), 0.0)

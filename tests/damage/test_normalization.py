@@ -26,7 +26,7 @@ def test_both_frames_are_scaled_alike():
     first = (lattice() * np.linspace(0.3, 2, 112)).astype("float32")
     one, same = normalize_pair(first, first)
     np.testing.assert_array_equal(one, same)
-    # A second frame that is brighter everywhere stays so, most where the first has least contrast.
+    # A second frame that is brighter stays brighter, most where the first has the least contrast.
     _, brighter = normalize_pair(first, first + np.float32(0.3))
     assert (brighter > one).all()
     assert (brighter - one)[:, 10].mean() > 2 * (brighter - one)[:, 100].mean()

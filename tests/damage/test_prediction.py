@@ -70,7 +70,7 @@ def test_noise_and_offsets_are_no_structure():
     smooth = ndimage.gaussian_filter(FIRST, 3) * 20
     noise = np.random.default_rng(1).normal(0, 0.5, SHAPE).astype("float32")
     assert explained_share(smooth, smooth + 7, decay, overlap) == pytest.approx(1, abs=1e-4)
-    # Smoothing lightly leaves a twelfth of the variance of white noise.
+    # Light smoothing leaves a twelfth of the variance of white noise.
     raw = 1 - noise.var() / (smooth + noise).var()
     assert explained_share(smooth, smooth + noise, decay, overlap) > raw + 0.1
 
@@ -80,7 +80,7 @@ def test_a_mean_over_the_specimen_is_weighted_by_its_structure():
     first[:, :60] = 0
     values = np.zeros(SHAPE, "float32")
     values[:, :20] = 1
-    # Hardly any of the weight, and nearly a third of the area.
+    # These columns have nearly a third of the area, but hardly any weight.
     assert 0 < mean_over_specimen(first, values) < 0.05
     assert mean_over_specimen(first, 1 - values) > 0.95
     assert mean_over_specimen(np.ones(SHAPE, "float32"), values) == 0
@@ -90,6 +90,6 @@ def test_the_local_mean_is_that_of_binned_frames():
     decay, overlap = np.full((1, *SHAPE), 0.3, "float32"), np.ones(SHAPE, dtype=bool)
     first = (FIRST + np.linspace(0, 3, SHAPE[1])).astype("float32")
     frames = predict_frames(first, first, overlap, decay, Motion(SHAPE), np.array([0.5]), 2)
-    # The window is as wide in binned px.
+    # The window has the same width in binned px.
     mean = ndimage.gaussian_filter(first, 32)
     np.testing.assert_allclose(frames[0], mean + 0.3 * (first - mean), atol=0.03)

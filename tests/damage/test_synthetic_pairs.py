@@ -68,12 +68,12 @@ def test_decay_in_between_is_exponential(monkeypatch):
     _, _, t, _, decay, _ = batch(batch_size=40, side=24)
     expected = 0.2 ** (t / 100)
     np.testing.assert_allclose(decay, np.broadcast_to(expected[:, None, None, None], decay.shape))
-    # Most pairs have t = 100: only there is the decay measured.
+    # Most pairs have t = 100, where the decay is measured.
     assert 4 < (t < 100).sum() < 20
 
 
 def test_half_of_a_batch_is_cut_from_the_given_frames():
-    # Stripes that are closer than any lattice of the generator.
+    # The period of the stripes is shorter than any lattice spacing of the generator.
     y = np.arange(90)[:, None] * np.ones((1, 70))
     own = np.sin(2 * np.pi * y / 3.2).astype("float32") + 1
     first = batch(1, batch_size=16, side=64, frames=[own], unaligned=0.0)[0][:, 0]
@@ -173,7 +173,7 @@ def test_a_patch_is_cut_anywhere_from_an_oblong_frame():
 def test_a_tenth_of_the_pairs_is_unaligned_by_default():
     rng = np.random.default_rng(0)
     theta = np.concatenate([synthetic_batch(rng, batch_size=40, side=16)[-1] for _ in range(3)])
-    # An aligned pair is turned by at most a fifth of a degree, and one that is not by up to five.
+    # Aligned pairs are rotated by at most a fifth of a degree, others by up to five degrees.
     turned = np.abs(np.rad2deg(theta[:, 0])) > 0.25
     assert 0.03 < turned.mean() < 0.2
 
@@ -274,7 +274,7 @@ def test_a_damaged_patch_fades_to_the_share_of_its_mean_that_is_kept():
     for kept in (0.0, 0.5, 1.0):
         (first, second), decay = _synthetic_pairs._damage_patch(frame, 64, even, 0.9, kept, rng)
         np.testing.assert_allclose(decay, 0.1, rtol=1e-5)
-        # All of the mean is kept and hardly any structure, or neither.
+        # Hardly any structure is kept, and of the mean the share `kept`.
         assert second.mean() == pytest.approx((0.1 + 0.9 * kept) * first.mean(), rel=0.02)
         assert second.std() < 0.4 * first.std()
 
@@ -282,7 +282,7 @@ def test_a_damaged_patch_fades_to_the_share_of_its_mean_that_is_kept():
 @pytest.mark.parametrize("last", [False, True])
 def test_patches_reach_up_to_the_border_of_a_frame(last):
     class Extreme:
-        """The smallest or the largest of all integers that are possible."""
+        """Draws the smallest or the largest possible integer."""
 
         def integers(self, high):
             return high - 1 if last else 0
@@ -293,7 +293,7 @@ def test_patches_reach_up_to_the_border_of_a_frame(last):
     frame = np.random.default_rng(0).random((40, 50)).astype("float32")
     (first, _), _ = _synthetic_pairs._damage_patch(frame, 36, undamaged, 0.5, 0.0, Extreme())
     expected = np.rot90(frame[-36:, -36:], 3) if last else frame[:36, :36]
-    # A patch is scaled by its own range.
+    # Each patch is scaled by its own range.
     np.testing.assert_allclose(
         (first - first.min()) / np.ptp(first),
         (expected - expected.min()) / np.ptp(expected),

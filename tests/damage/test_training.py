@@ -1,4 +1,4 @@
-"""Loss of the training, and what reaches the loop of the engine."""
+"""The loss of the training, and the arguments of the engine's training loop."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_loss_grows_with_either_error_and_faster_than_that_of_the_decay():
 
 @pytest.fixture
 def fits(monkeypatch):
-    """Arguments of each call of the engine's loop, which is not run."""
+    """Record the arguments of each call of the engine's training loop, without running it."""
     calls = []
     monkeypatch.setattr(
         _training, "fit_module", lambda *given, **named: calls.append((given, named))
@@ -73,7 +73,7 @@ def test_training_gets_its_arguments(fits):
     assert source.steps_per_epoch == 9
     first = source.batch(0)[0]
     assert first.shape == (3, 1, 24, 24)
-    # Validation is on other pairs, and another seed makes other ones again.
+    # Validation uses other pairs, and another seed gives different ones.
     validation = rest["validation"]
     assert validation.steps_per_epoch == _training.VALIDATION_BATCHES
     train_network(module, steps_per_epoch=9, batch_size=3, side=24, **named | {"random_state": 6})
@@ -124,7 +124,7 @@ def test_adaption_cuts_pairs_from_the_frames_without_their_noise(fits, monkeypat
     fits[0][0][2].batch(0)
     (frame,) = given["frames"]
     inside = (slice(8, -8), slice(8, -8))
-    # White noise loses nine tenths of its variance, a lattice keeps most of its contrast.
+    # White noise loses nine tenths of its variance; the lattice keeps most of its contrast.
     left = frame - ndimage.gaussian_filter(clean, 1.0)
     assert left[inside].std() < 0.35 * noise.std()
     assert frame[inside].std() > 0.8 * clean.std()

@@ -7,7 +7,7 @@ from time import sleep  # so that tests which patch time.sleep do not change it 
 
 
 class Loopback:
-    """What is served, and how often it was requested.
+    """The content that is served, and the number of requests.
 
     Attributes
     ----------

@@ -55,7 +55,7 @@ def content(folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return the folder to unpack to, inside one in which nothing may change."""
+    """Return the folder to unpack to. Its parent folder must not change."""
     target = tmp_path / "around" / "target"
     target.mkdir(parents=True)
     return target
@@ -63,7 +63,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_files_are_unpacked(kind, tmp_path, folder):
-    # Without an extension, as a download has none.
+    # The name has no extension, as that of a download.
     unpack(KINDS[kind](tmp_path / "archive"), folder)
     assert content(folder) == FILES
 
@@ -72,7 +72,7 @@ def test_all_files_are_unpacked(kind, tmp_path, folder):
 def test_a_truncated_archive_is_an_error(kind, tmp_path, folder):
     whole = KINDS[kind](tmp_path / "archive").read_bytes()
     step = max(1, len(whole) // 150)
-    # A tar is padded with zeros, which carry nothing.
+    # A tar file ends with padding of zeros, which can be missing.
     least = len(whole.rstrip(b"\0")) if kind == "tar" else len(whole) - 1
     cuts = [*range(0, least, step), least - 1]
     for number, cut in enumerate(cuts):
@@ -99,7 +99,7 @@ def test_a_damaged_archive_is_an_error_or_unpacked_correctly(kind, tmp_path, fol
         except ValueError:
             n_errors += 1
         else:
-            # A plain tar has checksums for its headers only; dates and the like are not unpacked.
+            # A plain tar has checksums of its headers only; dates and the like are not unpacked.
             assert kind == "tar" or content(target) == FILES
     assert n_errors > (10 if kind == "tar" else 75)
     assert sorted(p.name for p in folder.parent.iterdir()) == ["target"]

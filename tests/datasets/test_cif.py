@@ -64,7 +64,7 @@ def test_occupancies_become_random_atoms(cif):
     oxygen = table[table.species == "O"].n_atoms
     # Four repeats, each filled with a probability of 0.9.
     assert oxygen.mean() == pytest.approx(3.6, abs=5 * np.sqrt(4 * 0.09 / len(oxygen)))
-    # From no aluminium to four: five brightnesses.
+    # A column has 0 to 4 aluminium atoms: five amplitudes.
     metal = table[table.species == "Ga/Al"].amplitude.to_numpy()
     steps = np.unique(metal.round(1))
     assert len(steps) == 5

@@ -97,7 +97,7 @@ def test_density_of_atoms_is_that_of_the_crystal(material, zone_axis, rotation):
     thickness = round(10 / period) * period
     volume = (300 * 0.02) ** 2 * thickness
     expected = len(structure) / (structure.get_volume() / 1000) * volume
-    # Cells are cut at the border of the frame.
+    # Unit cells are cut at the border of the frame.
     assert images.positions.n_atoms.sum() == pytest.approx(expected, rel=0.08)
 
 
@@ -131,7 +131,7 @@ def test_strain_elongates_the_lattice():
         points = table[["y", "x"]].to_numpy()
         middle = points[np.hypot(*(points - 100).T).argmin()]
         near = points[np.argsort(np.hypot(*(points - middle).T))[1:5]] - middle
-        # The vectors most nearly down and to the right.
+        # The vectors closest to downwards and to the right.
         return np.stack([near[np.argmax(near[:, 0])], near[np.argmax(near[:, 1])]])
 
     matrix = np.linalg.solve(cell(plain), cell(strained)).T
@@ -165,7 +165,7 @@ def test_a_tilted_column_has_the_variance_of_its_tilt():
     ]
     frame = images.frames[0].astype(float)
     y, x = np.indices(frame.shape)
-    # The others are 60 px away.
+    # Other columns are 60 px away.
     frame *= np.hypot(y - place.y, x - place.x) < 25
     variances = [
         (frame * (along - centre) ** 2).sum() / frame.sum()
@@ -219,7 +219,7 @@ def test_vacuum_is_a_fraction_of_the_frame_behind_a_straight_edge(vacuum, seed):
     assert len(images.positions) / len(full.positions) == pytest.approx(1 - vacuum, abs=0.06)
     dark = images.frames[0] < 1
     assert dark.mean() > 0.6 * vacuum - 0.1
-    # A straight line separates the columns from the missing ones.
+    # A straight line separates the remaining columns from the missing ones.
     kept = images.positions[["y", "x"]].to_numpy()
     every = full.positions[["y", "x"]].to_numpy()
     gone = every[KDTree(kept).query(every)[0] > 1]
@@ -240,7 +240,7 @@ def test_the_background_varies_slowly_around_its_level():
     plain = make_crystal_images("Al", 20, **SMALL)
     images = make_crystal_images("Al", 20, background=0.4, **SMALL)
     for clean, frame in zip(plain.frames, images.frames, strict=True):
-        # The same lattice, scaled so that the brightest pixel of the sum is 255.
+        # The lattice is the same, scaled so that the brightest pixel of the sum is 255.
         ratio = np.polyfit(
             np.gradient(clean, axis=1).ravel(), np.gradient(frame, axis=1).ravel(), 1
         )
@@ -290,7 +290,7 @@ def test_a_crystal_may_be_given_as_atoms_or_as_cif(tmp_path):
     np.testing.assert_array_equal(named.frames, given_atoms.frames)
     np.testing.assert_array_equal(from_file.frames, from_name.frames)
     assert len(from_file.structure) == 12
-    # The file lists the same atoms to fewer digits, and in another order.
+    # The file lists the same atoms with fewer digits and in another order.
     columns = [
         set(map(tuple, b.positions[["y", "x"]].round(1).to_numpy())) for b in (named, from_file)
     ]

@@ -117,7 +117,7 @@ def test_a_part_is_chosen_by_name_if_there_are_several(tmp_path):
         fetch_sfin(tmp_path)
     assert len(fetch_sfin(tmp_path, subset="haadf_data_test").noisy) == 2
     assert len(fetch_sfin(tmp_path, subset="er").noisy) == 3
-    # The folder of the part itself can be given too.
+    # The folder of the subset itself is accepted too.
     assert len(fetch_sfin(tmp_path / "haadf_data", subset="haadf_data").noisy) == 1
     with pytest.raises(ValueError, match=r"no folders 'noisy' and 'gt_enhance' .* within 'train'"):
         fetch_sfin(tmp_path, subset="train")
@@ -155,7 +155,7 @@ def test_a_truncated_png_is_an_error_unless_it_has_all_pixels(tmp_path):
             errors.append(cut)
         else:
             np.testing.assert_array_equal(data.noisy, stack(0, range(2)))
-    # Behind the pixels stand their checksums and the end marker.
+    # The pixels are followed by their checksums and the end marker.
     assert errors == list(range(len(errors)))
     assert len(errors) > len(whole) - 24
 
@@ -268,7 +268,7 @@ def test_an_archive_is_unpacked_once(write, tmp_path, monkeypatch):
 
 
 def cached(home):
-    """Return what is in the cache, without the locks, which are empty files."""
+    """Return the files in the cache, except the locks, which are empty files."""
     return sorted(p.name for p in home.rglob("*") if p.suffix != ".lock" and p != home / "nuc")
 
 

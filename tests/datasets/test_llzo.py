@@ -29,7 +29,7 @@ def test_diffraction_down_111_is_that_of_the_garnet():
 
 
 def test_the_motion_aligns_the_frames():
-    # Without damage only the motion changes; the film moves with the lattice.
+    # Without damage the frames differ by the motion alone; the film moves with the lattice.
     series = make_llzo_series(4, frame_dose=0, max_rotation=3, max_shear=0.03, **SMALL)
     for index in range(1, 4):
         motion = series.motion[index]
@@ -48,7 +48,7 @@ def test_a_long_drift_never_leaves_the_specimen():
     assert np.abs(series.drift).max() > 96
     for frame in series.clean:
         blocks = frame.reshape(4, 24, 4, 32).std(axis=(1, 3))
-        assert blocks.min() > 0.05  # vacuum would be flat
+        assert blocks.min() > 0.05  # vacuum is flat
 
 
 def test_the_lattice_fades_by_the_true_decay_while_the_mean_stays():

@@ -71,7 +71,7 @@ def test_clean_frames_and_targets_are_sums_of_all_gaussians():
 
 def test_atoms_just_outside_contribute_their_tails():
     data = make_nucleation(20, (16, 16), mask_threshold=0, min_distance=5, random_state=0)
-    # Inside and at the border alike: what the tables' atoms do not account for lies at the border.
+    # The rest, without the atoms of the table, lies at the border.
     rest = np.zeros((16, 16))
     for index, target in enumerate(data.target):
         y, x = np.indices((16, 16))[..., None]
@@ -148,7 +148,7 @@ def test_atoms_differ_by_the_given_spreads():
 def test_noise_is_that_of_the_camera():
     data = make_nucleation(3, (128, 128), whole_numbers=False, random_state=0)
     sigma = np.hypot(0.03583 * data.clean + 1.379, 0.6641)
-    # The diagonal: pixels that share no column noise.
+    # Pixels on the diagonal share no column noise.
     one = ((data.noisy - data.clean) / sigma).diagonal(axis1=1, axis2=2).ravel()
     assert kstest(one, "norm").pvalue > 1e-6
     means = (data.noisy - data.clean).mean(axis=1)
@@ -192,7 +192,7 @@ def test_the_mask_is_perlin_noise_of_its_parameters(options, larger):
     del names["scale"]
     expected = perlin_noise(y / 60, x / 60, tables, **names) >= 0
     np.testing.assert_array_equal(vacuum.is_material(frame, y, x), expected)
-    # The same landscape, so many times as large.
+    # The same mask, enlarged by this factor.
     wide = Vacuum(
         NucleationModel(**scale | {"mask_scale": 60 * larger}), tables, origin, origin
     ).is_material(frame, y * np.float32(larger), x * np.float32(larger))
@@ -223,13 +223,13 @@ def test_positions_can_be_scipys():
     model = NucleationModel(sampler="bridson", mask_threshold=0)
     atoms = draw_atoms(model, SHAPE, 1, LIKE, np.random.default_rng(3))
     edge = model.margin + 0.5
-    # The same random numbers up to those of SciPy.
+    # The random numbers are the same up to those of SciPy.
     rng = np.random.default_rng(3)
     _draw_frames(model, SHAPE, 1, LIKE, rng)
     theirs = PoissonDisk(
         2,
         radius=4,
-        l_bounds=[0, 0],  # other bounds give points that are too close in SciPy before 1.17.1
+        l_bounds=[0, 0],  # with other bounds, SciPy before 1.17.1 gives points that are too close
         u_bounds=np.array(SHAPE) + 2 * edge - 1,
         rng=np.random.default_rng(rng.integers(2**62, size=1)[0]),
     ).fill_space()
@@ -258,7 +258,7 @@ def test_the_mask_makes_vacuum():
     assert len(none.positions) == 0
     assert np.ptp(none.clean[0]) == 0
     assert (none.target == 0).all()
-    # Vacuum and material lie in patches.
+    # Vacuum and material form connected regions.
     counts = np.stack(
         [
             np.histogram2d(*positions(half.positions, index).T, bins=4, range=[(0, 96)] * 2)[0]
@@ -278,7 +278,7 @@ def test_a_grain_is_a_lattice_of_its_orientation_and_spacing(lattice, cell):
         atoms = data.positions[(data.positions.frame == index) & data.positions.ordered]
         assert grain.orientation < (np.pi / 3 if lattice == "hexagonal" else np.pi / 2)
         assert grain.spacing**2 * cell * 0.598 / 16 == pytest.approx(1, rel=1e-3)
-        # In coordinates along the lattice vectors sites have whole numbers.
+        # In coordinates along the lattice vectors, sites are at whole numbers.
         right, up = atoms.x - grain.grain_x, grain.grain_y - atoms.y
         cos, sin = np.cos(grain.orientation), np.sin(grain.orientation)
         second = (cos * up - sin * right) / grain.spacing / cell
@@ -288,7 +288,7 @@ def test_a_grain_is_a_lattice_of_its_orientation_and_spacing(lattice, cell):
             assert (axis - axis.round()).abs().max() < 0.15
             assert abs(np.exp(2j * np.pi * axis).mean()) > 0.9
         assert (np.hypot(right, up) < grain.grain_radius + 1).all()
-        # As many atoms as belong to the fraction of the frame in the disk.
+        # The number of atoms corresponds to the fraction of the frame in the disk.
         assert len(atoms) == pytest.approx(grain.order * 128**2 * 0.598 / 16, rel=0.1)
 
 
@@ -296,7 +296,7 @@ def test_order_0_and_1_are_no_and_all_atoms():
     assert not make_nucleation(2, SHAPE, random_state=0).positions.ordered.any()
     every = make_nucleation(2, SHAPE, order=1, random_state=0)
     assert every.positions.ordered.all()
-    # Order changes neither the vacuum nor the other parameters of the frame.
+    # The fraction of order changes neither the vacuum nor other parameters of the frame.
     plain = make_nucleation(2, SHAPE, random_state=0)
     np.testing.assert_array_equal(every.parameters.peak, plain.parameters.peak)
 

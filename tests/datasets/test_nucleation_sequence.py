@@ -28,7 +28,7 @@ def test_frames_and_tables_fit_together(film):
     for index, table in film.positions.groupby("frame"):
         row, column = table[["y", "x"]].to_numpy().round().astype(int).T
         row, column = row.clip(0, SHAPE[0] - 1), column.clip(0, SHAPE[1] - 1)
-        # A dot at each atom, at most half a pixel from the nearest one along both axes.
+        # Each atom has a dot, at most half a pixel from its nearest pixel along both axes.
         assert film.target[index, row, column].min() > 255 * np.exp(-0.25 / 0.75**2) - 1
 
 
@@ -42,7 +42,7 @@ def test_atoms_keep_their_identity(film):
         values = tracks(film, name)
         assert np.nanmax(np.ptp(values, axis=0)[~np.isnan(values).any(axis=0)]) == 0
     steps = np.hypot(*(np.diff(tracks(film, name), axis=0) for name in ("y", "x")))
-    # Few are blocked for a whole frame; none moves as far as its nearest neighbour.
+    # Few atoms are blocked for a whole frame; no atom moves as far as its nearest neighbour.
     assert (steps > 0).sum() > 0.95 * np.isfinite(steps).sum()
     assert np.nanmax(steps) < 4
     visible = ~np.isnan(tracks(film, "y"))
@@ -82,7 +82,7 @@ def test_nothing_moves_without_growth_and_diffusion():
 
 
 def test_single_atoms_diffuse_by_the_given_distance():
-    # The steps are so small that only atoms which almost touch block each other.
+    # With such small steps only atoms that almost touch block each other.
     film = make_nucleation_sequence(
         2, SHAPE, growth=(0, 0), diffusion=0.01, mask_threshold=0, random_state=0
     )
@@ -99,7 +99,7 @@ def test_disordered_atoms_stay_on_the_material():
     assert np.ptp(n_atoms) <= 0.1 * n_atoms[0]
     first, last = (film.positions[film.positions.frame == frame] for frame in (0, 9))
     distance, _ = cKDTree(first[["y", "x"]]).query(last[["y", "x"]])
-    # They have moved further, but the material has not spread.
+    # Atoms have moved further, but the material has not spread.
     assert distance.max() < 6
 
 

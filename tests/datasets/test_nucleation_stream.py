@@ -25,7 +25,7 @@ def test_batches_depend_only_on_seed_and_step():
     noisy, target = stream.batch(4)
     assert noisy.shape == target.shape == (3, *SHAPE)
     assert noisy.dtype == target.dtype == torch.float32
-    # As if a training continued, and after other batches.
+    # A batch does not depend on earlier ones, so that a training can be resumed.
     again = NucleationStream(3, SHAPE, random_state=5)
     for step in (0, 4):
         for ours, theirs in zip(stream.batch(step), again.batch(step), strict=True):

@@ -50,7 +50,7 @@ def test_both_backends_agree_if_frequencies_are_no_powers_of_two():
         perlin_noise(y, x, octaves=4, persistence=0.7, lacunarity=1.7, backend=backend)
         for backend in ("stemkit", "noise")
     )
-    # Both round the coordinates of fine octaves to float32, each in its own way.
+    # Both round the coordinates of fine octaves to float32, but differently.
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
     assert np.abs(ours - theirs).mean() < 1e-5
 

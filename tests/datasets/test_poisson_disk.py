@@ -79,7 +79,7 @@ def test_no_point_is_too_close_to_a_fixed_one(sample, tensors):
     grid = np.stack(np.meshgrid(np.arange(1.0, 9, 2), np.arange(1.0, 9, 2)), axis=-1)
     y, x = grid.reshape(-1, 2).T.astype(np.float32)
     field = np.ones(len(y), dtype=int)
-    if sample is bridson_points:  # it fills fields that have a fixed point
+    if sample is bridson_points:  # it only accepts fields with a fixed point
         field[0], y[0], x[0] = 0, 5, 5
     fixed = field, y, x
     number, new_y, new_x = draw([10, 10], [10, 10], 3, tensors=tensors, fixed=fixed, sample=sample)

@@ -37,14 +37,14 @@ def test_a_projected_cell_holds_what_the_crystal_does(name, axis):
 def test_columns_stand_where_atoms_of_a_large_block_project(name, axis):
     structure = named_structure(name)
     projection = project(structure, axis)
-    # Independently: a block of cells, turned as ase turns it, so that the axis points along z.
+    # Independent reference: ase rotates a block of cells so that the axis points along z.
     block = structure.repeat(5)
     block.positions -= 2 * structure.cell.sum(axis=0)
     block.rotate(np.array(axis) @ structure.cell.array, "z")
     block.set_cell(None)
     flat = block.positions[:, :2] / 10
-    # What is left free is a turn about the axis: try every one that lays a shortest vector of the
-    # projected lattice to the right.
+    # The rotation about the axis is not determined: try each one that turns a shortest vector of
+    # the projected lattice to the right.
     lattice = (np.indices((5, 5, 5)).reshape(3, -1).T - 2) @ structure.cell.array
     vectors = Atoms("H" * len(lattice), lattice)
     vectors.rotate(np.array(axis) @ structure.cell.array, "z")
@@ -85,7 +85,7 @@ def test_depths_follow_the_crystal():
 
 
 def test_the_view_is_from_the_side_that_the_axis_points_to():
-    # A left turn seen from the front is a right turn seen from behind.
+    # A rotation that is counter-clockwise from the front is clockwise from behind.
     structure = named_structure("SrTiO3")
     structure = structure[:1] + structure[:2] + structure[:1]
     structure.info.clear()

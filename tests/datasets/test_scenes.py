@@ -67,13 +67,13 @@ def test_film_is_never_negative():
     ]
     assert min(frame.min() for frame in films) > -1e-6
     assert max(frame.max() for frame in films) > 0.1
-    # It varies slowly, from pixel to pixel hardly at all.
+    # The film varies slowly, so neighbouring pixels hardly differ.
     assert max(np.abs(np.diff(frame, axis=0)).max() for frame in films) < 0.1
 
 
 def test_aperiodic_scenes_are_of_many_kinds():
     frames = np.stack([render_columns(make_scene(SHAPE, random_state=s), SHAPE) for s in SEEDS])
-    # Vacuum: windows wider than the longest lattice vector are almost dark.
+    # In vacuum, windows wider than the longest lattice vector are almost dark.
     empty = np.array([ndimage.maximum_filter(f, 31)[15:-15, 15:-15].min() < 0.1 for f in frames])
     assert 0.15 < empty.mean() < 0.9
     assert len({len(make_scene(SHAPE, random_state=s).y) for s in SEEDS}) > 35

@@ -142,7 +142,7 @@ def test_aperiodic_pairs_correlate_once_aligned():
     for (first, second), motion, decay in zip(data.clean, data.motion, data.decay, strict=True):
         back = warp(second, motion.inverse())
         inside = ndimage.binary_erosion(coverage(motion.inverse()), iterations=4, border_value=0)
-        # The film does not fade, so that the correlation is a little below 1.
+        # The film does not decay, so that the correlation is slightly below 1.
         assert np.corrcoef(back[inside], ((first - 0.1) * decay)[inside])[0, 1] > 0.96
         assert (decay < 1).any()
 
@@ -168,7 +168,7 @@ def test_no_border_reveals_the_drift(max_drift):
     shares = [border_share(pair[1], m) for pair, m in zip(data.clean, data.motion, strict=True)]
     np.testing.assert_allclose(np.median(shares, axis=0), 1, atol=0.06)
     assert np.min(shares) > 0.5
-    # As a control, the first frame is warped onto black.
+    # As a control, the first frame is warped with a black border.
     warped = [
         border_share(warp(pair[0], m, fill=0.0), m)
         for pair, m in zip(data.clean, data.motion, strict=True)
@@ -181,7 +181,7 @@ def test_the_field_is_large_enough_for_the_largest_drift():
         12, shape=(64, 64), content="perfect", damage=None, max_drift=1.5, random_state=1, **QUIET
     )
     assert np.abs(data.drift).max() > 80
-    # Everywhere a column is closer than the longest lattice vector.
+    # No pixel is further from a column than the longest lattice vector.
     assert all(ndimage.maximum_filter(pair[1], 49).min() > 0.5 for pair in data.clean)
 
 

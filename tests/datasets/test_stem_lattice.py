@@ -9,7 +9,7 @@ from stemkit.exceptions import InvalidParameterError
 
 SHAPE = (96, 80)
 STYLES = ["temimagenet", "sfin"]
-# No scan noise, no background, and so many electrons that only rounding errors are left.
+# Without scan noise and background and at a high dose, only rounding errors are left.
 CLEAR = {"dose": (1e9, 1e9), "row_jitter": (0, 0), "background": (0, 0)}
 
 
@@ -50,7 +50,7 @@ def test_clean_frames_are_the_sum_of_the_listed_columns(style, mode):
 def test_without_noise_the_noisy_frames_are_the_clean_ones(mode):
     data = make_stem_lattice(6, SHAPE, mode=mode, **CLEAR, random_state=0)
     np.testing.assert_allclose(data.noisy, data.clean, atol=0.55)
-    # No grey levels are needed above the brightest pixel.
+    # The grey levels end at the brightest pixel.
     np.testing.assert_allclose(data.parameters.scale, 255, rtol=1e-3)
 
 
@@ -75,11 +75,11 @@ def test_the_background_has_its_mean_and_contrast():
         40, (96, 96), dose=(1e7, 1e7), row_jitter=(0, 0), background=(0.5, 0.5), random_state=1
     )
     background = (data.noisy - data.clean) / data.parameters.scale.to_numpy()[:, None, None]
-    # Some hundred independent patches in all.
+    # There are about a hundred independent patches.
     assert background.mean() == pytest.approx(0.5, abs=6 * 0.15 / np.sqrt(100))
     assert background.std() == pytest.approx(0.15, rel=0.4)
     roughness = np.abs(np.diff(background, axis=1)).mean() / background.std()
-    assert roughness < 0.1  # it is slow; rounding alone gives a few per cent
+    assert roughness < 0.1  # it varies slowly; rounding alone gives a few per cent
 
 
 def test_rows_are_displaced():
@@ -135,7 +135,7 @@ def test_crystals_of_sfin_have_vacancies_and_displaced_columns(monkeypatch):
     for seed in range(150):
         rng, same = np.random.default_rng(seed), np.random.default_rng(seed)
         columns = _stem_lattice._arrange("sfin", (150, 150), 0.02, 5.0, rng)
-        same.random()  # whether it is a crystal
+        same.random()  # this number decides whether it is a crystal
         perfect = _stem_lattice._crystal((150, 150), 0.02, 5.0, same)
         if columns.material == "random":
             continue

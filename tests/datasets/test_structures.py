@@ -26,7 +26,7 @@ DENSITIES = {
     "ZnMgTe": 4.74,
     "ZrO2": 5.83,
 }
-# What one formula unit holds, and how far the nearest atoms of two elements are, in angstrom.
+# Atoms of one formula unit, and the shortest distance of two elements in angstrom.
 FORMULAS = {
     "Al": ({"Al": 1}, ("Al", "Al", 2.863)),
     "AlGaN": ({"Al": 0.5, "Ga": 0.5, "N": 1}, None),
@@ -44,7 +44,7 @@ FORMULAS = {
 
 
 def contents(name):
-    """Return how much of each element is in the cell."""
+    """Return the number of atoms of each element in the cell."""
     numbers, shares = site_shares(named_structure(name))
     return dict(zip(numbers.tolist(), shares.sum(axis=0), strict=True))
 

@@ -66,7 +66,7 @@ def test_noise_that_columns_share_stays_unless_columns_are_hidden():
 
 
 def test_jitter_of_rows_stays_unless_rows_are_hidden():
-    """The other pixels of a row show its jitter, so the network reproduces it."""
+    """The other pixels of a row contain its jitter, so the network reproduces it."""
     clean = lattice()
     jittered = RowJitter(sigma=1.0, correlation=0, random_state=0).fit_transform(clean)
     noisy = jittered + np.random.default_rng(1).normal(0, 8, clean.shape)

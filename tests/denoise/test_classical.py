@@ -13,7 +13,7 @@ def nucleation():
 
 
 def test_baselines_reach_their_scores_of_the_benchmark(nucleation):
-    """8.27 dB for the Gaussian, 24.1 dB and an IoU of 0.655 for the rendered peaks."""
+    """The Gaussian has 8.27 dB; the rendered peaks have 24.1 dB and an IoU of 0.655."""
     X, y = nucleation.noisy, nucleation.target
     gaussian = GaussianDenoiser(sigma=2).fit(X).transform(X)
     assert abs(psnr(y, gaussian) - 8.27) < 0.6

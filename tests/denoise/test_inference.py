@@ -17,7 +17,7 @@ def test_tiles_of_large_frames_join_without_steps():
     whole = model.set_params(tile_size=256).transform(large)[0]
     difference = tiled - whole
     assert np.abs(difference).mean() < 0.05 * whole.std()
-    # The difference has no jump between tiles.
+    # The difference has no steps between tiles.
     assert np.abs(np.diff(difference, axis=0)).mean(1).max() < 0.05 * whole.std()
     assert np.abs(np.diff(difference, axis=1)).mean(0).max() < 0.05 * whole.std()
 

@@ -21,9 +21,9 @@ def nuclei():
 
 
 def like_another_microscope(frames, *, factor=3, gain=40.0, slope=30.0, seed=0):
-    """Give frames larger atoms, other counts, and a background that rises to one side.
+    """Enlarge atoms, change the counts, and add a background that increases to one side.
 
-    When they are binned, they have the noise of the original frames.
+    Binned frames have the noise of the original ones.
     """
     large = frames.repeat(factor, axis=1).repeat(factor, axis=2)
     rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def f1(truth, dots, factor):
 
 
 def test_atoms_are_found_in_frames_of_another_scale(nuclei):
-    """As many as in frames of the training's scale; without matching, few are found."""
+    """Matching finds as many as in frames of the training's scale; without it few are found."""
     frames = like_another_microscope(nuclei.noisy)
     matched = MatchedDenoiser().fit(frames)
     assert matched.binning_ == 3
@@ -97,7 +97,7 @@ def test_slow_changes_are_subtracted_and_atoms_are_kept(nuclei):
 def test_binned_pixels_are_means():
     X = np.random.default_rng(0).normal(size=(1, 7, 10))
     model = MatchedDenoiser(atom_sigma=3.0, background_sigma=1e-3).fit(X)
-    # A background filter so narrow subtracts the whole frame.
+    # Such a narrow background filter subtracts the whole frame.
     np.testing.assert_allclose(model.match(X), OFFSET, atol=1e-3)
     model = MatchedDenoiser(atom_sigma=3.0, background_sigma=1e3).fit(X)
     matched = model.match(X)[0]

@@ -1,4 +1,4 @@
-"""Networks, losses and noise of the user's own in NetworkDenoiser and BlindSpotDenoiser."""
+"""Custom networks, losses and noise in NetworkDenoiser and BlindSpotDenoiser."""
 
 import functools
 import json
@@ -160,7 +160,7 @@ def test_frames_of_a_size_that_a_network_cannot_take_are_extended_or_an_error():
     odd = model.transform(X[:, :7])
     assert odd.shape == (2, 7, 18)
     np.testing.assert_allclose(odd[:, :2, :12], even[:, :2, :12], atol=1e-4 * np.abs(even).max())
-    model.set_params(tile_size=15)  # no even number divides it
+    model.set_params(tile_size=15)  # has no even divisor
     with pytest.raises(ValueError, match="network must return shape"):
         model.transform(X[:, :7])
 

@@ -102,7 +102,7 @@ def test_it_learns_crystals_better_than_a_constant():
 
 
 def test_noise_is_fresh_in_every_batch(clean):
-    # A new generator for each step: the loss of the same weights differs from epoch to epoch.
+    # Each step draws new noise, so the loss of the same weights differs between epochs.
     options = {**TINY, "lr": 1e-12, "batch_size": 6, "flip": False}
     noise = CompositeDegradationNoise(level=[1, 5])
     history = PINNEDDenoiser(**options, noise=noise).fit(clean).history_
@@ -118,11 +118,11 @@ def test_normalize_frame_takes_and_returns_any_scale(model, noisy):
     scaled = noisy[:3] * gain[:, None, None] + offset[:, None, None]
     expected = own.transform(noisy[:3]) * gain[:, None, None] + offset[:, None, None]
     np.testing.assert_allclose(own.transform(scaled), expected, rtol=1e-3, atol=0.5)
-    # A frame that has the training frames' mean and standard deviation is left as it is.
+    # A frame with the mean and standard deviation of the training frames is not rescaled.
     in_offset, in_scale = model.input_scaling_
     typical = (noisy[:1] - noisy[0].mean()) / noisy[0].std() * in_scale + in_offset
     np.testing.assert_allclose(own.transform(typical), model.transform(typical), atol=1e-2)
-    # Flat frames do not divide by zero.
+    # For flat frames there is no division by zero.
     assert np.isfinite(own.transform(np.full((1, 16, 16), 7.0))).all()
 
 
@@ -152,7 +152,7 @@ def test_shipped_weights_denoise_better_than_a_gaussian():
     smooth = (ndimage.gaussian_filter(noisy, 2, axes=(1, 2)) - 127.5 * 0.6) / 0.4
     assert psnr(clean, denoised) > psnr(clean, smooth) + 3
     assert ssim(clean, denoised) > 0.6
-    # In noise without a lattice no structure is invented.
+    # From noise without a lattice the network makes no structure.
     vacuum = CompositeDegradationNoise(level=2, random_state=6).fit_transform(0 * clean[:1])
     with pytest.warns(LatticePriorWarning):
         assert shipped.transform(vacuum).std() < 15

@@ -1,4 +1,4 @@
-"""Cards of a user's own weights are checked, entry by entry."""
+"""Each entry of the card of a user's weights is checked."""
 
 import json
 

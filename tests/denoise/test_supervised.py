@@ -74,7 +74,7 @@ def test_weights_depend_on_the_seed_alone_and_the_global_random_state_is_kept():
 
 @pytest.mark.parametrize("n_views", [4, 8])
 def test_results_of_views_are_averaged_in_the_frames_orientation(model, n_views):
-    """The result is the mean over the views, and is flipped with the frame."""
+    """The result is the mean over the views; that of a flipped frame is flipped."""
     X, _ = random_pairs(2, (17, 30))
     averaged = pickle.loads(pickle.dumps(model)).set_params(n_views=n_views)
     found = averaged.transform(X)
@@ -118,7 +118,7 @@ def test_clean_frames_get_fresh_noise():
     again = scgn(noise=Recorded(), max_epochs=3, batch_size=4, flip=False).fit(clean)
     assert same_weights(model, again)
     assert model.score(clean) == pytest.approx(model.score(clean, clean), abs=1.0)
-    # A given target takes the place of the clean frames.
+    # A given target is used instead of the clean frames.
     assert scgn(noise=HRTEMNoise()).fit(clean, 0 * clean + 5).transform(clean).mean() < 50
 
 

@@ -1,4 +1,4 @@
-"""Fits that continue: after another fit, after an interruption, and after a lack of memory."""
+"""Fits continue after another fit, after an interruption, and after a lack of memory."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ class StoppingStream:
 @pytest.mark.parametrize("per_epoch, n_epochs, last, kept", [(2, 3, 5, 4), (70, 1, 60, 50)])
 def test_stopped_fit_loses_an_epoch_or_50_steps_at_most(per_epoch, n_epochs, last, kept, tmp_path):
     settings = {"steps_per_epoch": per_epoch, "max_epochs": n_epochs, "tile_size": 8}
-    n_checked = 3  # batches before the first step: for their shape, their scale, their hash
+    n_checked = 3  # batches read before the first step: for shape, scale and hash
     n_steps = per_epoch * n_epochs
     unbroken = scgn(**settings).fit(StoppingStream(n_steps + n_checked))
     with pytest.raises(StoppedError):

@@ -61,7 +61,7 @@ def test_result_does_not_depend_on_gain(model, pair):
 
 
 def test_result_hardly_depends_on_offset(model, pair):
-    # The only effect is on the noise, which is modelled as shot noise of the whole intensity.
+    # An offset only affects the modelled noise, which is shot noise of the whole intensity.
     one = model.predict(pair.pairs[0])
     other = model.predict(pair.pairs[0] + 0.2)
     np.testing.assert_allclose(one.drift, other.drift, atol=1e-3)
@@ -74,7 +74,7 @@ def test_result_is_immutable(model, pair):
         state.confidence = 1.0
     times = np.array([0.0, 1.0])
     several = model.predict(pair.pairs[0], times)
-    times[0] = 0.5  # the caller's array, of which the result has a copy
+    times[0] = 0.5  # the result has a copy of this array
     assert several.t[0] == 0
     arrays = [state.drift, state.decay, state.frame, state.overlap, several.t, several.rotation]
     for array in [*arrays, state.motion.drift, state.motion.matrix]:
@@ -167,7 +167,7 @@ def test_a_wrong_pair_of_a_series_has_no_influence(model, monkeypatch):
     monkeypatch.setattr("stemkit.drift._drift_decay.register", register)
     table = model.trajectory(series.frames)
     np.testing.assert_allclose(table[["dy", "dx"]], series.drift, atol=0.05)
-    # The closure of its two frames shows it.
+    # Only the closure of its two frames is large.
     assert (table["closure"][[0, 2]] > 5).all()
     assert (table["closure"][[1, 3]] < 0.1).all()
 
@@ -324,7 +324,7 @@ MOVED = Motion((160, 160), drift=(0, -40))
 
 @pytest.mark.parametrize("binning", [2, 3])
 def test_unbinned_decay_is_not_shifted(binning, monkeypatch):
-    # The ratio of two frames in place of the network's decay, and frames that do not move.
+    # The ratio of two frames replaces the network's decay, and frames do not move.
     shape, unmoved = (84, 96), Motion((84, 96))
     monkeypatch.setattr(
         "stemkit.drift._drift_decay.register",
@@ -337,7 +337,7 @@ def test_unbinned_decay_is_not_shifted(binning, monkeypatch):
     monkeypatch.setattr("stemkit.drift._pairs.decay_between", ratio)
     monkeypatch.setattr("stemkit.drift._series.decay_between", ratio)
     y, x = np.indices(shape)
-    expected = 0.2 + 0.006 * x + 0.002 * y  # linear, so that binning and interpolation are exact
+    expected = 0.2 + 0.006 * x + 0.002 * y  # linear, so binning and interpolation are exact
     stack = np.stack([np.ones(shape), expected])
     binned = DriftDecayModel(binning=binning)
     inside = (slice(binning, -binning),) * 2

@@ -157,7 +157,7 @@ def test_binning_is_that_of_the_first_frame_of_the_fit(monkeypatch):
     model.fit(frames)
     assert model.binning_ == 3
     assert model._binning_for(frames[1]) == 3
-    # A block is never larger than the frame.
+    # A binning block is not larger than the frame.
     assert model._binning_for(frames[1, :2]) == 2
     model.set_params(binning=4)
     assert model._binning_for(frames[1]) == 4

@@ -15,7 +15,7 @@ FIRST = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
 
 
 class Network:
-    """A network that finds a motion in px of the binned frames."""
+    """A network that returns a given motion in px of the binned frames."""
 
     def __init__(self, drift, rotation):
         self.drift, self.rotation = drift, rotation
@@ -34,7 +34,7 @@ def test_a_motion_of_the_network_is_in_px_of_the_frames(binning, translation):
     assert found.motion.shape == SHAPE
     np.testing.assert_allclose(found.motion.drift, (binning, -2 * binning))
     assert found.motion.rotation == pytest.approx(0 if translation else 0.1)
-    # The head has neither alternatives nor a confidence.
+    # The head of the network gives neither alternatives nor a confidence.
     assert found.candidates == ((found.motion, 1.0),)
     assert found.confidence == 0
 
@@ -74,7 +74,7 @@ def test_only_pairs_below_the_limit_of_confidence_get_a_warning():
 
 @pytest.fixture
 def half(monkeypatch):
-    """Half of the signal is left at the second frame."""
+    """Replace the estimate of the decay by one half at the second frame."""
     monkeypatch.setattr(
         _pairs,
         "decay_between",
@@ -108,7 +108,7 @@ def test_a_state_at_one_time_is_that_among_several():
 @pytest.mark.usefixtures("half")
 @pytest.mark.parametrize("binning", [1, 2])
 def test_a_second_frame_of_half_the_structure_is_explained(binning):
-    first = warp(FIRST, MOVED)  # as smooth as the second
+    first = warp(FIRST, MOVED)  # interpolated, hence as smooth as the second
     second = 0.5 * warp(first, MOVED) + 3
     found = _pairs.score_pair(None, first, second, MOVED, binning)
     wrong = _pairs.score_pair(None, first, second, MOVED.inverse(), binning)
