@@ -34,7 +34,7 @@ endif
 test: lint  ## check style and types, then run the tests and the examples in docstrings
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
-fuzz: .venv/.installed-dev  ## make 10,000 calls with wrong arguments and files, and print what became of them
+fuzz: .venv/.installed-dev  ## make 10,000 calls with wrong arguments and files, and print their outcomes
 	$(BIN)/python -m tests.fuzz
 
 mutants: .venv/.installed-dev  ## change 200 expressions one at a time, and print how many changes the tests notice: an hour

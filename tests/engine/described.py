@@ -100,7 +100,7 @@ class Tensors(torch.nn.Module):
 
 
 class Powered:
-    """A loss of a user's own: its methods take a number and a function of this file."""
+    """A loss that a user defines. Its methods use a number and a function of this file."""
 
     def __call__(self, outputs, targets):
         return uses_global((outputs - targets) ** GAIN)

@@ -41,7 +41,7 @@ def die():
 
 
 class DyingFile(io.FileIO):
-    """Takes half of what it is given, and the process with it."""
+    """Writes half of its input, and then kills the process."""
 
     def write(self, content):
         super().write(memoryview(content)[: len(content) // 2])
@@ -105,7 +105,7 @@ class DyingStream(StreamSource):
 
     def batch(self, step):
         self.n_asked += 1
-        # the first question comes from the description of the data, before the fit
+        # the first request is for the description of the data, before the fit
         if step == self.dies_at and self.n_asked > 1:
             die()
         return super().batch(step)
@@ -139,7 +139,7 @@ def fit(checkpoint_dir, kill):
 
 
 def in_a_fork(function):
-    """Run a function in a child; give the signal that ended it, 0 if none did."""
+    """Run a function in a child process; return the signal that ended it, or 0."""
     child = os.fork()
     if child == 0:
         status = 1

@@ -53,7 +53,7 @@ def fit(folder, loss=squared_error):
 
 @pytest.fixture
 def waiting_fit(tmp_path):
-    """A fit in `tmp_path` by another process, in the midst of its steps."""
+    """A fit of another process in `tmp_path`, stopped between two steps."""
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING_FIT, tmp_path],
@@ -82,7 +82,7 @@ def test_a_fit_in_the_folder_of_another_process_is_an_error(waiting_fit, tmp_pat
     ):
         fit(tmp_path)
     assert (tmp_path / FILE).read_bytes() == before
-    # The error changes nothing for the fit that goes on.
+    # The error does not affect the fit in progress.
     waiting_fit.communicate("go on\n")
     assert waiting_fit.returncode == 0
     assert (tmp_path / FILE).read_bytes() != before

@@ -15,7 +15,7 @@ from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_
     "device, accelerator, devices", [("cpu", "cpu", 1), ("cuda:1", "cuda", [1]), (0, "cuda", [0])]
 )
 def test_a_fabric_uses_the_one_device_that_was_asked_for(monkeypatch, device, accelerator, devices):
-    # Without `devices`, lightning takes all GPUs.
+    # Without `devices`, lightning uses all GPUs.
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(_fabric, "Fabric", lambda **arguments: arguments)
@@ -44,7 +44,7 @@ def test_processes_share_the_rows_of_a_batch(n_rows, n_processes):
     rows = [share[0].tolist() for share in shares]
     assert all(torch.equal(share[1], 10 * share[0]) for share in shares)
     assert {row for part in rows for row in part} == set(range(n_rows))
-    # None is without rows, which some use together if there are too few; no other row is repeated.
+    # Each process has rows. If there are too few, some are shared; otherwise none is repeated.
     assert sum(map(len, rows)) == max(n_rows, n_processes)
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
@@ -65,7 +65,7 @@ def test_numbers_of_a_step_depend_on_seed_step_and_process():
 
 @pytest.mark.parametrize("device, saved", [("cpu", []), ("cuda:1", [torch.device("cuda", 1)])])
 def test_only_the_device_in_use_has_its_random_state_saved(monkeypatch, device, saved):
-    # To save those of all GPUs would start each of them.
+    # Saving the states of all GPUs would initialise all of them.
     recorded = []
 
     @contextmanager

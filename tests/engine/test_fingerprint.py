@@ -96,7 +96,7 @@ def test_pieces_of_a_big_memory_map_take_little_memory(monkeypatch):
     of(np.broadcast_to(np.float32(0), (2000, 1000, 1000)))  # 8 GB, of which one number is stored
     assert sum(sizes) == 8e9
     assert max(sizes) < 100e6
-    assert min(sizes[:-1]) > 10e6  # and the number of pieces takes no time
+    assert min(sizes[:-1]) > 10e6  # few pieces, which take little time
 
 
 def test_cycles_end():
@@ -162,7 +162,7 @@ def test_fit_parameters_are_all_but_those_compared_elsewhere():
 
 
 class WithHardware(Ridge):
-    """An estimator with parameters that cannot change its fit, one of them its own."""
+    """An estimator with parameters that do not affect its fit; `pause` is declared by the class."""
 
     _unused_in_fit = frozenset({"pause"})
 

@@ -57,7 +57,7 @@ def test_a_decorated_function_is_described_by_its_own_code():
 
 
 def test_code_of_installed_packages_is_not_compared():
-    # Their functions are described by a name: a version changes much that changes no result.
+    # Their functions are described by name, since most changes between versions affect no result.
     for function in (json.dumps, np.mean, HRTEMNoise.fit, functools.wraps):
         assert fingerprint._is_installed(function)
         assert not any(key.endswith("code") for key in of(function))

@@ -1,4 +1,4 @@
-"""Values that compute alike are described alike, all others differently."""
+"""Values that give the same results have the same description, all others another one."""
 
 import decimal
 import functools
@@ -93,7 +93,7 @@ def python_random(seed, n_drawn=0):
     return made
 
 
-# Name of the case: values of which each is described in its own way.
+# By name of the case: values that all have different descriptions.
 DIFFERENT = {
     "numbers": [
         0,
@@ -286,7 +286,7 @@ def test_different_values_are_described_differently(values):
         assert description not in described[:index], values[index]
 
 
-# Pairs of objects made apart from each other that compute the same.
+# Functions whose results are separate objects that compute the same.
 ALIKE = {
     "array": lambda: ARRAY.copy(),
     "tensor": lambda: torch.zeros(2, 3),

@@ -19,7 +19,7 @@ def brighten(x):
 
 
 def make_network(radius, pooling=1):
-    """See exactly `radius` px to each side, all of them equally well."""
+    """Make a network with a receptive field of `radius` px to each side and equal weights."""
     reach = radius // pooling
     mean = torch.nn.Conv2d(1, 1, 2 * reach + 1, padding=reach)
     torch.nn.init.constant_(mean.weight, 1 / mean.weight.numel())
@@ -46,7 +46,7 @@ def test_pointwise_function_gives_what_it_gives_untiled(
     tiled = run_tiled(
         brighten, frames, tile=tile, overlap=overlap, multiple=multiple, batch_size=batch_size
     )
-    # exp may differ in its last bit with the layout of what it is taken of
+    # the last bit of exp may depend on the memory layout
     np.testing.assert_allclose(tiled, brighten(torch.tensor(frames)).numpy(), rtol=3e-7, atol=1e-7)
     assert tiled.dtype == np.float32
     negated = run_tiled(torch.neg, frames, tile=tile, overlap=overlap, multiple=multiple)
@@ -64,7 +64,7 @@ def test_tiles_have_no_seam_if_the_margin_covers_the_receptive_field(size, batch
 
 
 def test_seams_are_smooth_if_the_receptive_field_exceeds_the_margin():
-    # a mean over ones is less than one at the edge of a tile, where the padding is zero
+    # at the edge of a tile, zero padding makes the mean over ones smaller than one
     network, frames = make_network(radius=12), np.ones((1, 1, 40, 200), np.float32)
     tiled = run_tiled(network, frames, tile=40, overlap=16)[0, 0, 20, 20:-20]
     steps = np.abs(np.diff(tiled)).max()
@@ -94,7 +94,7 @@ def test_tiles_cover_an_axis_and_overlap_enough(length, tile, share, multiple):
     assert 0 <= spans[-1].stop - length < multiple
     for before, after in itertools.pairwise(spans):
         assert before.stop - after.start >= overlap
-        # one fade is over before the next begins, and both tiles are there throughout
+        # fades do not overlap, and both tiles cover the whole fade
         assert before.fade_stop <= after.fade_start <= after.fade_stop <= before.stop
     assert all(span.start % multiple == 0 for span in spans)
     assert len({span.stop - span.start for span in spans}) == 1
@@ -136,7 +136,7 @@ def test_module_is_left_in_its_modes_and_random_state_untouched():
     network[1].eval()
     frames, before = random_frames(1, 1, 20, 20), torch.get_rng_state()
     result = run_tiled(network, frames, tile=8, overlap=2)
-    np.testing.assert_allclose(result, frames, rtol=1e-4)  # neither dropout nor other statistics
+    np.testing.assert_allclose(result, frames, rtol=1e-4)  # no dropout, same statistics
     assert [part.training for part in network.modules()] == [True, True, False]
     assert torch.equal(before, torch.get_rng_state())
 

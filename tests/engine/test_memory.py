@@ -1,4 +1,4 @@
-"""Batches are halved until they fit into the memory."""
+"""Batches are halved until they fit into memory."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A fit that was killed and started again ends with the bits of one that was not."""
+"""A fit that is killed and resumed gives bit for bit the result of an uninterrupted one."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_nothing_but_a_checkpoint_and_its_lock_is_left(results):
         assert left - {LOCK} == {FILE}
 
 
-# The rest runs in this process, on a module with a single weight.
+# The other tests run in this process, on a module with a single weight.
 
 
 class Interrupted(Exception):
@@ -207,7 +207,7 @@ def test_checkpoint_of_another_version_warns(tmp_path):
     with pytest.warns(UserWarning, match=r"written by stemkit 0\.0\.9, this is"):
         module, _ = fit(tmp_path)
     assert torch.equal(weights_of(module), weights_of(expected))
-    # what one of the versions doesn't know can't be compared, all else is
+    # parameters that one of the versions lacks are not compared, all others are
     fingerprint = {**found["fingerprint"], "removed": "1"}
     del fingerprint["patience"]
     rewrite(tmp_path / FILE, version="0.0.9", fingerprint=fingerprint)
@@ -229,7 +229,7 @@ def test_full_disk_leaves_the_checkpoints_before(tmp_path, monkeypatch):
     plain_fsync = os.fsync
 
     def fsync(descriptor):
-        # a folder is synced too, but only a file needs room
+        # folders are synced too, but only files need disk space
         if stat.S_ISREG(os.fstat(descriptor).st_mode) and not next(room):
             raise OSError(28, "No space left on device")
         plain_fsync(descriptor)

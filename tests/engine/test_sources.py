@@ -17,7 +17,7 @@ VALUES = [[0.0, 1.0], [2.0, 3.0]]
         (np.array(VALUES, "i2"), torch.int16),
         (VALUES, torch.float32),
         (torch.tensor(VALUES, dtype=torch.float64), torch.float32),
-        (torch.tensor(VALUES, dtype=torch.bfloat16), torch.float32),  # NumPy has no such type
+        (torch.tensor(VALUES, dtype=torch.bfloat16), torch.float32),  # NumPy has no bfloat16
         (torch.tensor(VALUES, dtype=torch.int64), torch.int64),
     ],
     ids=str,

@@ -46,7 +46,7 @@ def test_learning_rate_is_torchs_linear_and_cosine_schedule(warmup_steps, more, 
         expected = lr * (step + 1) / warmup_steps
     else:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=more)
-        # the chainable form steps through a recursion; this one takes the closed form
+        # the default form is a recursion over steps; the test uses the closed form
         schedule.last_epoch = step - warmup_steps
         expected = schedule._get_closed_form_lr()[0]
     given_rate = learning_rate(step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
@@ -125,7 +125,7 @@ def test_history_has_a_row_an_epoch_and_means_over_samples():
     history = result.history
     assert list(history["epoch"]) == [0, 1, 2]
     assert list(history["step"]) == [3, 6, 7]
-    # the last batch of an epoch has two samples, but each sample counts once
+    # the last batch of an epoch has two samples, and each sample has the same weight
     np.testing.assert_allclose(history["train_loss"][:2], 4.5)
     np.testing.assert_allclose(history["train_double"][:2], 9)
     np.testing.assert_allclose(history["val_loss"], 5.5)
@@ -134,7 +134,7 @@ def test_history_has_a_row_an_epoch_and_means_over_samples():
 
 
 def test_best_weights_are_put_back_and_the_fit_stops():
-    # the validation data want the weight that a fit towards 1 passes by on its way
+    # the best weight for the validation data is passed during the fit towards 1
     way_point = ArraySource(X, 0.5 * X)
     line = make_line()
     result = fit(
@@ -265,7 +265,7 @@ def test_loss_that_is_not_finite_names_the_learning_rate(weight, became):
 
 def test_gradient_that_is_not_finite_leaves_the_weights():
     def loss(module, batch):
-        return module(batch[0] * 0).square().sum().sqrt()  # its slope at zero is not defined
+        return module(batch[0] * 0).square().sum().sqrt()  # not differentiable at zero
 
     line = make_line()
     with pytest.raises(FloatingPointError, match="The gradient became nan"):

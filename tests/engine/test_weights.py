@@ -86,7 +86,7 @@ def test_the_error_for_a_missing_file_lists_the_available_ones(tmp_path, monkeyp
 def test_no_file_is_read_but_the_one_that_was_named(file, name):
     for load in (load_weights, load_card):
         if load is load_card and name in ("small", "small.pth"):
-            continue  # a card is that of the file beside it, whatever its ending
+            continue  # a card belongs to the weights of the same name, whatever their extension
         with pytest.raises(FileNotFoundError, match="There are no weights"):
             load(file.parent / name if name else name)
 

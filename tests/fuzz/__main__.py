@@ -1,7 +1,7 @@
 """Fuzz every public estimator and function.
 
-python -m tests.fuzz                             10,000 calls, and the table
-python -m tests.fuzz --seed 0 --index 17         one of them again, with its traceback
+python -m tests.fuzz                             make 10,000 calls, and print the table
+python -m tests.fuzz --seed 0 --index 17         repeat one of them, with its traceback
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Calls to everything that is public, with some of their arguments spoilt.
+"""Calls of all public functions and estimators with some wrong arguments.
 
-`make_call` makes the call of a seed and an index: what is called, with what, is a function of
-these two numbers alone.
+`make_call` makes the call of a seed and an index; function and arguments depend on these two
+numbers alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FRAMES = (3, 16, 20)
 FRAME = FRAMES[1:]
 TABLE = pd.DataFrame({"frame": [0, 1, 2], "y": [3.0, 5.0, 9.0], "x": [4.0, 9.0, 12.0]})
 
-# The shape of each argument that is data, by its name wherever it stands.
+# Shapes of arguments that are data, by name.
 DATA: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("X", "y", "frames", "y_true", "y_pred", "stack", "X_true"), FRAMES),
     **dict.fromkeys(("first", "second", "frame", "signal", "noisy", "denoised"), FRAME),
@@ -52,7 +52,7 @@ DATA: dict[str, tuple[int, ...]] = {
     "found_positions": (5, 2),
 }
 
-# Arguments that are required or, left at their defaults, would take long.
+# Arguments that are required, or whose defaults would take long.
 ARGUMENTS: dict[str, Callable[[SampleFiles], Any]] = {
     "shape": lambda files: FRAME,
     "kind": lambda files: "gaussian",
@@ -101,7 +101,7 @@ ARGUMENTS: dict[str, Callable[[SampleFiles], Any]] = {
     "max_steps": lambda files: 2,
     "warmup_steps": lambda files: 1,
 }
-# The same for arguments of one function, or method of a class.
+# Arguments of a single function or method.
 OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
     "register": {"motion": lambda files: "translation"},
     "fit_module": {"source": lambda files: _source()},
@@ -122,16 +122,16 @@ OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
     "fit_critical_dose": {"dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0])},
     "critical_dose": {"dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0])},
 }
-# Arguments that are passed although they may be left away.
+# Optional arguments that are always passed.
 ALWAYS = {"y", "source", "data_home"}
-# Arguments that are never spoilt, each for its reason.
+# Arguments that are never changed, with the reason.
 LEFT_ALONE = {
     "verbose",  # prints
 }
-# Parameters of which only wrong values are tried: with others a call takes minutes, as asked.
+# Parameters that only get wrong values, since valid ones can take minutes.
 LONG = {("DriftDecayModel", "max_epochs"), ("SplitPairs", "denoiser")}
 PATHS = {"path", "paths", "name", "source", "data_home", "checkpoint_dir", "weights"}
-# Parts of results that may not be finite, as their docstrings say: a pattern, and when.
+# Parts of results that may be infinite or NaN according to docstrings: pattern and condition.
 MAY_BE_INFINITE = {
     r"metrics\.(psnr|get_scorer) .*": "inf for frames without an error",
     r"AtomLocator .*_err'\]": "inf for what a frame does not determine, as y in a line",
@@ -146,7 +146,7 @@ MAY_BE_INFINITE = {
 
 @dataclass
 class Call:
-    """A call that can be made, and how to write it."""
+    """A call and its text."""
 
     name: str
     text: str
@@ -203,7 +203,7 @@ def public_functions() -> dict[str, Callable[..., Any]]:
 
 
 def methods(estimator: BaseEstimator) -> list[str]:
-    """List the public methods of an estimator that do something with frames."""
+    """List the public methods of an estimator that take frames."""
     plain = set(dir(BaseEstimator)) | {"set_output"}
     return [
         name
@@ -221,7 +221,7 @@ def public_names() -> list[str]:
 
 
 def good_arguments(function: Callable[..., Any], name: str, files: SampleFiles) -> dict[str, Any]:
-    """Choose an argument for each parameter that is required, or slow if left alone."""
+    """Choose an argument for each parameter that is required or slow by default."""
     rng = np.random.default_rng(1)
     arguments: dict[str, Any] = {}
     own = OWN.get(name, OWN.get(name.rpartition(".")[2], {}))
@@ -274,7 +274,7 @@ def _spoilt_arguments(
     ]
     notes = []
     count = min(len(keys), (0, 1, 1, 1, 1, 1, 2, 3)[rng.integers(8)])
-    # Data are spoilt more often than the many parameters beside them.
+    # Data are changed more often than other parameters, of which there are many.
     weight = np.array([3.0 if key in DATA else 1.0 for key in keys])
     for key in rng.choice(keys, count, replace=False, p=weight / weight.sum()) if count else ():
         note, arguments[str(key)] = _spoil(rng, str(key), arguments.get(key), files)
@@ -315,7 +315,7 @@ def _call_function(rng: Rng, name: str, files: SampleFiles) -> Call:
 
     def run() -> Any:
         result = function(*positional, **by_name)
-        # A scorer of the caller's own is returned as it is, and may raise anything.
+        # A scorer that the caller defines is returned unchanged, and may raise anything.
         if name == "metrics.get_scorer" and isinstance(arguments["scoring"], str):
             X = good_frames(np.random.default_rng(2), FRAMES)
             y = spoilt_array(rng, FRAMES)[1] if rng.integers(2) else X
@@ -328,7 +328,7 @@ def _call_function(rng: Rng, name: str, files: SampleFiles) -> Call:
 
 
 def _words(value: Any) -> set[str]:
-    """Return the words of a path, or of a list of paths, for an error to name the file."""
+    """Return the parts of a path or of a list of paths, one of which an error may contain."""
     if isinstance(value, list | tuple):
         return set().union(*map(_words, value))
     if not isinstance(value, str | Path):
@@ -418,7 +418,7 @@ def _call_estimator(rng: Rng, name: str, files: SampleFiles) -> Call:
 
 
 def _call_with_card(rng: Rng, name: str, variant: BaseEstimator, files: SampleFiles) -> Call:
-    """Use weights of one's own whose card, or file, is damaged."""
+    """Use saved weights whose card or file is damaged."""
     fitted = _fitted([type(e) for e in all_small_instances()].index(type(variant)))
     path = files.path(".safetensors")
     fitted.save_weights(path)
@@ -457,10 +457,10 @@ def _call_with_card(rng: Rng, name: str, variant: BaseEstimator, files: SampleFi
 
 
 def make_call(seed: int, index: int, files: SampleFiles) -> Call:
-    """Make the call of a seed and an index; public names take turns."""
+    """Make the call of a seed and an index; public names alternate."""
     rng = np.random.default_rng([seed, index])
     names = public_names()
-    # Estimators have many parameters and methods: they come up three times for a function's once.
+    # Estimators have many parameters and methods, so they are called three times as often.
     functions = public_functions()
     turns = [name for name in names for _ in range(1 if name in functions else 3)]
     name = turns[index % len(turns)]

@@ -1,4 +1,4 @@
-"""Run calls of a seed, and count what becomes of them."""
+"""Run the calls of a seed, and count their outcomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Finding:
-    """A call that went wrong."""
+    """A call with a fault."""
 
     seed: int
     index: int
@@ -64,7 +64,7 @@ def _surroundings() -> Iterator[SampleFiles]:
 
 
 def fuzz(seed: int, indices: Iterable[int]) -> tuple[dict[str, Counter[str]], list[Finding]]:
-    """Make the calls of a seed; return counts of outcomes by public name, and what went wrong."""
+    """Make the calls of a seed; return counts of outcomes by public name, and the faults."""
     table: dict[str, Counter[str]] = defaultdict(Counter)
     findings = []
     with _surroundings() as files:
@@ -83,7 +83,7 @@ def fuzz(seed: int, indices: Iterable[int]) -> tuple[dict[str, Counter[str]], li
 
 
 def _is_documented(name: str, detail: str) -> bool:
-    """Return whether all places of a result that are not finite are known to be so at times."""
+    """Return whether all parts of a result that are not finite are listed in MAY_BE_INFINITE."""
     return all(
         any(re.fullmatch(pattern, f"{name} {place}") for pattern in MAY_BE_INFINITE)
         for place in detail.split("; ")
@@ -91,7 +91,7 @@ def _is_documented(name: str, detail: str) -> bool:
 
 
 def format_table(table: dict[str, Counter[str]]) -> str:
-    """Write the counts as a table, a line for each public name and one for all."""
+    """Format the counts as a table, with one line for each public name and one for all."""
     width = max(map(len, table), default=0)
     lines = [" ".join([" " * width, "  calls", *(f"{kind:>10}" for kind in KINDS)])]
     total: Counter[str] = Counter()

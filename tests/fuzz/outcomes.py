@@ -1,9 +1,9 @@
-"""What became of a call: a result, an error of ours, or a fault.
+"""The outcome of a call: a result, an error of stemkit, or a fault.
 
-An error is ours if a ``raise`` statement of stemkit made it, its class is one of `CLASSES`, and its
-message names an argument (or the file). What scikit-learn's own checks of lines and of fitted
-estimators raise counts as ours, and what the system says of a file that the message names. All else
-is foreign. A result that is not finite is a fault unless a warning of stemkit's came with it.
+An error is stemkit's if a ``raise`` statement of stemkit raised it, its class is one of `CLASSES`,
+and its message names an argument (or the file). Errors of scikit-learn's checks of 2-D arrays and
+of fitted estimators also count as stemkit's, and errors of the system about a file that the message
+names. All others are foreign. A result that is not finite is a fault unless stemkit warns.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ CLASSES = (
 )
 _PACKAGE = Path(stemkit.__file__).parent
 _SKLEARN_CHECKS = ("sklearn/utils/validation.py", "sklearn/utils/_array_api.py", "sklearn/base.py")
-# Words by which messages name the data of any function.
+# Words that name the data of any function in messages.
 _DATA = ("frame", "frames", "pair", "pairs", "stack", "card", "checkpoint", "weights")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one call."""
+    """The outcome of one call."""
 
     kind: str
     detail: str = ""
@@ -57,7 +57,7 @@ class _OutOfTimeError(BaseException):
 
 
 def run(call: Callable[[], Any], names: Collection[str], seconds: float) -> Outcome:
-    """Make a call, and judge what becomes of it.
+    """Make a call, and classify its outcome.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def run(call: Callable[[], Any], names: Collection[str], seconds: float) -> Outc
     names : collection of str
         Names of arguments that an error may name.
     seconds : float
-        When to give up.
+        Time limit.
     """
 
     def give_up(number: int, frame: FrameType | None) -> None:
@@ -86,7 +86,7 @@ def run(call: Callable[[], Any], names: Collection[str], seconds: float) -> Outc
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-    if error is not None:  # judged without the clock, which is that of the call
+    if error is not None:  # outside of the time limit, which is for the call alone
         return _judge_error(error, names)
     if where := "; ".join(not_finite(result)):
         if any(_is_ours(warning) for warning in caught):
@@ -144,7 +144,7 @@ def _raising_lines(file: str) -> frozenset[int]:
 
 
 def not_finite(value: Any, where: str = "result", depth: int = 0) -> Iterator[str]:
-    """Yield where in a result NaN and inf are."""
+    """Yield the positions of NaN and inf in a result."""
     if depth > 6:
         return
     if isinstance(value, torch.Tensor):

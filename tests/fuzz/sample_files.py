@@ -1,4 +1,4 @@
-"""Files for calls to read: stacks, images, weights with cards, checkpoints, and spoilt copies."""
+"""Files for calls to read: stacks, images, weights with cards, checkpoints, damaged copies."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class SampleFiles:
         self._serial = 0
 
     def path(self, suffix: str = "") -> Path:
-        """Return the path of a file that is not there."""
+        """Return the path of a file that does not exist."""
         self._serial += 1
         return self.folder / f"new{self._serial}{suffix}"
 
     def spoilt_file(self, rng: Rng, file: Path) -> tuple[str, Path]:
-        """Copy a file with bytes changed, cut, doubled or under another name; say what was done."""
+        """Make a damaged or renamed copy of a file; return what has changed, and its path."""
         content = bytearray(file.read_bytes())
         kind = rng.choice(["cut", "bytes", "header", "empty", "renamed", "longer", "zeros", "swap"])
         suffix = file.suffix
@@ -90,7 +90,7 @@ class SampleFiles:
         return f"{file.name}: {kind}{' ' + suffix if kind == 'renamed' else ''}", path
 
     def odd_path(self, rng: Rng) -> Any:
-        """Choose a path that is no good file."""
+        """Choose a path that is not a valid file."""
         options = (
             self.folder,
             self.folder / "empty_folder",
@@ -116,7 +116,7 @@ class SampleFiles:
 
 
 def spoilt_card(rng: Rng, card: dict[str, Any]) -> tuple[str, str]:
-    """Change one or two values of a card anywhere in it; return what was done, and the text."""
+    """Change one or two values of a card; return what has changed, and its text."""
     card = json.loads(json.dumps(card))
     notes = []
     for _ in range(rng.integers(1, 3)):

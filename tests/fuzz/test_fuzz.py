@@ -36,7 +36,7 @@ def test_every_function_has_arguments_that_it_takes(name, files):
         (lambda: GaussianDenoiser(sigma=-1).fit(np.ones((1, 4, 4))), outcomes.NAMED),
         (lambda: check_is_fitted(GaussianDenoiser()), outcomes.NAMED),
         (lambda: read_stack("nowhere.tif"), outcomes.NAMED),
-        (lambda: float("X"), outcomes.FOREIGN),  # not ours, though it names X
+        (lambda: float("X"), outcomes.FOREIGN),  # not raised by stemkit, although it names X
         (lambda: [][0], outcomes.FOREIGN),
         (lambda: torch.ones(2) @ torch.ones(3), outcomes.FOREIGN),
         (lambda: np.ones(2) @ np.ones(3), outcomes.FOREIGN),
@@ -44,7 +44,7 @@ def test_every_function_has_arguments_that_it_takes(name, files):
         (
             lambda: Path("elsewhere.npy").read_text(),
             outcomes.FOREIGN,
-        ),  # of a file that nobody knows
+        ),  # the file is not an argument
         (lambda: None, outcomes.FINITE),
         (lambda: [{"a": (1.0, np.ones(2))}], outcomes.FINITE),
         (lambda: [{"a": (1.0, np.array([1, math.inf]))}], outcomes.NOT_FINITE),

@@ -1,4 +1,4 @@
-"""Arrays, tensors and parameters that nobody should pass, and some that anybody may."""
+"""Invalid and valid arrays, tensors and parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _identity(value: Any) -> Any:
 
 
 class _Opaque:
-    """An object of somebody else's that is nothing we know."""
+    """An object of an unknown class."""
 
 
 PARAMETERS: tuple[Any, ...] = (
@@ -144,7 +144,7 @@ def _choose(options: dict[str, Any], rng: Rng) -> tuple[str, Any]:
 
 
 def good_frames(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Make atoms in noise, of at least 0, in an array of any number of dimensions."""
+    """Make noisy non-negative frames of atoms in an array of any number of dimensions."""
     if len(shape) < 2 or 0 in shape:
         return rng.uniform(1, 99, shape).astype("float32")
     y, x = np.indices(shape[-2:])
@@ -160,7 +160,7 @@ def good_frames(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
 def _shape(rng: Rng, usual: tuple[int, ...]) -> tuple[int, ...]:
     """Choose another shape: of another size, with more or fewer axes, or empty."""
     kind = rng.integers(5)
-    if kind == 0:  # other sides, as short as 1
+    if kind == 0:  # other sides, from 1
         return tuple(int(n) for n in rng.integers(1, 18, len(usual)))
     if kind == 1:
         return (int(rng.integers(1, 4)),) * int(rng.integers(0, 6))
@@ -174,7 +174,7 @@ def _shape(rng: Rng, usual: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def spoilt_array(rng: Rng, usual: tuple[int, ...]) -> tuple[str, Any]:
-    """Change one to three things of an array of frames; say what, and return the outcome."""
+    """Change one to three properties of an array of frames; return the changes and the array."""
     notes: list[str] = []
     shape = usual
     kinds = rng.permutation(["shape", "dtype", "scale", "poison", "layout", "container", "tensor"])
@@ -203,14 +203,14 @@ def spoilt_array(rng: Rng, usual: tuple[int, ...]) -> tuple[str, Any]:
         notes.append(f"dtype {dtype}")
     if "layout" in kinds:
         name, change = _choose(_LAYOUTS, rng)
-        values = change(np.asarray(values), rng)  # an index may have left a scalar
+        values = change(np.asarray(values), rng)  # a scalar if indexing removed all axes
         notes.append(name)
     if "tensor" in kinds and values.dtype.kind in "biuf" and values.dtype.isnative:
         name, tensor = _choose(_TENSORS, rng)
         try:
             values = tensor(torch.from_numpy(np.array(values)))
             notes.append(f"tensor {name}")
-        except (RuntimeError, TypeError, NotImplementedError):  # torch has no such tensor
+        except (RuntimeError, TypeError, NotImplementedError):  # torch does not support it
             values = torch.from_numpy(np.array(values))
             notes.append("tensor")
     elif "container" in kinds:
@@ -218,7 +218,7 @@ def spoilt_array(rng: Rng, usual: tuple[int, ...]) -> tuple[str, Any]:
         try:
             values = change(values, rng)
             notes.append(name)
-        except (ValueError, TypeError):  # there is none of this dtype
+        except (ValueError, TypeError):  # not possible for this dtype
             notes.append("array")
     return ", ".join(notes) or "unchanged", values
 
@@ -235,12 +235,12 @@ def _cast(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def spoilt_parameter(rng: Rng) -> Any:
-    """Choose a value that few parameters take."""
+    """Choose a value that is invalid for most parameters."""
     return PARAMETERS[rng.integers(len(PARAMETERS))]
 
 
 def describe(value: Any) -> str:
-    """Write a value on one line."""
+    """Format a value on one line."""
     if isinstance(value, np.ndarray | torch.Tensor):
         return f"{type(value).__name__}{tuple(value.shape)} {value.dtype}"
     try:

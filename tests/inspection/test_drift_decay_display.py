@@ -35,9 +35,9 @@ def test_panels_show_the_frames_the_overlay_and_the_damage(data):
     first, second, both, damage = (ax.images[0] for ax in display.ax_)
     np.testing.assert_array_equal(first.get_array(), data.pairs[0, 0])
     np.testing.assert_array_equal(second.get_array(), data.pairs[0, 1])
-    assert first.get_clim() == second.get_clim()  # otherwise fading would be hidden
+    assert first.get_clim() == second.get_clim()  # otherwise the decay would not be visible
     assert both.get_array().shape == (*SHAPE, 3)
-    # Damage is shown where both frames were recorded.
+    # The map shows damage where the frames overlap.
     overlap = coverage(data.motion[0].inverse())
     assert 0.3 < overlap.mean() < 1
     np.testing.assert_array_equal(damage.get_array().mask, ~overlap)
@@ -65,7 +65,7 @@ def test_overlay_is_grey_where_the_frames_agree_and_coloured_where_not(data):
         return np.abs(image[..., 0] - image[..., 1]).mean()
 
     assert tint(overlay(first, first, everywhere)) == 0
-    # Neither brightness nor slow fading tints the image.
+    # Neither brightness nor slowly varying decay colours the overlay.
     ramp = np.linspace(1, 0.5, SHAPE[1], dtype=np.float32)
     assert tint(overlay(first, 100 + 7 * first * ramp, everywhere)) < 0.03
     right = make_display(data).ax_[2].images[0].get_array()

@@ -1,4 +1,4 @@
-"""Tests of stacks with what their files record."""
+"""Tests of stacks with the metadata of their files."""
 
 import copy
 import pickle
@@ -60,7 +60,7 @@ def test_windows_and_steps_have_their_pixel_size(stack):
     assert window.mask.shape == window.shape
     assert stack[:, ::3, ::2].pixel_size == 0.06
     assert stack[..., ::2].pixel_size == (0.02, 0.06)
-    assert stack[[0, 1]][:, [3, 4, 9]].pixel_size is None  # no longer a grid
+    assert stack[[0, 1]][:, [3, 4, 9]].pixel_size is None  # not equidistant
     assert np.array_equal(stack[1:3, ..., 4:6].frames, stack.frames[1:3, :, 4:6])
 
 

@@ -1,4 +1,4 @@
-"""Tests of arrays that NumPy saved."""
+"""Tests of npy files."""
 
 import numpy as np
 import pytest

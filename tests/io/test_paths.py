@@ -1,4 +1,4 @@
-"""Tests of which files are meant, and of their order."""
+"""Tests of the files that paths select, and of their order."""
 
 from pathlib import Path
 

@@ -79,7 +79,7 @@ def test_tif_pages_and_files_are_joined_in_the_order_given(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", stack[1:], photometric="minisblack")
     np.save(tmp_path / "a.npy", stack[0])
     read = read_stack([tmp_path / "b.tif", str(tmp_path / "a.npy")])
-    assert read.dtype == np.uint32  # float32 would round them
+    assert read.dtype == np.uint32  # float32 would round the values
     np.testing.assert_array_equal(read.frames, stack[[1, 2, 0]])
     assert read.names == ("b.tif[0]", "b.tif[1]", "a.npy")
 
@@ -164,7 +164,7 @@ def test_a_unit_without_a_resolution_gives_no_pixel_size(tmp_path):
         writer.write(random_counts()[0], description=description, metadata=None)
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
         assert tiff.imagej_metadata["unit"] == "nm"
-    # tifffile always writes the two tags, so their numbers are changed to others, unknown.
+    # tifffile always writes these two tags, so their numbers are changed to unknown ones.
     content = (tmp_path / "a.tif").read_bytes()
     for tag in (282, 283):
         old, new = tag.to_bytes(2, "little"), (65000 + tag).to_bytes(2, "little")
@@ -209,7 +209,7 @@ def test_errors_name_files_of_different_shape_or_pixel_size(tmp_path):
 @pytest.mark.parametrize("difference, are_equal", [(0.003, True), (0.009, True), (0.015, False)])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_pixel_sizes_may_differ_by_a_percent(tmp_path, difference, are_equal, scale):
-    # That much differ two calibrations of one microscope, or numbers that were rounded.
+    # Two calibrations of one microscope, or rounded numbers, differ by as much.
     sizes = {"a.tif": scale, "b.tif": scale * (1 + difference)}
     for name, size in sizes.items():
         write_stack(tmp_path / name, SMALL, pixel_size=size)

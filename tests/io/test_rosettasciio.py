@@ -1,4 +1,4 @@
-"""Tests of microscopes' files through RosettaSciIO: real ones, and others after their layouts."""
+"""Tests of files read with RosettaSciIO: real ones, and others written in the same layouts."""
 
 import json
 
@@ -44,7 +44,7 @@ def test_files_of_microscopes(shared_data, tmp_path, name, shape, dtype, pixel_s
 
 
 def write_ncem(path, data, names, unit="n_m", dims=None):
-    """Write an EMD file as NCEM's programs lay it out; `names` in the order of its axes."""
+    """Write an EMD file in the layout of NCEM's programs; `names` are in the order of its axes."""
     with h5py.File(path, "w") as file:
         file.attrs["version_major"], file.attrs["version_minor"] = 0, 2
         group = file.create_group("data/signal")
@@ -162,7 +162,7 @@ def test_pixel_sizes_in_all_units(units, expected):
 def test_oblong_pixels_keep_both_sizes():
     stack = one(COUNTS[0], [axis("y", 0.02), axis("x", 0.03)])
     assert stack.pixel_size == pytest.approx((0.02, 0.03))
-    # Of frames that were stored transposed, too.
+    # The same for frames that are stored transposed.
     stack = one(COUNTS[0], [axis("x", 0.03), axis("y", 0.02)])
     assert stack.pixel_size == pytest.approx((0.02, 0.03))
     np.testing.assert_array_equal(stack.frames[0], COUNTS[0].T)

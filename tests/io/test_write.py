@@ -1,4 +1,4 @@
-"""Tests of writing stacks: what is written is read back by stemkit and by other programs."""
+"""Tests of writing stacks: stemkit and other programs read the same values back."""
 
 import os
 
@@ -28,7 +28,7 @@ def test_values_and_types_are_read_back(tmp_path, ending, dtype):
     write_stack(path, FrameStack(stack, 0.025))
     read = read_stack(path)
     np.testing.assert_array_equal(read.frames, stack)
-    if ending != ".mrc":  # it has no unsigned bytes and no 32-bit integers
+    if ending != ".mrc":  # mrc has no unsigned bytes and no 32-bit integers
         assert read.dtype == dtype
     if ending != ".npy":
         assert read.pixel_size == pytest.approx(0.025, rel=1e-6)
@@ -74,7 +74,7 @@ def test_what_the_stack_knows_is_read_back(tmp_path, ending):
     stage = read.metadata["original_metadata"]["stage"]
     assert stage["alpha"] == 1.5
     assert list(stage["names"]) == ["a", "b"]
-    # Once more, without growing.
+    # Writing again does not add metadata.
     write_stack(tmp_path / f"b{ending}", read)
     again = read_stack(tmp_path / f"b{ending}")
     assert set(again.metadata) == set(read.metadata)
