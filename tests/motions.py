@@ -1,4 +1,4 @@
-"""Strategies of hypothesis for motions."""
+"""Hypothesis strategies for motions."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Frames of Gaussian atoms at known places, and lists of such atoms."""
+"""Frames of Gaussian atoms at known positions, and lists of such atoms."""
 
 import numpy as np
 from scipy.stats import qmc
@@ -9,7 +9,7 @@ SIGMA = 1.5
 
 
 def draw(shape, places, amplitude=100.0, sigma=SIGMA):
-    """Sum of exact Gaussians, nowhere cut."""
+    """Sum of exact Gaussians without a cutoff."""
     y, x = np.arange(shape[0])[:, None], np.arange(shape[1])[:, None]
     places = np.atleast_2d(places).astype(float)
     along_y = np.exp(-((y - places[:, 0]) ** 2) / (2 * np.broadcast_to(sigma, len(places)) ** 2))
@@ -18,7 +18,7 @@ def draw(shape, places, amplitude=100.0, sigma=SIGMA):
 
 
 def grid(rng, n=12, spacing=16.0, scatter=2.0):
-    """Places on a loose grid, none near another or the border, and the shape they need."""
+    """Positions near the points of a grid, isolated and inside the border, and a shape for them."""
     index = np.indices((n, n)).reshape(2, -1).T
     return (index + 0.5) * spacing + rng.uniform(-scatter, scatter, (n * n, 2)), (
         round(n * spacing),
@@ -26,7 +26,7 @@ def grid(rng, n=12, spacing=16.0, scatter=2.0):
 
 
 def crowd(seed=5, shape=(80, 90), distance=4.5, scatter=0.0, noise=4.0):
-    """Places that are nowhere nearer than a distance, and a noisy frame of atoms there."""
+    """Positions with a minimal distance, and a noisy frame of atoms at these."""
     rng = np.random.default_rng(seed)
     side = max(shape)
     places = side * qmc.PoissonDisk(2, radius=distance / side, rng=rng).fill_space() - 0.5

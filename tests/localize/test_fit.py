@@ -44,7 +44,7 @@ def numeric_jacobian(shape, *parameters):
 @pytest.mark.parametrize("n_twins", [0, 2])
 def test_neighbors_are_those_of_brute_force(n, reach, n_twins):
     points = np.random.default_rng(n).uniform(0, 10, (n, 2))
-    points[n - min(n_twins, n - 1) :] = points[0]  # several at one place
+    points[n - min(n_twins, n - 1) :] = points[0]  # several points coincide
     found = _find_neighbors(points, reach)
     distance = np.linalg.norm(points[:, None] - points, axis=2)
     n_most = 0
@@ -58,7 +58,7 @@ def test_neighbors_are_those_of_brute_force(n, reach, n_twins):
         # The nearest eight, the nearest first.
         np.testing.assert_allclose(distance[own][chosen], others)
         assert (row[len(others) :] == -1).all()
-    # No wider than needed.
+    # The table is not wider than needed.
     assert found.shape[1] == (0 if n == 1 else max(1, n_most))
 
 
@@ -67,7 +67,7 @@ def test_neighbors_are_those_of_brute_force(n, reach, n_twins):
 
 def test_the_background_of_an_atom_is_that_of_its_nearest_pixel():
     background = np.arange(5 * 7.0).reshape(5, 7) ** 2
-    # Up to half a pixel beyond the border.
+    # Positions are up to half a pixel beyond the border.
     along = [
         np.array([-0.5, *(i + d for i in range(n) for d in (-0.3, 0.3)), n - 0.5]) for n in (5, 7)
     ]
@@ -102,7 +102,7 @@ def test_leverage_is_that_of_the_hat_matrix(sigma):
     hat = np.einsum("ij,ij->i", jacobian @ np.linalg.inv(jacobian.T @ jacobian), jacobian)
     atoms = Atoms.at(np.array([[y, x]]), np.array([50.0]), sigma)
     leverage = _leverage(atoms, shape)
-    # The same sum, the number of parameters; and a similar peak and width.
+    # The sum is the same, the number of parameters; peak and width are similar.
     assert leverage.sum() == pytest.approx(hat.sum(), rel=0.02) == 4
     assert leverage.max() == pytest.approx(hat.max(), rel=0.2)
     rows, columns = np.indices(shape)
@@ -156,7 +156,7 @@ def test_variance_of_a_flat_signal_is_the_mean_square():
 
 def test_pixels_without_noise_have_some_variance():
     residual, signal = np.zeros((9, 8)), np.arange(72.0).reshape(9, 8)
-    # That of single precision, a millionth of the range.
+    # The error of single precision is about a millionth of the range.
     np.testing.assert_allclose(_fit_variance(residual, signal), (1e-6 * 71) ** 2)
     residual[4:] = np.random.default_rng(0).normal(0, 5, (5, 8))
     found = _fit_variance(residual, signal)
@@ -193,7 +193,7 @@ def test_large_steps_are_limited_in_units_of_sigma(sign, sigma):
     np.testing.assert_allclose(once[0], amplitude)
     np.testing.assert_allclose(once[1:3], sign * 0.5 * sigma)
     np.testing.assert_allclose(once[3], (1 + sign * 0.2) * sigma)
-    # However often: no further from the start than one sigma, and no wider than by a factor of 2.
+    # Repeated steps end within one sigma of the start and within a factor of 2 of its width.
     often = stepped([0.0] + [sign * 1e6] * 3, sigma, n_times=20)
     np.testing.assert_allclose(often[1:3], sign * sigma)
     np.testing.assert_allclose(often[3], sigma * 2.0**sign)
@@ -274,7 +274,7 @@ def test_standard_errors_grow_with_the_noise():
 @pytest.mark.parametrize("distance", [4.0, 5.5, 30.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_fit_is_that_of_a_general_solver(distance, seed):
-    # Least squares of all parameters with a constant background and the distribution of widths.
+    # The reference fits all parameters, with a constant background and a prior for widths.
     rng, shape = np.random.default_rng(seed), (40, 71)
     truth = np.array([[18.3, 20.6, 40, 1.5], [19.5, 20.6 + distance, 30, 1.6]])
     clean = sum(gaussian(shape, a, y, x, s) for y, x, a, s in truth)
@@ -290,9 +290,9 @@ def test_the_fit_is_that_of_a_general_solver(distance, seed):
     found = fitted(frame, truth[:, :2].round(), amplitude=35.0)
     for column, name in enumerate(("y", "x", "amplitude", "sigma")):
         error = getattr(found, f"{name}_err")
-        # Each atom has a window of its own, in which noise and background are estimated.
+        # The fit estimates noise and background in one window per atom, so results differ slightly.
         assert (np.abs(getattr(found, name) - expected[:, column]) < error).all()
-    # So are the errors, more or less: few pixels show how the noise grows with the signal.
+    # Errors agree roughly, since few pixels determine how the noise increases with the signal.
     jacobian = optimize.least_squares(misfit, np.append(truth, 12.0)).jac
     errors = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))[:8].reshape(2, 4)
     for column, name in enumerate(("y", "x", "amplitude", "sigma")):
@@ -319,7 +319,7 @@ def test_any_number_of_atoms_is_fitted_at_once(n):
 
 
 def test_an_atom_on_the_last_half_pixel_is_fitted_again():
-    # So ends a fit whose atoms start the next one.
+    # A fit can end there, and its atoms are the start of the next fit.
     place = np.array([[10.0, 31.5]])
     frame = 5 + draw((32, 32), place)
     fitted = fit_atoms(frame, Atoms.at(place, np.array([80.0]), SIGMA), SIGMA)

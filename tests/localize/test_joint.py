@@ -1,4 +1,4 @@
-"""The step of all atoms at once, against differences and a dense solver."""
+"""The joint step of all atoms, compared with finite differences and a dense solver."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def numeric_jacobian(atoms, shape=SHAPE):
 def test_derivatives_are_differences():
     found = _derivatives(ATOMS, SHAPE).toarray().T
     expected = numeric_jacobian(ATOMS)
-    # Gaussians are cut off where they are small.
+    # Gaussians have a cutoff.
     np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
 
 
@@ -68,7 +68,7 @@ def test_a_constant_is_its_own_background_and_a_slope_almost(sigma):
 
 @pytest.mark.parametrize("sigma", [1.0, 1.5, 2.5])
 def test_the_background_is_smoothed_over_several_atoms(sigma):
-    # Twice over 16 sigma: for a boxcar of n px the variance is (n^2 - 1) / 12.
+    # Two boxcars of 16 sigma: that of n px has the variance (n^2 - 1) / 12.
     impulse = np.zeros((241, 241))
     impulse[120, 120] = 1
     found = smooth_background(impulse, sigma)
@@ -96,7 +96,7 @@ def test_a_step_is_the_dense_least_squares_solution(scatter, monkeypatch):
     rng = np.random.default_rng(0)
     residual, variance = rng.normal(size=SHAPE), rng.uniform(0.5, 2, SHAPE)
     residual -= smooth_background(residual, sigma)
-    # Minimise the misfit of pixels and of widths, both in standard deviations.
+    # The reference minimises the residuals of pixels and widths, in standard deviations.
     jacobian = numeric_jacobian(ATOMS)
     jacobian -= smoothing_matrix(SHAPE, 25) @ jacobian
     weights = 1 / np.sqrt(variance.ravel())

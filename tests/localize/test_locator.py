@@ -1,4 +1,4 @@
-"""AtomLocator as an estimator: invariants, odd frames, errors, and the choice among its atoms."""
+"""AtomLocator as an estimator: invariants, unusual frames, errors, and selection of atoms."""
 
 import pickle
 import subprocess
@@ -143,7 +143,7 @@ def test_atoms_must_be_certain_and_bright():
 def test_of_two_atoms_at_nearly_one_place_the_fainter_is_dropped():
     places = np.array([[10, 10], [10, 11.7], [30, 30], [30, 31.9], [50, 50]])
     merged = _merged(atoms_at(places, np.array([5.0, 4.0, 5.0, 4.0, 1.0])), SIGMA)
-    # Nearer than 1.2 sigma, which is 1.8 px.
+    # The distance is below 1.2 sigma, 1.8 px.
     assert merged.tolist() == [False, True, False, False, False]
     merged = _merged(atoms_at([[5, 5], [5, 6], [5, 7]], np.array([3.0, 9.0, 4.0])), SIGMA)
     assert merged.tolist() == [True, False, True]

@@ -19,9 +19,9 @@ def errors(true, found):
 
 
 def bound(variance, amplitude, place, sigma=SIGMA):
-    """Cramér-Rao bound of y: amplitude, place, sigma and a constant background are not known.
+    """Cramér-Rao bound of y if amplitude, position, sigma and a constant background are unknown.
 
-    Derivatives are differences, in a window much larger than what a fit looks at.
+    Derivatives are finite differences, in a window much larger than that of a fit.
     """
     shape = variance.shape
     at = np.array([amplitude, *place, sigma])
@@ -67,7 +67,7 @@ def test_overlapping_neighbors_do_not_bias_each_other(distance, angle, ratio, sh
 
 @pytest.mark.parametrize("seed, scatter", [(0, 0.0), (1, 0.1)])
 def test_places_of_a_clean_crowd(seed, scatter):
-    # Each atom leans on its neighbours, at 2.67 sigma and further, and some are hidden by them.
+    # Atoms overlap, at distances from 2.67 sigma, and some have no maximum of their own.
     places, clean = crowd(seed, (48, 52), distance=2.67 * SIGMA, scatter=scatter, noise=0)
     found = AtomLocator().fit([clean]).predict([clean])
     assert len(found) == len(places)
@@ -81,7 +81,7 @@ def test_a_sloping_background_does_not_bias_positions():
     y, x = np.indices(shape)
     frame = draw(shape, places) + 2.0 * x - 1.0 * y
     offset, _ = errors(places, AtomLocator(sigma=SIGMA, threshold=20).fit([frame]).predict([frame]))
-    # Where the background goes on straight, which at a border it can't.
+    # Near the border the background is not extrapolated linearly.
     inner = np.abs(places - shape[0] / 2).max(axis=1) < shape[0] / 2 - 28
     assert inner.sum() >= 16
     assert np.abs(offset[inner]).max() < 0.005
@@ -113,9 +113,9 @@ def test_errors_are_those_of_the_cramer_rao_bound(noise, amplitude, background):
     one = variance(background + draw((41, 41), near, amplitude))
     expected = bound(one, amplitude, near)
     rms = np.sqrt((offset**2).mean())
-    # 800 values of two coordinates scatter by 2.5 %: a fit at the bound fails once in a million.
+    # The rms of 2 x 800 values has an error of 2.5 %: a fit at the bound fails once in a million.
     assert 0.88 * expected < rms < 1.2 * expected
-    # And the errors that the table gives are these, for each place.
+    # The standard errors of the table agree with these errors at each position.
     pull = offset / rows[["y_err", "x_err"]].to_numpy()
     assert 0.85 < np.sqrt((pull**2).mean()) < 1.1
     assert np.abs(offset.mean(axis=0)).max() < 5 * expected / np.sqrt(len(offset))
@@ -128,7 +128,7 @@ def test_crowded_atoms_are_resolved():
     score = atom_score(places, found[["y", "x"]], tolerance=2)
     assert score.f1 > 0.97
     assert score.rms_error < 0.3
-    # The maxima alone miss hidden atoms.
+    # Maxima of the frame alone do not show all atoms.
     assert locator.score([frame], places) == score.f1
 
 
@@ -152,7 +152,7 @@ def test_atoms_at_the_border():
 
 def test_background_is_that_at_the_atom():
     x = np.arange(96)
-    # Smooth over the width of the background filter, but not constant.
+    # The background is smooth over the width of its filter, but not constant.
     background = 200 + 60 * np.sin(2 * np.pi * x / 192) * np.ones((96, 1))
     places = np.array([[24.0, 20.0], [24.0, 48.0], [70.0, 76.0], [70.0, 30.0]])
     found = (

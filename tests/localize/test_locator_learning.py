@@ -36,7 +36,7 @@ def test_noise_alone_holds_few_atoms():
 
 @pytest.mark.parametrize("grain", [0.0, 6.0])
 def test_grains_of_a_film_are_not_reported_as_atoms(grain):
-    # As large as the atoms, smooth, and bright as often as dark.
+    # The grains have the size of atoms, are smooth, and as often bright as dark.
     rng = np.random.default_rng(7)
     shape, n = (160, 160), 12
     index = np.indices((4, 3)).reshape(2, -1).T
@@ -48,7 +48,7 @@ def test_grains_of_a_film_are_not_reported_as_atoms(grain):
     score = atom_score(places, found[["y", "x"]], tolerance=2)
     assert score.missed == 0
     assert score.extra <= 2
-    # What white noise of this strength would make the threshold is passed by most of the grains.
+    # Most grains are above the threshold for white noise of this strength.
     if grain:
         given = AtomLocator(sigma=locator.sigma_, threshold=4 * 0.2).fit([frame])
         assert len(given.predict([frame])) > 60
@@ -58,10 +58,10 @@ def test_grains_of_a_film_are_not_reported_as_atoms(grain):
 
 @pytest.mark.parametrize("border", ["top", "bottom", "left", "right"])
 def test_the_border_does_not_count_as_background(border):
-    # There may be atoms just outside of the frame.
+    # At the border there may be atoms outside of the frame.
     frame = np.random.default_rng(0).normal(size=(70, 80)).astype("f4")
     expected = _background_amplitude([frame], [atoms_at([])], SIGMA)
-    # As for white noise alone.
+    # The value is that of white noise alone.
     assert expected == pytest.approx(response_noise(SIGMA), rel=0.1)
     lines = {"top": np.s_[:1], "bottom": np.s_[-1:], "left": np.s_[:, :1], "right": np.s_[:, -1:]}
     frame[lines[border]] += 500 * (np.arange(frame[lines[border]].size) % 7 < 3).reshape(
@@ -79,7 +79,7 @@ def test_known_atoms_do_not_count_as_background():
     known = _background_amplitude([frame], [atoms_at(places, 30.0)], SIGMA)
     assert known == pytest.approx(alone, rel=0.05)
     assert _background_amplitude([frame], [atoms_at([])], SIGMA) > 1.5 * alone
-    # The median over frames.
+    # The result is the median over frames.
     frames, atoms = [noise, 3 * noise, 100 * noise], [atoms_at([])] * 3
     assert _background_amplitude(frames, atoms, SIGMA) == pytest.approx(3 * alone, rel=1e-3)
 
@@ -102,7 +102,7 @@ def test_the_most_crowded_part_contains_the_crowd(center):
     np.testing.assert_array_equal(part, index[y : y + 54, x : x + 54])
     inside = ((crowd_places >= [y - 0.5, x - 0.5]) & (crowd_places < [y + 53.5, x + 53.5])).all(1)
     assert inside.mean() > 0.95
-    # A frame that is smaller is taken whole, along either axis.
+    # Along an axis on which the frame is smaller, all of it is used.
     for small in (index[:40], index[:, :30], index[:10, :10]):
         inner = crowd_places[(crowd_places < np.array(small.shape) - 1).all(axis=1)]
         found = _most_crowded(small, atoms_at(inner), SIGMA)

@@ -32,7 +32,7 @@ def test_response_at_an_isolated_atom_is_its_amplitude(sigma):
     size = 2 * int(8 * sigma) + 1
     frame = blobs((size, size + 4), [(size // 2, size // 2)], 7.0, sigma)
     response = atom_response(frame, sigma)
-    # The sampled filter is not quite a Gaussian's derivative for narrow atoms.
+    # For narrow atoms the sampled filter differs slightly from the derivative of a Gaussian.
     assert response[size // 2, size // 2] == pytest.approx(7, rel=0.03)
     assert np.unravel_index(response.argmax(), response.shape) == (size // 2, size // 2)
 
@@ -108,7 +108,7 @@ def test_the_size_of_isolated_atoms_is_guessed(sigma, n_frames):
     clean = blobs((size, size), grid(size, 10 * sigma), 50.0, sigma)
     frames = clean + np.random.default_rng(0).normal(0, 1, (n_frames, size, size))
     found = guess_sigma(frames.astype("f4"), 6.0)
-    # The scales are a geometric series, whose steps are smaller than 22 %.
+    # The scales are a geometric series with steps below 22 %.
     assert found == pytest.approx(sigma, rel=0.15)
 
 

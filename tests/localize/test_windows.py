@@ -1,4 +1,4 @@
-"""Tables of atoms, and the fits of single windows against a dense solver."""
+"""Tables of atoms, and the fits of single windows, compared with a dense solver."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def gaussian(rows, columns, y, x, amplitude, sigma):
 
 
 def dense_fit(atoms, chosen, center, residual, variance, expected):
-    """Step and errors of the first of the chosen atoms, and the level, by lstsq and differences."""
+    """Step and errors of the first chosen atom, and the level, by lstsq and differences."""
     window = [
         slice(max(round(c) - RADIUS, 0), min(round(c) + RADIUS + 1, n))
         for c, n in zip(center, SHAPE, strict=True)
@@ -64,7 +64,7 @@ NEIGHBORS = np.array([[1, 4], [0, -1], [-1, -1], [-1, -1], [0, 1]])
 def test_windows_are_solved_as_by_dense_least_squares(members, scatter):
     rng = np.random.default_rng(0)
     residual, variance = 3 + rng.normal(size=SHAPE), rng.uniform(0.5, 2, SHAPE)
-    # Atoms may have moved since the windows were laid.
+    # Atoms may have moved since their windows were chosen.
     start = np.stack([ATOMS.y, ATOMS.x], axis=1) + rng.uniform(-0.4, 0.4, (len(ATOMS), 2))
     batch = WindowBatch(start, np.array(members), NEIGHBORS, RADIUS, SHAPE)
     on = np.arange(len(members))[::-1]
@@ -74,7 +74,7 @@ def test_windows_are_solved_as_by_dense_least_squares(members, scatter):
         own = members[index]
         chosen = [own, *(n for n in NEIGHBORS[own] if n >= 0)]
         expected = dense_fit(ATOMS, chosen, start[own], residual, variance, (1.5, scatter))
-        # Damping shortens steps by about one part in 10,000, more where atoms overlap.
+        # Damping shortens steps by about 1 in 10,000, and by more where atoms overlap.
         np.testing.assert_allclose(step, expected[0], atol=5e-3 * np.abs(expected[1]).max())
         np.testing.assert_allclose(error, expected[1], rtol=5e-3)
 
@@ -86,7 +86,7 @@ def test_a_window_that_shows_nothing_of_its_atom_leaves_it():
     step, error = batch.solve(atoms, np.ones(SHAPE), np.ones(SHAPE), (1.5, 0.2), np.array([0]))
     np.testing.assert_array_equal(step[0, :3], 0)
     assert np.isinf(error[0, :3]).all()
-    # Its width is the expected one, and the level is that of the window.
+    # The width is the expected one, and the level is that of the window.
     assert error[0, 3] == pytest.approx(0.2, rel=1e-3)
     assert step[0, 4] == pytest.approx(1, rel=1e-3)
 

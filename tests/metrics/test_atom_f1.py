@@ -32,7 +32,7 @@ def test_dot_maps_are_their_atoms():
         for _, group in data.positions.groupby("frame")
     ]
     assert atom_f1(data.target, data.target) == 1
-    assert atom_f1(positions, data.target, tolerance=1) > 0.9  # those at the border aside
+    assert atom_f1(positions, data.target, tolerance=1) > 0.9  # atoms at the border differ
     assert atom_f1(data.target / 255, data.target, data_range=1) > 0.9
     assert atom_f1(data.target, 0 * data.target) == 0
 

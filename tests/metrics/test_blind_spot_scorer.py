@@ -13,7 +13,7 @@ from stemkit.noise.functional import column_noise
 
 
 class Function(Denoiser):
-    """A denoiser that is a function of frames."""
+    """A denoiser that applies a function to frames."""
 
     def __init__(self, function=None):
         self.function = function
@@ -55,7 +55,7 @@ def scores(scorer, noisy, denoisers=DENOISERS):
 
 
 def test_it_is_the_error_to_the_truth_and_the_noise(clean, noisy):
-    """For all kinds of denoisers, also for the one that does nothing."""
+    """This holds for all kinds of denoisers, also for one that does nothing."""
     found = -np.array(scores(BlindSpotScorer(n_masks=16), noisy)) - 20**2
     np.testing.assert_allclose(found, errors(clean, noisy), rtol=0.25, atol=8)
 
@@ -72,7 +72,7 @@ def test_doing_nothing_is_not_rewarded(noisy):
 
 @pytest.mark.parametrize("structure", ["pixel", "row", "column"])
 def test_score_of_noise_alone_is_its_variance_for_linear_filters(structure):
-    """With truth 0 the error of a filter is the noise's variance times its squared weights."""
+    """If the truth is 0, the error of a filter is its sum of squared weights times the variance."""
     noise = np.random.default_rng(0).standard_normal((2, 200, 200))
     impulse = np.zeros((31, 31))
     impulse[15, 15] = 1
@@ -84,8 +84,8 @@ def test_score_of_noise_alone_is_its_variance_for_linear_filters(structure):
 
 
 def test_columns_that_share_noise_have_to_be_hidden_together():
-    """Otherwise who keeps the columns' noise is taken for the best."""
-    clean = np.full((2, 48, 400), 100, np.float32)  # vacuum, with columns enough for a mean
+    """Otherwise a denoiser that keeps the column noise has the best score."""
+    clean = np.full((2, 48, 400), 100, np.float32)  # vacuum, with enough columns for a mean
     noisy = column_noise(clean, 10.0, generator=np.random.default_rng(0))
     noisy += 10 * np.random.default_rng(1).standard_normal(noisy.shape)
     pair = {name: DENOISERS[name] for name in ("rows", "columns")}
@@ -104,7 +104,7 @@ def test_rows_are_columns_turned(noisy):
     turned = filtered((1, 0.5)).fit(noisy)
     value = BlindSpotScorer(structure="row", n_masks=4)(model, noisy)
     other = BlindSpotScorer(structure="column", n_masks=4)(turned, noisy.swapaxes(1, 2))
-    assert value == pytest.approx(other, rel=0.01)  # but for where noise is lent from
+    assert value == pytest.approx(other, rel=0.01)  # hidden pixels differ
 
 
 def test_score_of_a_frame_is_its_own(noisy):
@@ -159,6 +159,6 @@ def test_replacements_vary_as_much_as_the_pixels(structure):
     mask = next(_masks((64, 64), structure, 1, rng))
     hidden = np.broadcast_to(mask, noisy.shape)
     filled, _ = _refill(noisy, hidden, structure, [(5, -4)] * len(noisy))
-    # About 10,000 pixels at least, whose variance is certain to 1.4 %.
+    # The variance of at least 10,000 pixels has a standard error of 1.4 %.
     inside = filled[:, 8:-8, 8:-8][hidden[:, 8:-8, 8:-8]]
     assert inside.var() == pytest.approx(1, abs=0.07)

@@ -18,7 +18,7 @@ def stacks(n=3, shape=(18, 23), seed=0):
 
 
 def differences(frame):
-    """Differences of neighbours, with loops."""
+    """Differences of neighbours, computed with loops."""
     height, width = frame.shape
     down = [frame[i + 1, j] - frame[i, j] for i in range(height - 1) for j in range(width)]
     right = [frame[i, j + 1] - frame[i, j] for i in range(height) for j in range(width - 1)]

@@ -19,7 +19,7 @@ def stacks(seed=0, n=3, shape=(20, 27)):
 
 
 def wang(a, b, data_range=255):
-    """SSIM as the paper of 2004 writes it, by plain sums over windows within the frame."""
+    """SSIM by the formula of the paper of 2004, with sums over windows within the frame."""
     axis = np.arange(-5, 6)
     line = np.exp(-(axis**2) / (2 * 1.5**2))
     window = np.outer(line, line) / line.sum() ** 2
@@ -63,7 +63,7 @@ def test_iou_is_the_jaccard_score_of_the_pixels_above_half():
     true, pred = stacks()
     values = atom_iou(true, pred, reduction="none")
     for a, b, value in zip(true, pred, values, strict=True):
-        # In bytes, above 127.5 is 128 and more.
+        # A threshold of 127.5 is one of 128 for integers.
         in_b = b.clip(0, 255).astype(np.uint8) >= 128
         assert value == pytest.approx(jaccard_score((a >= 128).ravel(), in_b.ravel()))
 

@@ -15,10 +15,10 @@ positions = st.integers(0, 5).flatmap(
 
 
 def best_by_trying_all(true, found, tolerance):
-    """Most pairs, then least sum of squares, of every one-to-one matching there is."""
+    """The largest number of pairs, and the least sum of squares, of all one-to-one matchings."""
     distance = np.hypot(*(true[:, None] - found[None]).transpose(2, 0, 1))
     best = (0, 0.0)
-    # Each true position takes one of the found ones, or none.
+    # Each true position is paired with a found one or with none.
     for choice in itertools.product(range(-1, len(found)), repeat=len(true)):
         taken = [(i, j) for i, j in enumerate(choice) if j >= 0]
         partners = [j for _, j in taken]
@@ -46,7 +46,7 @@ def test_matching_is_optimal(true, found, tolerance):
             2 * score.precision * score.recall / (score.precision + score.recall)
         )
         assert score.rms_error == pytest.approx(np.sqrt(squares / n))
-    # Found and true change places.
+    # Found and true positions are swapped.
     swapped = atom_score(found, true, tolerance=tolerance)
     assert (swapped.precision, swapped.recall) == (score.recall, score.precision)
     assert swapped.rms_error == pytest.approx(score.rms_error, nan_ok=True)
@@ -63,7 +63,7 @@ def test_order_does_not_matter(true, found, random):
 
 
 def test_more_pairs_go_before_shorter_ones():
-    # The nearest pair, (1, 0), would leave both others alone.
+    # The nearest pair, (1, 0), would leave the other two positions without a match.
     score = atom_score([[0, 0], [0, 2]], [[0, 1.5], [0, 3.4]], tolerance=1.6)
     assert score.matches[["true", "found"]].to_numpy().tolist() == [[0, 0], [1, 1]]
 
@@ -113,7 +113,7 @@ def test_frames_are_matched_each_by_itself():
     assert (score.matches["distance"] ** 2).sum() == pytest.approx(squares)
     same = true["frame"].to_numpy()[score.matches["true"]]
     assert (same == found["frame"].to_numpy()[score.matches["found"]]).all()
-    # All in one frame is another matter.
+    # With all positions in one frame the result differs.
     crowded = atom_score(true[["y", "x"]], found[["y", "x"]], tolerance=1.5)
     assert crowded.missed < score.missed
 

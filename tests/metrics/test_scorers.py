@@ -40,7 +40,7 @@ def test_value_is_the_metrics(name, data):
 
 @pytest.mark.parametrize("name", WITH_TRUTH)
 def test_truth_scores_best(name, data):
-    """What is right beats what is blurred, and what is noisy."""
+    """The true frames have a higher score than blurred and noisy ones."""
     scorer = get_scorer(name)
     model = GaussianDenoiser(sigma=0).fit(data.target)
     right = scorer(model, data.target, data.target)
@@ -117,7 +117,7 @@ def test_names_and_errors_are_as_scikit_learns():
 
 
 class Predicting:
-    """An estimator whose prediction is given."""
+    """An estimator with a given prediction."""
 
     def __init__(self, result):
         self.result = result

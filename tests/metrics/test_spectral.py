@@ -16,7 +16,7 @@ def stacks(n=3, shape=(18, 23), seed=0):
 
 
 def transform(frame):
-    """The Fourier transform as it is defined."""
+    """The Fourier transform by its definition."""
     height, width = frame.shape
     along_y = np.exp(-2j * np.pi * np.outer(np.arange(height), np.arange(height)) / height)
     along_x = np.exp(-2j * np.pi * np.outer(np.arange(width), np.arange(width)) / width)
@@ -55,12 +55,12 @@ def test_constant_frames_have_no_similarity():
     assert spectrum_cosine(true, flat) == 0
     assert spectrum_cosine(flat, true) == 0
     assert spectrum_cosine(flat, flat) == 1
-    # With the mean it looks like a good answer, which is why it is left out.
+    # With the mean included the score would be high, so it is removed by default.
     assert spectrum_cosine(true, flat, remove_mean=False) > 0.8
 
 
 def ring_by_ring(a, b):
-    """Fourier ring correlation with loops."""
+    """Fourier ring correlation, computed with loops."""
     first, second = transform(a), transform(b)
     height, width = a.shape
     shortest = min(a.shape)
@@ -114,7 +114,7 @@ def test_independent_noise_stays_below_the_half_bit_line():
     one, other = rng.normal(size=(2, 20, 64, 64))
     table = fourier_ring_correlation(one, other)
     assert (table.correlation > table.half_bit).mean() < 0.01
-    # Of a ring's pixels half are independent, and of each the real part counts.
+    # Half of the pixels of a ring are independent, and only their real parts count.
     scores = table.correlation * np.sqrt(table.n_pixels)
     assert scores.std() == pytest.approx(1, abs=0.15)
 
@@ -129,7 +129,7 @@ def test_blur_cuts_high_frequencies_and_a_shift_turns_phases():
     low, high = table.frequency < 0.1, table.frequency > 0.35
     assert table.correlation[low].min() > 0.9
     assert abs(table.correlation[high]).max() < 0.3
-    # At cos(2 pi f) along the shift: Bessel's J0 over a ring.
+    # The average of cos(2 pi f s) over a ring is the Bessel function J0.
     from scipy.special import j0
 
     moved = fourier_ring_correlation(true, np.roll(true, 2, axis=2))

@@ -92,15 +92,15 @@ def test_decay_lies_among_the_estimates_if_the_own_one_has_no_weight():
         torch.manual_seed(0)
         net = DegradationNet((2, 2, 2), n_evidence=3).eval()
         first, second = torch.rand(2, 2, 1, 21, 34)
-        estimates = torch.rand(2, 4, 21, 34)  # the last is their standard error
+        estimates = torch.rand(2, 4, 21, 34)  # the last one is the standard error
     with torch.no_grad():
-        # The logarithm of the own estimate's weight; it is bounded, so the others' go up too.
+        # Log weights. That of the network's own estimate is bounded, so the others are raised.
         net.judge[-1].bias[:4] = torch.tensor([1e4, 1e4, 1e4, -1e4])
     _, decay = net(first, second, 100.0, estimates)
     assert decay.shape == (2, 1, 21, 34)
     assert (decay >= estimates[:, :3].amin(dim=1, keepdim=True) - 1e-4).all()
     assert (decay <= estimates[:, :3].amax(dim=1, keepdim=True) + 1e-4).all()
-    # What is left earlier is more, by the law of a constant dose rate.
+    # At a constant dose rate the decay at half of the time is the square root.
     even = torch.full_like(estimates, 0.25)
     _, halfway = net(first, second, 50.0, even)
     torch.testing.assert_close(halfway, torch.full_like(halfway, 0.5), atol=1e-4, rtol=0)

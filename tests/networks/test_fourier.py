@@ -45,7 +45,7 @@ def test_gradients_are_those_of_the_convolution():
 
 
 def identity_unit(n_channels, **settings):
-    """A unit that gives a spectrum's positive parts back."""
+    """A unit that returns the positive parts of a spectrum."""
     unit = FourierUnit(n_channels, **settings).eval()
     with torch.no_grad():
         for conv in (unit.decouple, unit.recouple):
@@ -74,7 +74,7 @@ def test_a_constant_level_does_not_affect_a_centred_unit():
 
 
 def test_weights_depend_on_the_size_of_the_frame_only_where_spectra_are_not_centred():
-    """Noise about a level of 100, as the issue that asks for the mend describes it."""
+    """The input is noise around a level of 100."""
     spread = {}
     for centred in (False, True):
         unit = seeded(lambda c=centred: FourierUnit(8, gate=BandGate(16), centred=c).eval())
@@ -96,7 +96,7 @@ def test_frequencies_have_the_same_code_in_any_frame_and_either_direction():
     unit = FourierUnit(1, coordinates="frequency")
     small, large = (unit._positions(torch.zeros(1, 1, n, n // 2 + 1)) for n in (16, 64))
     for one, other in zip(small, large, strict=True):
-        # +f, then -f, in frames of which one has four times the other's bins
+        # frequencies +f, then -f, for frames of which one has four times as many
         torch.testing.assert_close(one[0, 0, :8], other[0, 0, :32:4, ::4])
         torch.testing.assert_close(one[0, 0, 1:], one[0, 0, 1:].flip(0))
         assert one.min() == 0

@@ -34,7 +34,7 @@ def test_constant_frames_stay_as_they_are(shape, channels):
 
 
 def test_strength_of_signal_and_noise_does_not_matter():
-    """Every part of the network sees its input scaled to one root mean square."""
+    """The input of each part of the network is scaled to a root mean square of 1."""
     x = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(small()(30 * x), 30 * small()(x), atol=1e-3, rtol=1e-3)
 

@@ -1,4 +1,4 @@
-"""The periodic part against lattices that are known, and least squares written out."""
+"""The periodic part, compared with known lattices and explicit least squares."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def is_same_lattice(found, basis, tolerance):
 
 
 def test_most_lattices_are_found_in_noise():
-    """The noise is twelve times as strong as the signal, which the eye can't see."""
+    """The noise is twelve times as strong as the signal, which is invisible by eye."""
     rng = np.random.default_rng(0)
     n_lattices, n_found = 60, 0
     for _ in range(n_lattices):
@@ -49,24 +49,24 @@ def test_noise_alone_gives_almost_no_lattice_prior():
 
 
 def test_periodic_part_takes_off_noise():
-    """What is left of the noise is as much as the harmonics that were fitted can hold."""
+    """The remaining noise is that of the fitted coefficients of the harmonics."""
     clean = lattice_frame(rotated(0.07, 1.1, 17.0))
     noise = np.random.default_rng(0).normal(0, 2, clean.shape).astype(np.float32)
     noisy = torch.from_numpy(clean + noise + 7)
     part = periodic_part(noisy[None], noisy)[0].numpy()
     error = ((part - (clean - clean.mean())) ** 2).mean()
-    # Four waves with two numbers each, and the few others that chance let through.
+    # Four waves have two coefficients each; a few others are fitted by chance.
     assert error < 6 * 8 * 4 / clean.size
     assert error < 0.01 * clean.var()
 
 
 def test_overlapping_harmonics_are_separated():
-    """On a small frame waves leak into each other; least squares, written out, does not."""
+    """In a small frame the spectra of waves overlap; least squares separates them."""
     basis = rotated(0.081, 1.0, 31.0)
     clean = lattice_frame(basis, (48, 40), second=0.15)
     part = periodic_part(torch.from_numpy(clean)[None], torch.from_numpy(clean))[0].numpy()
     wanted = clean - clean.mean()
-    # Without it 0.003.
+    # Without least squares the error is 0.003.
     assert ((part - wanted) ** 2).mean() < 0.001 * wanted.var()
 
 
@@ -76,7 +76,7 @@ def test_other_versions_share_the_lattice_and_gradients_pass():
     part = periodic_part(scale[:, None, None] * clean, clean)
     torch.testing.assert_close(part[1], -3 * part[0], rtol=1e-3, atol=1e-3)
     part.square().sum().backward()
-    # The part is linear in the frame where which harmonics are taken stays.
+    # For a fixed choice of harmonics the periodic part is linear in the frame.
     expected = 2 * part.detach().square().sum((1, 2)) / scale.detach()
     torch.testing.assert_close(scale.grad, expected, rtol=1e-3, atol=1e-3)
 

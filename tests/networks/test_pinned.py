@@ -43,7 +43,7 @@ def test_blocks_have_three_convolutions_and_halve_what_they_get(n_blocks):
 
 
 def test_number_of_weights():
-    # Written out for three blocks of 32, 64 and 128 channels.
+    # The number of parameters for three blocks of 32, 64 and 128 channels.
     down = [(1, 32), (32, 32), (32, 32), (32, 64), (64, 64), (64, 64), (64, 128)]
     down += [(128, 128), (128, 128)]
     up = [(128, 128), (128, 64), (64, 64), (64, 32), (32, 32), (32, 32)]
@@ -76,7 +76,7 @@ def test_power_passes_through_at_the_start():
     with torch.inference_mode():
         latent = net.encoder(x)
         drawn = net.decoder(latent)
-    # By mean squares, which is what the layers keep; not more than what chance allows.
+    # The layers preserve mean squares, up to random variation.
     for values in (latent, drawn):
         assert 0.2 < values[..., 2:-2, 2:-2].square().mean() < 5
 
@@ -86,7 +86,7 @@ def test_every_weight_learns(n_evidence):
     net = make(n_evidence=n_evidence).train()
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(40.0), indexing="ij")
     frames = torch.stack([torch.cos(y * 0.8) + torch.cos(x * 0.7), torch.cos(y) * torch.cos(x)])
-    # What starts at zero lets the first step through to itself alone.
+    # Some layers start at zero. The first step changes these, the second step all layers.
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
@@ -103,7 +103,7 @@ def test_the_lattice_prior_passes_unchanged_at_initialization():
         output, seen = net(frame), net.evidence(frame)
     assert seen.shape == (1, net.evidence.n_channels, 64, 64)
     torch.testing.assert_close(seen[0, 0], frame[0, 0])
-    # The gain is 1 but for what the first weights make of the moments, the same everywhere.
+    # The initial weights make the output proportional to the sum of the moments.
     gain = output - output.mean()
     expected = seen[:, 1:4].sum(1, keepdim=True)
     assert np.corrcoef(gain.ravel(), expected.ravel())[0, 1] > 0.999

@@ -49,7 +49,7 @@ def test_numbers_of_parameters():
 
 
 def test_each_row_of_the_ablation_is_one_call():
-    """Each part has the parameters that the paper's text gives it, in each of 16 layers."""
+    """In each of 16 layers, each part has the number of parameters given in the paper."""
     plain = {"deviation_weighting": False, "band_weighting": None, "position_embedding": False}
     deviation = {"deviation_weighting": True}
     band, channel = ({"band_weighting": name} for name in ("band", "channel"))
@@ -102,7 +102,7 @@ def test_every_parameter_learns(make):
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
     reached = [bool(p.grad.any()) for p in network.parameters()]
-    # a bottleneck of one ReLU may be dead in so small a network
+    # in such a small network a bottleneck with a single ReLU can have zero gradient
     assert sum(reached) > 0.8 * len(reached)
 
 

@@ -8,7 +8,7 @@ from stemkit.networks._statistics import local_deviation
 
 
 def direct(x, floor):
-    """Window by window, in double precision."""
+    """Standard deviation of each window, in double precision."""
     padded = x
     for axis in (2, 3):
         mode = "reflect" if x.shape[axis] > 1 else "edge"
@@ -36,7 +36,7 @@ def test_nothing_cancels_on_a_level():
     x = torch.from_numpy(np.random.default_rng(0).normal(100, 0.01, (1, 1, 64, 64))).float()
     expected = direct(x.double().numpy(), "add")
     np.testing.assert_allclose(local_deviation(x).numpy(), expected, rtol=1e-3)
-    # as it is written in the paper, it is off by several times the deviation
+    # the formula of the paper has errors of several times the deviation
     mean, square = (torch.nn.functional.avg_pool2d(v, 3, 1) for v in (x, x.square()))
     written = (square - mean.square()).clamp(min=0).add(1e-5).sqrt()
     assert np.abs(written.numpy() - expected[..., 1:-1, 1:-1]).max() > 0.5 * expected.mean()

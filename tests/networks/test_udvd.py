@@ -17,7 +17,7 @@ def frames(shape=(13, 10), n=1, seed=0):
 
 @pytest.mark.parametrize("shape", [(9, 6), (4, 8)])
 def test_no_pixel_is_seen_by_itself(network, shape):
-    """In no frame, at no edge; but its neighbours on all sides and in all frames are."""
+    """No output pixel depends on its input pixel, only on its neighbours in all frames."""
     x = frames(shape).requires_grad_()
     out = network(x)[0, 0]
     for y in range(shape[0]):
@@ -29,7 +29,7 @@ def test_no_pixel_is_seen_by_itself(network, shape):
 
 
 def test_what_is_turned_comes_out_turned():
-    """Where the 1x1 convolutions treat all sides alike."""
+    """With the same 1x1 weights for all sides, rotated frames give rotated results."""
     torch.manual_seed(0)
     network = UDVD(n_channels=3).double().eval()
     first = network.head[0].weight
@@ -54,7 +54,7 @@ def test_frames_of_any_size(network, shape):
 
 
 def test_sizes_are_those_of_the_authors():
-    """Of 3x3 kernels the encoders have 48 channels and the decoders 96, of both U-Nets."""
+    """In both U-Nets the 3x3 kernels have 48 channels in encoders and 96 in decoders."""
 
     def u_net(n_in, n_out):
         pairs = [(n_in, 48), (48, 48), (48, 48)]
