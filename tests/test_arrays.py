@@ -8,7 +8,7 @@ from scipy import stats
 
 from stemkit import _arrays
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 
 

@@ -1,11 +1,11 @@
-"""Frames of cameras with known noise, and the errors of calibrations by them."""
+"""Frames of cameras with known noise, and the errors of calibrations from them."""
 
 import warnings
 
 import numpy as np
 from sklearn.base import clone
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 LEVELS = np.linspace(60, 120, 6)
 HRTEM = {"gain": 0.03583, "offset": 1.379, "column_sigma": 0.6641}

@@ -1,4 +1,4 @@
-"""Runs a pure function on arrays and on tensors."""
+"""A fixture that runs a pure function on arrays and on tensors."""
 
 import numpy as np
 import pytest
@@ -21,9 +21,9 @@ def _torch(function, frames, *args, random=True, **kwargs):
 
 @pytest.fixture(params=[_numpy, _torch], ids=["numpy", "torch"])
 def run(request):
-    """``run(function, frames, ..., random=True)``, in either library: an array of float64.
+    """``run(function, frames, ..., random=True)`` of either library returns an array of float64.
 
-    What any function has to keep is seen to: shape, dtype, and the frames that it was given.
+    It checks what holds for all functions: they keep shape and dtype, and do not change the frames.
     """
 
     def call(function, frames, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Calibrations report what the frames do not determine."""
+"""Calibrations report which quantities the frames do not determine."""
 
 import warnings
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def test_two_flat_intensities_do_not_distinguish_the_models():
 
 
 def test_noise_below_half_a_count_is_warned_of():
-    # Halfway between two whole numbers, the least noise takes frames half a count up or down.
+    # Halfway between two integers, little noise suffices to round frames half a count up or down.
     frames = vacuum([60.5, 90.5, 120.5], gain=0.003, offset=0.1, column_sigma=0.0)
     whole = [np.rint(stack) for stack in frames]
     with (
@@ -39,7 +39,7 @@ def test_noise_below_half_a_count_is_warned_of():
         pytest.warns(UserWarning, match="another distribution"),
     ):
         biased = HRTEMNoise().fit(whole)
-    # With reason: frames as they were before rounding give the truth, without a warning.
+    # The frames before rounding give the true parameters, without a warning.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         noise = HRTEMNoise().fit(frames)
@@ -77,7 +77,7 @@ def test_readout_noise_is_that_of_the_line_at_the_pedestal(pedestal):
     noise = measured(fit, pedestal)
     assert (noise.gain_, noise.gain_stderr_) == (2.0, pytest.approx(0.01))
     assert noise.read_sigma_**2 == pytest.approx(2.0 * pedestal + 60)
-    # Its standard error is the scatter of lines that are drawn from the covariance.
+    # The standard error is the spread of lines drawn from the covariance.
     lines = np.random.default_rng(0).multivariate_normal([2.0, 60.0], fit.covariance, 20_000)
     drawn = np.sqrt(lines @ [pedestal, 1.0])
     assert noise.read_sigma_stderr_ == pytest.approx(drawn.std(), rel=0.03)
@@ -85,7 +85,7 @@ def test_readout_noise_is_that_of_the_line_at_the_pedestal(pedestal):
 
 
 def test_a_variance_below_0_at_the_pedestal_is_none_or_another_pedestal():
-    # By less than five standard errors, with a variance of rounding, it is chance.
+    # Less than five standard errors below 0, after the variance of rounding, it is chance.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for fit, rounding in ((line(2.0, -2.4), 0.0), (line(2.0, -2.55), 1 / 12)):
@@ -97,12 +97,12 @@ def test_a_variance_below_0_at_the_pedestal_is_none_or_another_pedestal():
 
 
 def test_drawn_pixels_are_those_of_the_camera():
-    # Pixels below the pedestal have no electrons, but readout noise.
+    # Pixels below the pedestal have readout noise only.
     noise = PoissonGaussianNoise(pedestal=10.0)
     intensity = np.repeat([5.0, 10.0, 110.0], 40_000)
     drawn = noise._draw_pixels(line(2.0, 5.0), intensity).reshape(3, -1)
     np.testing.assert_allclose(drawn.mean(axis=1), [10, 10, 110], atol=0.4)
     np.testing.assert_allclose(drawn.var(axis=1), [25, 25, 225], rtol=0.05)
-    # A line without readout noise, and without any slope, can be drawn from, too.
+    # Lines without readout noise and without slope are possible, too.
     np.testing.assert_array_equal(noise._draw_pixels(line(2.0, -30.0), intensity[:9]), 10)
     np.testing.assert_allclose(noise._draw_pixels(line(0.0, 0.0), intensity[-9:]), 110, atol=1e-3)

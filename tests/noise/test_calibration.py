@@ -1,4 +1,4 @@
-"""Calibrations recover parameters, whatever form the sequences have."""
+"""Calibrations recover parameters from sequences in all accepted forms."""
 
 import copy
 import pickle
@@ -23,12 +23,12 @@ def field(side=128, low=60.0, high=160.0):
 
 
 def scores_of_many(estimator, truth, seeds, frames):
-    """Errors in units of the standard error each fit gave itself, (seeds, parameters)."""
+    """Errors in units of the standard errors that each fit reports, (seeds, parameters)."""
     return np.array([z_scores(clone(estimator).fit(frames(seed)), truth) for seed in range(seeds)])
 
 
 def assert_standard_normal(scores):
-    """Unbiased, and spread by the standard errors, at a level of one in a million."""
+    """Check that errors have mean 0 and the reported spread, at a level of one in a million."""
     n = len(scores)
     assert (np.abs(scores.mean(axis=0)) < 4.9 / np.sqrt(n)).all()
     share = (scores**2).mean(axis=0)
@@ -39,7 +39,7 @@ def assert_standard_normal(scores):
 def test_parameters_from_vacuum_frames_are_unbiased():
     fits = [HRTEMNoise().fit(vacuum(HRTEMNoise(**HRTEM), seed)) for seed in range(20)]
     assert_standard_normal(np.array([z_scores(noise, HRTEM) for noise in fits]))
-    # Residuals of all points are what their errors make them.
+    # Residuals of all points have the distribution given by their errors.
     tables = [noise.calibration_.models.loc["HRTEMNoise"] for noise in fits]
     chi2, dof = sum(table["chi2"] for table in tables), sum(table["dof"] for table in tables)
     assert dof == 20 * (2 * len(LEVELS) - 2)
@@ -55,7 +55,7 @@ def test_parameters_of_a_counting_camera_are_unbiased():
 
 @pytest.mark.parametrize("n_frames, high, flicker", [(16, 250.0, 0.02), (4, 90.0, 0.0)])
 def test_one_still_field_with_structure_is_enough(n_frames, high, flicker):
-    # Of four frames with little contrast, pixels must not be sorted by their own noise.
+    # With few frames of low contrast, bins of intensity must not depend on the noise of pixels.
     clean = field(low=50, high=high)
 
     def frames(seed):
@@ -72,7 +72,7 @@ def test_rounding_is_taken_off():
         return [np.rint(stack).astype("uint16") for stack in vacuum(HRTEMNoise(**truth), seed)]
 
     assert_standard_normal(scores_of_many(HRTEMNoise(), truth, 12, frames))
-    # A test of a continuous law would reject steps this coarse, were they not filled.
+    # A test for a continuous distribution would reject such coarse steps without dithering.
     assert HRTEMNoise().fit(frames(0)).calibration_.holds
 
 
@@ -98,7 +98,7 @@ def test_pointwise_noise_of_short_columns_is_subtracted():
 
 
 def test_many_short_sequences_agree_on_the_column_sigma():
-    # If sequences that are low by chance weighed more, the result would be 5 % low.
+    # If sequences with a low sample variance had larger weights, the result would be 5 % too low.
     def frames(seed):
         return vacuum(HRTEMNoise(gain=0, offset=1, column_sigma=2), seed, n_frames=4, side=16)
 
@@ -128,7 +128,7 @@ def test_noise_that_does_not_grow_is_not_larger_than_it_was():
     at_100 = np.array([noise.gain_ * 100 + noise.offset_ for noise in fits])
     stderr = 5 / np.sqrt(2 * 3 * 3 * 24 * 23)
     assert np.abs(at_100 - 5).max() < 6 * stderr
-    assert {0.0} < {noise.gain_ for noise in fits}  # for some the slope is, by chance, below 0
+    assert {0.0} < {noise.gain_ for noise in fits}  # by chance some have a slope below 0
 
 
 def test_points_lie_on_the_line():
@@ -152,7 +152,7 @@ def test_every_form_of_sequences_gives_the_same():
     expected = HRTEMNoise().fit(stacks)
     together = np.concatenate(stacks)
     labels = np.repeat([120, 60], 6)
-    order = np.arange(12).reshape(2, 6).T.ravel()  # taken turn by turn
+    order = np.arange(12).reshape(2, 6).T.ravel()  # frames of the sequences alternate
     for noise in (
         HRTEMNoise().fit(tuple(stacks)),
         HRTEMNoise().fit(np.stack(stacks)),

@@ -1,4 +1,4 @@
-"""Standard errors and p-values of a calibration, against the spread of many."""
+"""Standard errors and p-values of calibrations, compared with the spread of many."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from .cameras import COUNTING, HRTEM, LEVEL, quietly, vacuum, z_scores
 
 
 def spread_of(scores):
-    """Standard deviation of standardised errors, and 4.9 of its own standard errors."""
+    """Standard deviation of standardised errors, and 4.9 times its standard error."""
     scores = np.asarray(scores)
     return scores.std(axis=0), 4.9 / np.sqrt(2 * len(scores))
 
@@ -40,12 +40,12 @@ def test_standard_errors_of_the_tables_are_the_spread_of_their_values(small_cali
         sequences, table = noise.calibration_.sequences, noise.calibration_.points
         truth = HRTEM["gain"] * np.repeat([60, 90, 120], 2) + HRTEM["offset"]
         points.append((table["sigma"] - truth) / table["sigma_stderr"])
-        # As variances, since near 0 a standard deviation is not normal.
+        # Variances are compared, since near 0 a standard deviation is not normal.
         variance = sequences["column_sigma"] ** 2 - HRTEM["column_sigma"] ** 2
         columns.append(variance / (2 * sequences["column_sigma"] * sequences["column_stderr"]))
     spread, tolerance = spread_of(np.ravel(points))
     assert spread == pytest.approx(1, abs=tolerance)
-    # Not linear, so compared by their quartiles, which are those of a normal variable.
+    # The root is not linear, so the median is compared with that of a normal distribution.
     assert np.quantile(np.abs(np.ravel(columns)), 0.5) == pytest.approx(0.67, abs=0.2)
 
 
@@ -96,7 +96,7 @@ def test_column_noise_of_all_sequences_is_their_weighted_mean(small_calibrations
         assert combined == noise.column_sigma_stderr_
     combined = np.mean([noise.column_sigma_stderr_ for noise in small_calibrations])
     single = [noise.calibration_.sequences["column_stderr"].mean() for noise in small_calibrations]
-    # Three sequences of nearly the same precision.
+    # The three sequences have nearly the same precision.
     assert np.mean(single) / combined == pytest.approx(np.sqrt(3), rel=0.2)
 
 
@@ -108,7 +108,7 @@ def column_sequences(variance, floor, dof):
 
 
 def test_sequences_are_combined_by_their_precision():
-    # Variances of means of n values: chi-square with n degrees of freedom, times (true + floor).
+    # Sample variances are (true + floor) times chi-square, divided by its degrees of freedom.
     rng, true = np.random.default_rng(0), 2.0
     floor, dof = np.array([0.1, 1.0, 8.0]), np.array([200, 1000, 400])
     stderr = (true + floor) * np.sqrt(2 / dof)
@@ -121,7 +121,7 @@ def test_sequences_are_combined_by_their_precision():
     assert mean.mean() == pytest.approx(true, abs=4.9 * expected / 20)
     assert mean.std() == pytest.approx(expected, rel=4.9 / np.sqrt(800))
     assert error.mean() == pytest.approx(expected, rel=0.02)
-    # An error of a hundredth of the standard deviation is allowed, far less than these scatter by.
+    # The allowed systematic error, 1 % of the standard deviation, is far below the spread.
     assert stats.kstest(p_value, "uniform").pvalue > LEVEL
 
 
@@ -146,5 +146,5 @@ def test_the_error_of_a_root_follows_from_that_of_the_variance(variance, stderr)
         upper, lower = np.sqrt(variance + stderr), np.sqrt(variance - stderr)
         assert found == pytest.approx((upper - lower) / 2, rel=0.01)
     else:
-        # Near zero: half of the root of the largest variance that is likely.
+        # Near zero the error is half of the root of the largest likely variance.
         assert found == pytest.approx(np.sqrt(stderr) / 2)

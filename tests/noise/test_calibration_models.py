@@ -23,7 +23,7 @@ def counted(levels, seed=0, unit=1.0):
 @pytest.mark.parametrize("unit", [1.0, 7.5])
 @pytest.mark.parametrize("levels", [(1, 2, 4, 8), (5, 10, 20, 40), (20, 40, 80, 160)])
 def test_electrons_counted_one_by_one_hold(levels, unit):
-    # Many pixels hold none, the values come in steps, and nobody has rounded them.
+    # Many pixels have no electron, and values have steps that are not due to rounding.
     for seed in range(6):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -38,7 +38,7 @@ def test_counted_electrons_that_are_clipped_do_not_hold():
 
 
 def test_pixels_without_noise_are_left_out():
-    # Under a beam stop a counting camera gives zeros.
+    # Behind a beam stop, the values of a counting camera are 0.
     frames = [np.where(np.arange(48) < 16, 0, stack) for stack in counted((20, 80))]
     noise = quietly(PoissonGaussianNoise(), frames)
     assert abs(noise.gain_ - 1) < 4.9 * noise.gain_stderr_
@@ -47,7 +47,7 @@ def test_pixels_without_noise_are_left_out():
 
 def test_true_models_are_rarely_rejected():
     for model, truth in ((HRTEMNoise, HRTEM), (PoissonGaussianNoise, COUNTING)):
-        # A level of 0.001 for each: of 15, three are wrong by chance in one of two million runs.
+        # At a level of 0.001, three of 15 are rejected by chance in one of two million runs.
         wrong = [
             not quietly(model(), vacuum(model(**truth), s)).calibration_.holds for s in range(15)
         ]
@@ -147,7 +147,7 @@ def reasons_of(n=3, p_value=0.5, column_p_value=0.5, n_pixels=10**7, **columns):
 
 @pytest.mark.parametrize("n", [1, 3, 10])
 def test_all_tests_together_have_the_level_of_one(n):
-    # Two of all sequences and two of each, by Bonferroni's inequality.
+    # There are two tests of all sequences and two of each (Bonferroni correction).
     level = LEVEL_OF_ALL / (2 + 2 * n)
     for name in ("p_value", "column_p_value", "ks_pointwise", "ks_columns"):
         assert reasons_of(n, **{name: level}) == []
@@ -161,7 +161,7 @@ def test_a_correlation_must_be_large_and_significant(axis, sign):
     name = f"corr_{axis}"
     assert reasons_of(**{name: sign * 0.019}) == []
     assert f"neighbours along {axis} share noise" in reasons_of(**{name: sign * 0.021})[0]
-    # Of 2,500 pixels the correlation is 0.02 by chance, so 0.1 is five standard errors.
+    # For 2,500 pixels the standard error of the correlation is 0.02, so 0.1 is five of them.
     assert reasons_of(n_pixels=2500, **{name: sign * 0.099}) == []
     assert len(reasons_of(n_pixels=2500, **{name: sign * 0.101})) == 1
 
@@ -186,8 +186,8 @@ def test_a_model_is_preferred_if_its_chi_square_is_smaller_by_more_than_20(model
     assert preferred(30, 9) == (*other, True)
     assert preferred(28, 9) == preferred(9, 28) == preferred(9, 9) == (model, False)
     assert preferred(9, 30) == (model, True)
-    # If neither fits, the difference counts in units of the better one's excess.
+    # If neither model fits, the difference is divided by the reduced chi-square of the better one.
     assert preferred(120, 50) == (model, False)
     assert preferred(160, 50) == (*other, True)
-    # Two points lie on any line.
+    # Two points always lie on a line.
     assert preferred(0, 0, dof=0) == (model, False)

@@ -26,7 +26,7 @@ SIMULATORS = [
 SHAPE = (1, 700, 900)
 # The paper's table, level by level.
 TABLE = [(50, 0.5, 0.2), (60, 0.6, 0.3), (70, 0.7, 0.4), (80, 0.8, 0.5), (100, 0.9, 0.6)]
-# Of a million runs with other seeds one would be further off than this many standard errors.
+# Standard errors that are exceeded in one of a million runs with other seeds.
 RARE = 4.9
 
 
@@ -41,7 +41,7 @@ def moments(values):
 
 
 def drawn(noise, signal, kind):
-    """Return the noise of a flat frame, made of arrays or of tensors."""
+    """Return the noise of a flat frame, an array or a tensor."""
     flat = np.full(SHAPE, signal, dtype=np.float32)
     noise = clone(noise).fit(flat)
     if kind == "array":
@@ -111,14 +111,14 @@ def test_pixels_are_independent():
 
 
 def test_stages_come_in_the_papers_order():
-    # Static replaces what the Gaussian has spread, and speckle multiplies both: dark pixels
-    # that were replaced are never negative, those that were not are as often as not.
+    # Pixels are replaced after the Gaussian noise, and speckle multiplies both: in a dark frame
+    # replaced pixels are never negative, and half of the others are.
     flat = np.zeros((400, 400))
     noisy = functional.composite_noise(flat, 1e-3, 0.5, 0.0, generator=np.random.default_rng(0))
     negative = (noisy < 0).mean()
     assert negative == pytest.approx(0.25, abs=RARE * np.sqrt(0.19 / flat.size))
     assert noisy.min() > -0.01
-    # The composite is its stages, one after the other.
+    # The composite noise equals its stages in sequence.
     rng = np.random.default_rng(7)
     signal = rng.uniform(0, 255, (50, 60)).astype(np.float32)
     one = functional.composite_noise(signal, 50, 0.5, 0.2, generator=np.random.default_rng(1))

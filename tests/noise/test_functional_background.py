@@ -5,13 +5,13 @@ from scipy import stats
 from stemkit.noise.functional import slow_background
 from stemkit.noise.functional._background import _spread
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 SIGMAS = stats.norm.isf(LEVEL / 2)
 
 
 def gaussian_field(run, n, shape, length, contrast=0.4, level=2.0):
-    """The field of variance 1 whose exponential the background is."""
+    """The Gaussian field of variance 1 whose exponential is the background."""
     spread = np.sqrt(np.log1p(contrast**2))
     nothing = np.zeros((n, *shape), dtype="float32")
     background = run(slow_background, nothing, level, contrast, length, reference=1.0)
@@ -46,9 +46,9 @@ def test_correlation_is_gaussian_up_to_the_border(size, length):
 
 
 def test_power_spectrum_is_gaussian(run):
-    """Of the field times a window, so that its ends don't matter.
+    """A window suppresses the ends of the field.
 
-    Below 6 cycles a frame the window leaves sine and cosine unlike, and so no exponential law.
+    With it, power has an exponential distribution only from 6 cycles per frame.
     """
     n, width, length = 2000, 128, 4.0
     field = gaussian_field(run, n, (1, width), length)[:, 0]
@@ -58,7 +58,7 @@ def test_power_spectrum_is_gaussian(run):
     fourier = np.exp(-2j * np.pi * np.outer(np.arange(6, 15), np.arange(width)) / width)
     expected = np.einsum("fi,ij,fj->f", fourier, covariance, fourier.conj()).real
     power = np.abs((field * window) @ fourier.T) ** 2 / expected
-    for column in power.T:  # frames are independent, frequencies under a window are not
+    for column in power.T:  # frames are independent; with a window, frequencies are not
         assert stats.kstest(column, "expon").pvalue > LEVEL / power.shape[1]
 
 

@@ -1,4 +1,4 @@
-"""Checks that the functions of noise share: limits of numbers, shapes of strengths, references."""
+"""Checks that noise functions share: limits of numbers, shapes of strengths, references."""
 
 import inspect
 import warnings

@@ -6,13 +6,13 @@ from scipy import signal, stats
 
 from stemkit.noise.functional import afterglow, line_gain, saturate
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 SIGMAS = stats.norm.isf(LEVEL / 2)
 
 
 def filtered(frames, share, decay):
-    """Afterglow by SciPy's recursive filter, each row begun in its steady state."""
+    """Afterglow by the recursive filter of SciPy; each row starts in the steady state."""
     q = np.exp(-1 / decay)
     a, b = [1, -q], [1 - share * q, -(1 - share) * q]
     start = signal.lfilter_zi(b, a) * frames[..., :1].astype(float)
@@ -39,7 +39,7 @@ def test_afterglow_keeps_constants_and_bounds_and_what_came_before(share, decay,
     assert glowing.min() >= frame.min() - 1e-5
     assert glowing.max() <= frame.max() + 1e-5
     np.testing.assert_allclose(afterglow(0 * frame + 9, share, decay), 9, rtol=1e-6)
-    # Light comes late, never early.
+    # Afterglow only affects later pixels.
     half = width // 2
     np.testing.assert_array_equal(
         afterglow(frame[:, : half + 1], share, decay)[:, half], glowing[:, half]

@@ -13,7 +13,7 @@ from stemkit.noise.functional import (
     unstabilize_log,
 )
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 SIGMAS = stats.norm.isf(LEVEL / 2)
 GAIN, OFFSET, COLUMN = 0.03583, 1.379, 0.6641
@@ -42,7 +42,7 @@ def noise_on(clean, function, library, **parameters):
 
 
 def assert_normal(values, sigma):
-    """The law by Kolmogorov and Smirnov, the second moment by chi-square."""
+    """Test the distribution (Kolmogorov-Smirnov) and the variance (chi-square)."""
     scaled = np.ravel(values / sigma)
     assert stats.kstest(scaled, "norm").pvalue > LEVEL
     share = stats.chi2.cdf(np.sum(scaled**2), scaled.size)
@@ -68,7 +68,7 @@ def test_pointwise_noise_has_the_signals_deviation(library):
 def test_pointwise_noise_is_white(library):
     noise = noise_on(np.zeros((128, 128)), pointwise_noise, library, gain=0.1, offset=1.0)
     power = np.abs(np.fft.rfft2(noise)[1:64, 1:64]) ** 2 / noise.size
-    # Of independent pixels, each frequency's power is exponential with mean 1.
+    # For independent pixels, the power at each frequency is exponential with mean 1.
     assert stats.kstest(power.ravel(), "expon").pvalue > LEVEL
 
 
@@ -82,7 +82,7 @@ def test_hrtem_noise_has_both_variances_and_the_columns_correlation(library):
     residual = noise - means[:, np.newaxis]
     share = stats.chi2.cdf((residual**2).sum() / point, n * width * (height - 1))
     assert LEVEL / 2 < share < 1 - LEVEL / 2
-    # Neighbours in a column share its noise, neighbours in a row share nothing.
+    # Neighbours in a column share its noise, neighbours in a row do not.
     total = point + column
     down, across = noise[:, 1:] * noise[:, :-1], noise[..., 1:] * noise[..., :-1]
     assert_mean(down, column, total / np.sqrt(down.size) + column * np.sqrt(2 / (n * width)))
@@ -96,7 +96,7 @@ def test_power_spectrum_of_hrtem_noise_is_flat_but_for_the_columns_line(library)
     noise = noise_on(np.full((n, height, width), 75.0), hrtem_noise, library)
     power = (np.abs(np.fft.fft2(noise)) ** 2 / (height * width)).mean(axis=0)
     expected = np.full((height, width), (GAIN * 75 + OFFSET) ** 2)
-    expected[0] += height * COLUMN**2  # what is constant along y
+    expected[0] += height * COLUMN**2  # components that are constant along y
     # A mean of n exponential numbers, or of n chi-squares where the transform is real.
     real = np.zeros((height, width), dtype=bool)
     real[:: height // 2, :: width // 2] = True
@@ -114,7 +114,7 @@ def test_pointwise_noise_follows_the_clean_signal_not_the_columns():
     )
     residual = noise - noise.mean(axis=1, keepdims=True)
     share = stats.chi2.cdf((residual**2).sum() / 20.0**2, 400 * 50 * 49)
-    # Were it to follow the columns, the variance would be (20**2 + 9**2) / 20**2 times as large.
+    # If it included column noise, the variance would be (20**2 + 9**2) / 20**2 times as large.
     assert LEVEL / 2 < share < 1 - LEVEL / 2
 
 

@@ -11,7 +11,7 @@ from stemkit.noise.functional import (
     unstabilize_anscombe,
 )
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 SIGMAS = stats.norm.isf(LEVEL / 2)
 
@@ -36,7 +36,7 @@ def draw(signal, function, library, *arguments, n=40_000):
 
 
 def assert_moments(values, mean, variance, fourth):
-    """Mean and variance within what their standard errors allow; fourth central moment given."""
+    """Check mean and variance within their standard errors, given the fourth central moment."""
     n = values.size
     assert abs(values.mean() - mean) < SIGMAS * np.sqrt(variance / n)
     assert abs(values.var() - variance) < SIGMAS * np.sqrt((fourth - variance**2) / n)
@@ -79,7 +79,7 @@ def test_root_makes_the_deviation_1(library):
     noisy = poisson_gaussian_noise(convert(clean), 2.0, 3.0, generator=generator())
     stable = np.asarray(stabilize_anscombe(noisy, 2.0, 3.0), dtype=float)
     np.testing.assert_allclose(stable.std(axis=1), 1, atol=0.02)
-    # Averages come back gain / 4 too low.
+    # The inverse of averages is too low by gain / 4.
     means = stable.mean(axis=1)[:, np.newaxis]
     back = unstabilize_anscombe(means, 2.0, 3.0)[:, 0]
     stderr = np.sqrt((2 * clean[:, 0] + 9) / clean.shape[1])

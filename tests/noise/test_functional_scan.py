@@ -7,12 +7,12 @@ from scipy import stats
 
 from stemkit.noise.functional import _scan, flyback, row_jitter, shift_rows
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 
 
 def measured_shift(jittered):
-    """Displacement of each row of a frame that was a ramp: x is recorded at x + shift."""
+    """Displacement of each row of a ramp: x is recorded at x + shift."""
     middle = jittered.shape[-1] // 2
     return middle - jittered[..., middle]
 
@@ -32,7 +32,7 @@ def test_law_of_the_rows_displacements(run, correlation):
     assert stats.kstest(innovation.ravel(), "norm").pvalue > LEVEL
     share = stats.chi2.cdf((innovation**2).sum(), innovation.size)
     assert LEVEL / 2 < share < 1 - LEVEL / 2
-    # Independent of each other, of the first row, and of the frame before.
+    # Innovations are independent of each other, of the first row, and of the previous frame.
     for one, other in (
         (innovation[:, 1:], innovation[:, :-1]),
         (innovation[1:], innovation[:-1]),
@@ -143,7 +143,7 @@ def test_wrong_shifts_are_named(run):
 
 
 def test_large_stacks_are_shifted_like_single_rows():
-    frames = np.random.default_rng(0).random((5, 300, 256), dtype="float32")  # some blocks
+    frames = np.random.default_rng(0).random((5, 300, 256), dtype="float32")  # several blocks
     shift = np.random.default_rng(1).normal(0, 3, (5, 300)).astype("float32")
     shifted = shift_rows(frames, shift)
     for index in ((0, 0), (2, 150), (4, 299)):
@@ -188,7 +188,7 @@ def test_flyback_is_an_exponential_relaxation(run, amplitude, decay):
     distorted = run(flyback, frame, amplitude, decay, random=False)
     expected = waves(column + amplitude * np.exp(-column / decay), 0.05)
     error = np.abs(distorted - expected)
-    assert error[..., 4:].max() < 4e-4  # 2 pi 0.05 times the 0.001 px that count as settled
+    assert error[..., 4:].max() < 4e-4  # 2 pi 0.05 times the smallest displacement, 0.001 px
     settled = int(np.ceil(decay * np.log(amplitude / 1e-3)))
     np.testing.assert_array_equal(distorted[..., settled:], frame[..., settled:])
 

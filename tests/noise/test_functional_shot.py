@@ -5,7 +5,7 @@ from scipy import stats
 
 from stemkit.noise.functional import shot_noise
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 SIGMAS = stats.norm.isf(LEVEL / 2)
 
@@ -58,12 +58,12 @@ def test_each_pixel_has_its_own_mean(run):
 def test_shot_noise_is_white(run):
     noise = run(shot_noise, np.full((256, 256), 5.0, dtype="float32"), 25.0) - 5
     power = np.abs(np.fft.rfft2(noise)[1:128, 1:128]) ** 2 / noise.size
-    # Of independent pixels, each frequency's power is exponential; its mean is the variance.
+    # For independent pixels, the power at each frequency is exponential; its mean is the variance.
     assert stats.kstest(power.ravel() / (5**2 / 25), "expon").pvalue > LEVEL
 
 
 def test_dose_is_the_mean_count_of_each_frame(run):
-    """Whatever units the frames have, and whatever the other frames."""
+    """The noise depends neither on the unit of the frames nor on other frames."""
     rng = np.random.default_rng(0)
     clean = rng.gamma(2, size=(3, 100, 200)) * np.array([1e-3, 1, 4e4]).reshape(3, 1, 1)
     clean = clean.astype("float32")

@@ -13,7 +13,7 @@ from stemkit.noise.functional import (
     stem_noise,
 )
 
-# Once in a million runs, if the seeds were not fixed.
+# Without fixed seeds, a test would fail once in a million runs.
 LEVEL = 1e-6
 SIGMAS = stats.norm.isf(LEVEL / 2)
 
@@ -56,7 +56,7 @@ def test_parts_follow_each_other_in_the_documented_order(run):
 
 
 def test_mean_variance_and_correlations_of_a_flat_frame(run):
-    """Closed forms of all parts together; a flat frame doesn't show the scan."""
+    """Closed forms of all parts together. Scan distortions do not change a flat frame."""
     n, height, width = 6000, 3, 16
     dose, level, contrast, length, share, decay, gain = 9.0, 0.4, 0.5, 30.0, 0.6, 1.5, 0.2
     recorded = run(
@@ -85,7 +85,7 @@ def test_mean_variance_and_correlations_of_a_flat_frame(run):
 
     def check(product, expected):
         stderr = product.std() / np.sqrt(n)
-        # The afterglow smears the background too, by so little that it shows only here.
+        # The afterglow also blurs the background slightly, so the tolerance is larger.
         assert abs(product.mean() - expected) < SIGMAS * stderr + 2e-3 * background(0)
 
     last = values[:, 0, -1]

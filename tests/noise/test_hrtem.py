@@ -15,7 +15,7 @@ PARAMETERS = {"gain": 0.1, "offset": 2.0, "column_sigma": 1.0}
 
 
 class Scale(TransformerMixin, BaseEstimator):
-    """Denoiser that multiplies by a number, and remembers what it was given."""
+    """Denoiser that multiplies by a number, and stores the noise of its input."""
 
     def __init__(self, *, factor=1.0):
         self.factor = factor
@@ -74,7 +74,7 @@ def test_pipeline_trains_on_pairs_of_the_given_noise():
     clean = np.random.default_rng(0).uniform(20, 90, (12, 32, 32)).astype("float32")
     pipeline = make_pipeline(HRTEMNoise(**PARAMETERS, random_state=0), Scale()).fit(clean, clean)
     scaled = pipeline[-1].noise_ / (0.1 * clean + 2)
-    # Column noise adds to the variance of what is scaled: by 1 / sd**2 at most 1/16.
+    # Column noise increases the scaled variance by 1 / sd**2, at most 1/16.
     assert 1 < scaled.var() < 1 + 1 / 16
     search = GridSearchCV(
         make_pipeline(HRTEMNoise(random_state=0), Scale()),

@@ -1,4 +1,4 @@
-"""Row jitter and flyback as estimators: their parameters mean what they say, and their defaults."""
+"""Row jitter and flyback as estimators: effects of their parameters and defaults."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ RAMP = np.tile(np.arange(60.0), (1, 40, 1))
     [({}, 1.0, 8.0), ({"amplitude": 3.0}, 3.0, 8.0), ({"decay": 4.0}, 1.0, 4.0)],
 )
 def test_flyback_displaces_the_start_of_a_row(parameters, amplitude, decay):
-    # On a ramp, the displacement in px is what is added. At the left end the last value is held.
+    # On a ramp the change of a value is its displacement in px, except at the left end.
     found = Flyback(**parameters).fit_transform(RAMP)[0, 0] - RAMP[0, 0]
     expected = amplitude * np.exp(-np.arange(60) / decay)
     np.testing.assert_allclose(found[1:50], expected[1:50], atol=0.02)

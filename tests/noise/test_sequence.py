@@ -1,4 +1,4 @@
-"""The noise of one sequence, its samples and its points, against theory and plain counting."""
+"""The noise of one sequence, its samples and its points, compared with theory."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def sequence(n_frames=16, shape=(24, 30), level=50.0, sigma=3.0, column_sigma=0.
 
 
 def test_each_pixel_of_a_small_frame_is_sampled_once():
-    # All pixels of all frames are fewer than the sample, and no two are alike.
+    # The frames have fewer pixels than the sample, all with different values.
     frames = sequence(8, (9, 11), level=np.arange(99.0).reshape(9, 11) ** 2)
     found = measure_sequence(frames, "X")
     mean = np.sort(frames.astype("f4").astype(float).mean(axis=0).ravel())
@@ -41,7 +41,7 @@ def test_samples_are_in_standard_deviations(n_frames, shape):
         found = measure_sequence(sequence(n_frames, shape, column_sigma=2.0, seed=seed), "X")
         columns.append(found.columns.std())
         pixels.append(found.pointwise.std())
-    # The subtracted means of frames and columns are allowed for.
+    # The loss of degrees of freedom by subtracted means is corrected.
     assert np.mean(pixels) == pytest.approx(1, abs=0.02)
     assert np.mean(columns) == pytest.approx(1, abs=0.05)
 
@@ -61,7 +61,7 @@ def test_variances_are_unbiased_in_short_and_long_columns(shape):
 
 
 def test_variance_of_single_pixels_is_unbiased_if_noise_differs_within_a_column():
-    # A column's mean contains noise of its bright pixels, which is not that of the dark ones.
+    # The mean of a column contains the stronger noise of its bright pixels.
     rng, n_pairs, shape = np.random.default_rng(0), 4000, (9, 12)
     sigma = np.where(np.arange(9)[:, None] < 3, 5.0, 0.5) * np.ones(shape)
     steps = sigma * rng.normal(size=(n_pairs, *shape))
@@ -76,7 +76,7 @@ def test_neighbours_are_correlated_as_they_were_made():
     rng = np.random.default_rng(0)
     white = rng.normal(size=(20, 61, 62))
     assert np.abs(measure_sequence(white, "X").correlation).max() < 5 / np.sqrt(white.size)
-    # Two neighbours that share half their variance: a correlation of 1/2.
+    # Neighbours share half of their variance, so the correlation is 1/2.
     along_y = (white[:, 1:] + white[:, :-1]) / np.sqrt(2)
     along_x = (white[:, :, 1:] + white[:, :, :-1]) / np.sqrt(2)
     assert measure_sequence(along_x, "X").correlation == pytest.approx((0, 0.5), abs=0.02)
@@ -134,7 +134,7 @@ def test_a_flat_field_is_two_points_and_one_with_structure_many():
     ramp = np.linspace(0, 100, 1024).reshape(32, 32)
     found = measure_sequence(sequence(shape=(32, 32), level=ramp), "X").points
     assert len(found.intensity) == 2 * 4
-    # Bins of 256 pixels each: the variance of a uniform law a quarter as wide.
+    # Each bin has 256 pixels; its intensities are uniform over a quarter of the range.
     np.testing.assert_allclose(np.sort(found.intensity)[::2], [12.5, 37.5, 62.5, 87.5], atol=1.5)
     np.testing.assert_allclose(found.spread, 25**2 / 12, rtol=0.15)
     np.testing.assert_allclose(found.dof.sum(), 2 * 1024 * 4 * (1 - 1 / 32))
@@ -149,12 +149,12 @@ def test_points_have_at_least_256_pixels_and_are_4_to_64(side, n_bins):
 
 @pytest.mark.parametrize("n_frames", [4, 10])
 def test_spread_of_the_true_intensities_is_unbiased(n_frames):
-    # As large as the noise of the means, which has to be subtracted.
+    # The noise of the means, of similar size, has to be subtracted.
     ramp, found = np.linspace(0, 100, 1024).reshape(32, 32), []
     for seed in range(60):
         frames = sequence(n_frames, (32, 32), ramp, sigma=25, column_sigma=10, seed=seed)
         points = measure_sequence(frames, "X").points
-        # Over all bins of a half: between the bins, and within them.
+        # The total spread of each half is that between its bins and within them.
         for half in np.split(np.arange(8), 2):
             found.append(points.intensity[half].var() + points.spread[half].mean())
     stderr = np.std(found) / np.sqrt(len(found))

@@ -31,7 +31,7 @@ def test_halves_are_independent_and_unbiased(camera, fraction):
     variance = float(frames.var())
     column_variance = camera.column_sigma**2
     for part, share in ((first, fraction), (second, 1 - fraction)):
-        # four standard errors of what was added, of pixels and of the 800 columns
+        # standard error of the added noise of pixels and of 800 columns
         stderr = np.sqrt((1 / share - 1) * (variance / frames.size + column_variance / 800))
         assert float(part.mean()) == pytest.approx(float(frames.mean()), abs=4 * stderr)
     assert float(first.var()) == pytest.approx(variance / fraction, rel=0.06)
@@ -43,14 +43,14 @@ def test_halves_are_independent_and_unbiased(camera, fraction):
 
 
 def test_the_noise_of_the_halves_is_independent():
-    """Beyond correlation: the mean of one half is the same wherever the other is bright or dark."""
+    """The mean of one half is the same for all intensities of the other, beyond no correlation."""
     camera = HRTEMNoise(random_state=0, column_sigma=0)
     frames = made(camera, 75.0)
     first, second = split_exposure(frames, camera, generator=np.random.default_rng(1))
     means = stats.binned_statistic(
         first.ravel(), second.ravel(), bins=np.quantile(first, np.linspace(0, 1, 9))
     )[0]
-    # an eighteenth of a standard deviation: camera noise is not quite normal once mapped
+    # 1/18 of a standard deviation, since transformed camera noise is not exactly normal
     np.testing.assert_allclose(means, 75, atol=0.33)
 
 
@@ -64,7 +64,7 @@ def test_without_the_split_of_columns_halves_would_share_them():
 
 def test_electrons_are_not_divided():
     camera = CAMERAS["counting"].set_params(random_state=0)
-    frames = made(camera, 13.0)  # one electron a pixel
+    frames = made(camera, 13.0)  # one electron per pixel
     first, second = split_exposure(
         frames, camera, fraction=0.25, generator=np.random.default_rng(0)
     )

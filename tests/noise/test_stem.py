@@ -188,7 +188,7 @@ def test_a_part_has_one_default_wherever_it_is_found():
 
 
 class Scale(TransformerMixin, BaseEstimator):
-    """Stands for a denoiser: takes pairs, learns one factor, and scores."""
+    """A minimal denoiser: learns one factor from pairs, and scores."""
 
     def fit(self, X, y):
         self.factor_ = float((X * y).sum() / (X * X).sum())

@@ -1,4 +1,4 @@
-"""The line through measured variances, against likelihood, theory and invariants."""
+"""The fit of measured variances, compared with likelihood, theory and invariants."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_the_unit_of_counts_and_the_order_of_points_change_nothing(power):
 
 @each_power
 def test_parameters_and_residuals_scatter_as_the_errors_of_the_fit(power):
-    # Intensities are measured with errors, too.
+    # Intensities have errors, too.
     rng, scores, chi2 = np.random.default_rng(0), [], []
     dof, stderr = np.full(5, 400.0), 1.5
     for _ in range(300):
@@ -97,7 +97,7 @@ def test_spread_intensities_have_the_mean_of_their_variances():
     fit = fit_law(points(variance, spread=spread), STANDARD_DEVIATION)
     assert (fit.slope, fit.intercept) == pytest.approx((0.05, 2.0), rel=1e-6)
     np.testing.assert_allclose(fit.expected, variance)
-    # A variance that is linear itself has the same mean at any spread.
+    # If the variance is linear, its mean does not depend on the spread.
     fit = fit_law(points(law(VARIANCE), spread=spread), VARIANCE)
     assert (fit.slope, fit.intercept) == pytest.approx((0.05, 2.0), rel=1e-6)
 
@@ -112,13 +112,13 @@ def test_the_p_value_is_that_of_chi_square(power):
 
 @pytest.mark.parametrize("n", [1e3, 1e9])
 def test_a_model_may_be_wrong_by_the_tolerance(n):
-    # Standard deviations that are off by 0.5 % up and down, measured better and better.
+    # Standard deviations are alternately 0.5 % too high and too low; n sets their precision.
     wrong = law(STANDARD_DEVIATION) * (1 + 0.005 * np.array([1, -1, 1, -1, 1])) ** 2
     some = points(wrong, dof=np.full(5, n))
     fit = fit_law(some, STANDARD_DEVIATION)
     assert (fit.p_value(some, 0.0) < 1e-3) == (n > 1e6)
     assert fit.p_value(some, 0.01) > 0.5
-    # With exact points only the tolerance counts: twice as much in the variance.
+    # For exact points the tolerance alone matters; that of the variance is twice as large.
     if n > 1e6:
         residual = (some.variance - fit.expected) / (2 * 0.01 * fit.expected)
         assert fit.p_value(some, 0.01) == pytest.approx(
