@@ -1,4 +1,4 @@
-"""What all tests share: the environment, and the data that lie beside the repository."""
+"""What all tests share: the environment, and data in a folder next to the repository."""
 
 import os
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Slow machines are no failures, and a run that failed must fail again.
+# Slow machines must not cause failures, and failures must be reproducible.
 settings.register_profile("stemkit", deadline=None, derandomize=True)
 settings.load_profile("stemkit")
 
@@ -26,11 +26,11 @@ def _shared_folder(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real microscope data, which may not be shipped with the project."""
+    """Real microscope data, which may not be distributed with the project."""
     return _shared_folder("data")
 
 
 @pytest.fixture(scope="session")
 def shared_fixtures() -> Path:
-    """Checkpoints in the layouts that the papers' authors released, with their outputs."""
+    """Checkpoints in the layouts released by the papers' authors, with their outputs."""
     return _shared_folder("fixtures")

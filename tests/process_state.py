@@ -1,7 +1,7 @@
-"""What a fresh process finds changed by the import of stemkit, and by calls of its estimators.
+"""Print which global states importing stemkit and calling its estimators change.
 
-Run by test_process_state.py, since the tests themselves import and change much. It prints JSON:
-for each step the names of what has changed.
+test_process_state.py runs this in a new process, since tests change global states themselves. The
+output is JSON: for each step the names of the changed states.
 """
 
 import importlib
@@ -23,7 +23,7 @@ import torch._dynamo  # torch sets variables of the environment when it is first
 
 
 def process_state():
-    """Return all settings and random states that the whole process shares, by name."""
+    """Return all global settings and random states, by name."""
     numpy_state = np.random.get_state(legacy=False)
     backends = torch.backends
     return {
@@ -95,7 +95,7 @@ def call(estimator):
 
 
 def call_in_vain(estimator):
-    """Fit frames that are no numbers."""
+    """Fit frames of NaN, which raises an error."""
     try:
         estimator.fit(np.full((4, 24, 24), np.nan), np.zeros((4, 24, 24)))
     except ValueError:
@@ -112,7 +112,7 @@ def main():
 
     before = process_state()
     run("import", import_all)
-    # The network that some small estimators take is fitted here.
+    # This import fits the network that some small estimators use.
     from small_estimators import all_small_instances
 
     for estimator in all_small_instances():

@@ -1,4 +1,4 @@
-"""Every public estimator with parameters that make it small, for the common tests."""
+"""All public estimators with parameters that make them small, for the common tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stemkit.denoise import (
 from stemkit.noise import CompositeDegradationNoise, HRTEMNoise
 from stemkit.utils import all_estimators
 
-# Set in each estimator that has the parameter.
+# Parameters that are set in each estimator that has them.
 SMALL = {
     "n_channels": 4,
     "n_blocks": 1,
@@ -37,7 +37,7 @@ def _tiny_network() -> SCGNDenoiser:
     return tiny.fit(X, X)
 
 
-# For some estimators, parameters in place of these or in addition: each dict is a variant to test.
+# Other or additional parameters of some estimators; each dict is a variant to test.
 VARIANTS: dict[type, list[dict]] = {
     BlindSpotDenoiser: [{"network_parameters": {"n_channels": 4}}],
     NetworkDenoiser: [
@@ -58,10 +58,10 @@ VARIANTS: dict[type, list[dict]] = {
     ],
     # A given atom size and a small network save time.
     MatchedDenoiser: [{"atom_sigma": 3.0, "denoiser": FrozenEstimator(_tiny_network())}],
-    # After one step at its default rate the output is constant, and the checks would test nothing.
+    # One step at the default rate leaves a constant output, for which checks would be trivial.
     UDVDDenoiser: [{"lr": 0.1}],
     CompositeDegradationNoise: [{}, {"level": [1, 5]}],
-    # Without weights it must be fitted first; translations take less time than affine motions.
+    # Without weights `fit` is required; translations take less time than affine motions.
     DriftDecayModel: [{"weights": None, "max_epochs": 0, "motion": "translation"}],
 }
 
@@ -112,7 +112,7 @@ def all_small_instances() -> list[BaseEstimator]:
 
 # Lowest intensity that an estimator accepts, if it is neither 0 nor unlimited.
 LOWEST: dict[type, float] = {
-    # Below this, gain * signal + offset is a negative standard deviation.
+    # At lower intensities gain * signal + offset, the standard deviation, is negative.
     HRTEMNoise: -38.0,
 }
 

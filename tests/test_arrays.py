@@ -111,7 +111,7 @@ def test_counts_are_poisson(frames, generator, mean):
     drawn = np.asarray(_arrays.poisson(frames * mean, generator)).ravel()
     assert drawn.dtype == np.float32
     values = np.arange(int(stats.poisson.ppf(1 - 1e-4, mean)) + 1)
-    # Few expected counts do not follow chi-square: what is rare goes together.
+    # Chi-square needs enough expected counts, so rare values are combined.
     expected = np.append(stats.poisson.pmf(values, mean), stats.poisson.sf(values[-1], mean))
     observed = np.bincount(np.minimum(drawn.astype(int), len(values)), minlength=len(values) + 1)
     common = expected * drawn.size > 10
@@ -127,7 +127,7 @@ def test_counts_of_zero_and_of_very_large_means(frames, generator, mean):
     if mean == 0:
         np.testing.assert_array_equal(drawn, 0)
         return
-    # Float32 rounds counts over 2**24, to far less than their deviation; the test wants no steps.
+    # Float32 rounds counts over 2**24; dithering removes the steps for the test.
     dither = np.random.default_rng(0).uniform(-0.5, 0.5, drawn.size) * np.spacing(np.float32(mean))
     assert stats.kstest((drawn + dither - mean) / np.sqrt(mean), "norm").pvalue > LEVEL
 

@@ -35,7 +35,7 @@ def test_atoms_of_any_size_and_dose_stay(sigma, peak, background):
     for seed, n in enumerate((1, 30, 150, 400)):
         expected, _ = atoms(n, sigma, peak, background, seed)
         touched += np.count_nonzero(find_spikes(counts(expected, seed)))
-    # Of 581 atoms: none at 100 counts, and few where a single electron decides.
+    # No atom at 100 counts is changed, and few of 581 where single electrons decide.
     assert touched <= (0 if peak >= 100 else 6)
 
 
@@ -130,7 +130,7 @@ def test_marks_of_detectors_are_found_before_rounding(dtype, mark):
     frames = np.full((2, 20, 20), mark - 1, dtype)
     frames[1, 3, 4] = mark
     assert np.argwhere(find_marks(frames)).tolist() == [[1, 3, 4]]
-    frames[0, :5] = mark  # a saturated part
+    frames[0, :5] = mark  # a saturated region
     assert np.argwhere(find_marks(frames)).tolist() == [[1, 3, 4]]
     assert not find_marks(frames.astype("f4")).any()
     assert not find_marks(np.full((1, 4, 4), 255, "u1")).any()

@@ -63,7 +63,7 @@ def test_copies_have_equal_weights_and_share_none(duplicate, tmp_path):
     assert state.keys() == before.keys()
     assert all(torch.equal(state[key], value) for key, value in before.items())
     assert all(state[key].dtype == value.dtype for key, value in before.items())
-    # Trained further, even where the file was only mapped, the original stays as it was.
+    # Further training of a copy, even of a memory-mapped file, does not change the original.
     for weights in again.module_.parameters():
         weights.grad = torch.ones_like(weights)
     torch.optim.SGD(again.module_.parameters(), lr=1.0).step()
@@ -78,7 +78,7 @@ def test_files_hold_numpy_and_nothing_of_torch():
     assert all(type(value) is np.ndarray for value in state["_weights"].values())
     assert b"torch" not in pickle.dumps(model)
     assert b"pandas" not in pickle.dumps(model)
-    # Taking the state takes nothing away.
+    # Reading the state does not change the estimator.
     assert isinstance(model.module_, nn.Sequential)
     model.__setstate__(state)
     assert "_weights" in state
@@ -108,7 +108,7 @@ def test_an_estimator_must_build_its_network():
 def test_tags_ask_for_stacks():
     tags = get_tags(Scaler())
     assert tags.input_tags.three_d_array
-    # which may be of one-line frames
+    # 2-D input is a stack of one-line frames
     assert tags.input_tags.two_d_array
     assert tags.non_deterministic
     assert not get_tags(Scaler(random_state=0)).non_deterministic

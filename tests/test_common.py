@@ -1,7 +1,7 @@
-"""scikit-learn's own checks, on every public estimator.
+"""scikit-learn's checks, on every public estimator.
 
-scikit-learn gives 2-D X, samples of features, which is a stack of one-line frames here. What only
-frames can show is in test_common_frames.
+scikit-learn passes 2-D X, samples of features, which is a stack of one-line frames here. Checks on
+frames are in test_common_frames.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from stemkit import AtomLocator, DriftDecayModel
 
 from .small_estimators import EXPECTED_FAILURES, all_small_instances, small_instances
 
-# Random numbers hold no drift, and the model says so.
+# Random numbers determine no drift, and the model warns.
 pytestmark = pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
 
 
@@ -26,7 +26,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 class Aligner(DriftDecayModel):
-    """The model without the method that only takes pairs."""
+    """The model without `predict`, which only accepts pairs."""
 
     @property
     def predict(self):
@@ -56,12 +56,12 @@ def test_every_expected_failure_still_fails(cls):
     }
     excused = set(EXPECTED_FAILURES[cls])
     if Version(sklearn.__version__) < Version("1.9"):
-        excused.discard("check_array_api_input")  # scikit-learn 1.9 was the first to run it
+        excused.discard("check_array_api_input")  # new in scikit-learn 1.9
     assert excused <= checks
 
 
 def test_nothing_is_skipped():
-    """Nor does a tag turn off what makes up the contract."""
+    """No tag disables checks of the contract."""
     for estimator in all_small_instances():
         names = [check.func.__name__ for _, check in estimator_checks_generator(estimator)]
         least = 41 if isinstance(estimator, AtomLocator) else 46

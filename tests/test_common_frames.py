@@ -71,7 +71,7 @@ def _fitted(index):
 
 @pytest.fixture(params=range(len(ESTIMATORS)), ids=[repr(estimator) for estimator in ESTIMATORS])
 def fitted(request):
-    """Give an estimator that was fitted to X and Y, and that no test may change."""
+    """Return an estimator fitted to X and Y, which tests must not change."""
     return _fitted(request.param)
 
 
@@ -79,7 +79,7 @@ def test_there_is_something_to_compare(fitted):
     assert all(np.isfinite(answer).all() for answer in answers(fitted, X))
     assert sum(answer.size for answer in answers(fitted, X)) > 0
     if hasattr(fitted, "transform"):
-        # No constant, or all that follows would be true of it.
+        # The result is not constant, for which the following tests would be trivial.
         assert all(answer.std() > 1e-3 * X.std() for answer in answers(fitted, X))
 
 
@@ -125,7 +125,7 @@ def _of_rounded(fitted):
 
 
 def use(estimator, X, Y):
-    """Call what every estimator has, and what most have."""
+    """Call the methods that all or most estimators have."""
     estimator.fit(X, Y)
     answers(estimator, X)
     if hasattr(estimator, "fit_transform"):
@@ -198,7 +198,7 @@ def through_joblib(estimator):
 
 def through_skops(estimator):
     data = skops.io.dumps(estimator)
-    # Our own classes have to be trusted by name; nothing else may ask for that.
+    # skops trusts classes of stemkit by name; no others may be required.
     unknown = skops.io.get_untrusted_types(data=data)
     assert all(name.startswith("stemkit.") for name in unknown), unknown
     return skops.io.loads(data, trusted=unknown)
@@ -217,7 +217,7 @@ def test_copies_give_equal_results(fitted, duplicate):
     again = duplicate(fitted)
     assert repr(again.get_params()) == repr(fitted.get_params())
     assert_same(answers(again, X), answers(fitted, X))
-    # and again, from what a copy remembers
+    # a copy of a copy is the same, too
     assert_same(answers(duplicate(again), X), answers(fitted, X))
 
 
@@ -264,7 +264,7 @@ def values(dtype, low):
 
 @st.composite
 def stacks(draw, low):
-    """Make small stacks of any shape and dtype; but nothing can be learned from a single pixel."""
+    """Make small stacks of any shape and dtype, with at least two pixels per frame."""
     dtype = draw(st.sampled_from(["float32", "float64", "uint8", "uint16"]))
     shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(2, 9)))
     elements = values(dtype, low)
@@ -288,7 +288,7 @@ def test_stacks_of_any_shape_and_values(index, data):
         denoised = estimator.transform(stack)
         assert denoised.shape == stack.shape
         assert denoised.dtype == np.float32
-    # Fitted to something else, it takes them as well.
+    # An estimator fitted to other frames accepts them as well.
     assert len(answers(_fitted(index), stack)) == len(stack)
 
 

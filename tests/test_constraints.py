@@ -1,4 +1,4 @@
-"""Declared constraints: what they accept, and what their errors contain."""
+"""Declared constraints: accepted values, and the content of errors."""
 
 from fractions import Fraction
 from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 import stemkit
 
 GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
-# A part of the tests that run on every estimator.
+# Some of the tests that run on every estimator.
 CONTRACT = """
 import pickle
 import numpy as np

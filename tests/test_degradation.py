@@ -28,7 +28,7 @@ def evaluate(pattern, shape=SHAPE):
 @settings(max_examples=40)
 def test_damage_lies_between_0_and_1(kind, shape, seed):
     pattern = damage_pattern(kind, shape, random_state=seed)
-    # Also outside the frame, from where the specimen may drift into view.
+    # The pattern is also defined outside the frame, since the specimen drifts.
     y, x = np.meshgrid(*[np.linspace(-n, 2 * n, 40) for n in shape], indexing="ij")
     damage = pattern(y, x)
     assert damage.shape == y.shape
@@ -77,7 +77,7 @@ def test_fine_noise_has_jittered_rows():
     still, jittered = made(0.0), made(2.0)
     smooth = [np.abs(np.diff(jittered, axis=axis)).mean() for axis in (0, 1)]
     assert smooth[0] > 1.5 * smooth[1]
-    # Each row is a row of the smooth noise, shifted as a whole.
+    # Each row is a row of the smooth noise with one shift.
     shifts = np.arange(-6, 6.01, 0.05)
     for row in range(0, 64, 7):
         moved = ndimage.map_coordinates(

@@ -13,7 +13,7 @@ def series():
 
 
 def trajectory_of(series, off=(0.0, 0.0)):
-    """Return the true trajectory, the last frame off by some px."""
+    """Return the true trajectory, with an error of some px in the last frame."""
     drift = series.drift + np.outer(np.arange(3) == 2, off)
     table = {"dy": drift[:, 0], "dx": drift[:, 1]}
     table["rotation_deg"] = np.rad2deg(series.rotation)
@@ -31,7 +31,7 @@ def test_the_estimated_and_the_true_damage_are_drawn_side_by_side(series):
     estimated, true = (figure.axes[panel].images[0].get_array() for panel in (3, 4))
     assert np.ma.allclose(estimated, 0.75)
     assert np.ma.allclose(true, 1 - series.decay[-1])
-    # What the last frame does not show is left blank in both.
+    # Pixels outside the last frame are blank in both images.
     assert estimated.mask.any()
     np.testing.assert_array_equal(estimated.mask, true.mask)
 

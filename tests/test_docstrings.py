@@ -11,7 +11,7 @@ from numpydoc.validate import validate
 
 import stemkit
 
-# numpydoc's checks that are off; all others are on.
+# Checks of numpydoc that are disabled; all others are enabled.
 OFF = {
     "ES01": "a complete summary needs no extended summary",
     "SA01": "See Also is optional; SA02 to SA04 check its entries",
@@ -111,7 +111,7 @@ def documented_parameters(obj):
         documented = re.search(r"default=(.*)", entry.type)
         values = [documented[1] if documented else None] * len(names)
         if documented and len(names) > 1:
-            # One default for all of the names, or one for each.
+            # There is one default for all names, or one for each.
             each = re.split(r", | and ", documented[1])
             values = each if len(each) == len(names) else values
         for name, value in zip(names, values, strict=True):
@@ -125,7 +125,7 @@ def test_all_kinds_of_objects_are_found():
 
 
 def has_self_explanatory_returns(name):
-    """Return whether the types of all results need no description: self, or with a shape."""
+    """Return whether no result lacks a description: self and types with a shape need none."""
     owner = name.split(".")[-2]
     return all(
         "".join(entry.desc).strip() or "shape" in entry.type or entry.type in ("self", owner)
@@ -207,7 +207,7 @@ def test_defaults_are_those_of_the_code(name):
         try:
             documented = ast.literal_eval(value)
         except (SyntaxError, ValueError, TypeError):
-            continue  # described in words
+            continue  # not a literal
         if isinstance(default, (int, float, str, tuple)):
             assert documented == default, parameter
 

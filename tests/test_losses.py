@@ -32,7 +32,7 @@ def variation(frame):
 
 
 def magnitudes(frame):
-    """The orthonormal Fourier transform as it is defined."""
+    """The orthonormal Fourier transform by its definition."""
     height, width = frame.shape
     along_y = np.exp(-2j * np.pi * np.outer(np.arange(height), np.arange(height)) / height)
     along_x = np.exp(-2j * np.pi * np.outer(np.arange(width), np.arange(width)) / width)
@@ -40,7 +40,7 @@ def magnitudes(frame):
 
 
 def written_out(output, target):
-    """Each term as the paper prints it, frame by frame, and averaged."""
+    """Each term by the formula of the paper, averaged over frames."""
     pairs = list(zip(frames_of(output), frames_of(target), strict=True))
     n_pixels = output.shape[-2] * output.shape[-1]
     return {
@@ -56,7 +56,7 @@ def written_out(output, target):
 def test_terms_are_the_papers(shape):
     output, target = pair(shape)
     terms = physics_informed(output, target)
-    # The Fourier transform is taken in single precision.
+    # The Fourier transform has single precision.
     for name, expected in written_out(output, target).items():
         assert terms[name].item() == pytest.approx(expected, rel=1e-5), name
     weights = {"tv": 1e-2, "sf": 0.1, "b": 0.1, "c": 0.1}
@@ -82,7 +82,7 @@ def test_terms_do_not_depend_on_the_size_of_the_frame(side):
     wide, wide_other = (frame.repeat(1, side // 8, side // 8) for frame in (tile, other))
     for loss in (brightness, contrast):
         assert loss(wide, wide_other).item() == pytest.approx(loss(tile, other).item(), rel=1e-4)
-    # A mean over noise of one law, whatever the size.
+    # For noise of one distribution the mean does not depend on the size.
     small, large = (
         spectral_fidelity(*torch.rand(2, 8, n, n, generator=generator)).item() for n in (32, side)
     )
@@ -111,7 +111,7 @@ def test_frames_do_not_make_up_for_each_other():
 def test_gradients_are_those_of_differences(weights):
     output, target = pair((2, 5, 6))
     output.requires_grad_()
-    # Single precision inside the Fourier transform allows no finer step.
+    # The single precision of the Fourier transform does not allow a smaller step.
     physics_informed(output, target, **weights)["loss"].backward()
     direction = torch.rand(output.shape, generator=torch.Generator().manual_seed(2)).double() - 0.5
     step = 1e-3

@@ -45,7 +45,7 @@ def test_parameters_are_read_back(shape, given_parameters):
 
 
 def test_scan_drift_changes_the_slow_axis_alone():
-    # While the scan goes down one row the specimen moves by (0.02, 0.01) px.
+    # The specimen moves by (0.02, 0.01) px per scanned row.
     motion = Motion.from_parameters((101, 101), stretch=0.02, shear=0.01)
     np.testing.assert_allclose(motion.apply([[50, 0], [50, 100]]), [[50, 0], [50, 100]])
     np.testing.assert_allclose(motion.apply([[51, 50]]) - motion.apply([[50, 50]]), [[1.02, 0.01]])

@@ -1,4 +1,4 @@
-"""The tool that changes one expression at a time and sees whether a test fails."""
+"""The tool that changes one expression at a time and runs the tests."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ PATH = Path(__file__).parents[1] / "tools" / "mutants.py"
 def mutants():
     spec = importlib.util.spec_from_file_location(PATH.stem, PATH)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses need their module in sys.modules
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
@@ -36,7 +36,7 @@ def mutants():
         ("0.25", ["1.25"]),
         ("f(a, b)", ["(f(b, a))"]),
         ("f(a, key=b)", ["(f(a))"]),
-        # Nothing that a result depends on
+        # Expressions on which no result depends
         ("max(a, b)", []),
         ("np.maximum(a, b)", []),
         ("zip(a, strict=True)", []),
@@ -71,7 +71,7 @@ def test_a_mutant_is_the_source_with_one_change(mutants):
 
 @pytest.fixture
 def project(mutants, tmp_path, monkeypatch):
-    """Make a package of one function, a test of half of it, and the tool's root of it."""
+    """Make a package of one function with a test of half of it, as the root of the tool."""
     root = tmp_path / "repository"
     for folder in ("stemkit/io", "tests/io"):
         (root / folder).mkdir(parents=True)
@@ -92,7 +92,7 @@ def project(mutants, tmp_path, monkeypatch):
 
 def test_verdicts(mutants, project):
     pytest.importorskip("coverage", reason="needs the extra stemkit[mutants]")
-    # In an interpreter of its own: this one has imported stemkit.
+    # A new interpreter is needed, since this one has imported stemkit.
     script = f"""
 import importlib.util, json, sys
 from pathlib import Path
@@ -111,7 +111,7 @@ print(json.dumps([[m.before, m.after, tool.judge(m, root, covering)] for m in fo
     assert verdicts["a - 1", "(a + 1)"] == "survived"
     assert verdicts["a * 1", "(a / 1)"] == "survived"
     assert verdicts["2", "3"] == "survived"
-    # The file is as it was.
+    # The file is unchanged.
     assert "a + b" in (project / "stemkit/io/_sum.py").read_text()
 
 

@@ -49,7 +49,7 @@ def test_a_failed_run_leaves_nothing_and_keeps_earlier_results(tmp_path, error):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 def test_the_next_run_removes_files_of_a_killed_run_but_not_of_a_running_one(tmp_path):
     (tmp_path / ".out-notes.partial").mkdir()
-    (tmp_path / ".out-00000000.partial").symlink_to("gone")  # a broken link is no error
+    (tmp_path / ".out-00000000.partial").symlink_to("gone")  # a broken link is not an error
     with whole_folder(tmp_path / "out"):
         pass
     assert (tmp_path / ".out-00000000.partial").is_symlink()

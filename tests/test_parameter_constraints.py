@@ -13,7 +13,7 @@ from .small_estimators import small_instances
 
 
 class Nonsense:
-    """An object that no parameter takes."""
+    """An object that no parameter accepts."""
 
 
 ESTIMATORS = [pytest.param(cls, id=name) for name, cls in all_estimators()]

@@ -1,4 +1,4 @@
-"""The package changes nothing process-wide: not by its import, not by a call."""
+"""Neither the import of the package nor a call changes a global state."""
 
 import json
 import os
@@ -20,14 +20,14 @@ NAMES = [repr(estimator) for estimator in all_small_instances()]
 
 
 def fresh_environment():
-    """Return an environment without what the tests have changed."""
+    """Return an environment without changes by the tests."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @pytest.fixture(scope="module")
 def changes():
-    """Return what the import and each call change, by name."""
+    """Return the global states that the import and each call change, by name."""
     run = [sys.executable, "-W", "ignore", SCRIPT]
     return json.loads(subprocess.check_output(run, env=fresh_environment(), text=True))
 

@@ -73,7 +73,7 @@ def test_no_sample_has_the_stream_of_its_seed_or_of_a_shorter_index():
 def test_samples_of_neighbouring_indices_are_independent():
     values = np.array([sample_generator(0, i).standard_normal(4000) for i in range(12)])
     correlation = np.corrcoef(values)[np.triu_indices(12, 1)]
-    # 66 coefficients of standard deviation 1 / sqrt(4000): 5 of these once in 26,000.
+    # The largest of 66 coefficients exceeds 5 standard deviations, 1 / sqrt(4000), once in 26,000.
     assert np.abs(correlation).max() < 5 / np.sqrt(4000)
 
 

@@ -8,7 +8,7 @@ from stemkit.drift import Motion
 
 SHAPE = (48, 57)
 MOTION = Motion.from_parameters(SHAPE, drift=(3.2, -4.7), rotation=0.2, shear=0.03, stretch=-0.02)
-# Columns are cut where they have fallen to exp(-8) of their peak.
+# The cutoff of columns is at exp(-8) of their peak.
 CUT = np.exp(-8)
 
 

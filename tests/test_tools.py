@@ -1,4 +1,4 @@
-"""The tool that makes the shipped weights of DriftDecayModel, on next to nothing."""
+"""The tool that trains the shipped weights of DriftDecayModel, with minimal data."""
 
 import importlib.util
 from pathlib import Path

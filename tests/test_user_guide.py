@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.rst")), *sorted(DOCS.rglob("*.md"))]
 PAGES = [page for page in PAGES if not {"_build", "api", "auto_examples"} & {*page.parts}]
 
-# A block of Python, which follows a comment with the reason if it cannot run.
+# A block of Python. If it cannot run, a comment before it has the reason.
 BLOCK = re.compile(
     r"(?:^\.\. not run: (?P<reason>.+)\n\n)?"
     r"^\.\. code-block:: python\n\n(?P<rst>(?:    ?.*\n|\n)+)"
@@ -52,7 +52,7 @@ def nucleation(n_frames, side=64):
 
 @pytest.fixture(scope="module")
 def names():
-    """Return the variables that the pages use without defining them."""
+    """Return variables that pages use but do not define."""
     data = nucleation(5)
     series = datasets.make_drift_pairs(1, shape=(128, 128), random_state=0)
     rng = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def test_code_runs(page, monkeypatch, request, names, files):
         pytest.skip("shows no Python")
     if page.stem != "extending":  # its trainings are short, and their results are checked
         request.getfixturevalue("short_trainings")
-    # In a new module, like a script of the reader: otherwise their classes can't be pickled.
+    # Code runs in a module, like a user's script, since classes cannot be pickled otherwise.
     module = ModuleType(f"guide_{page.stem}")
     module.__dict__.update(names)
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -14,7 +14,7 @@ def subclasses(cls):
 
 def test_all_estimators_finds_those_of_every_subpackage():
     found = [cls for _, cls in all_estimators()]
-    # Searched from the base class down, independently of the modules.
+    # The reference is a search over subclasses, independent of modules.
     own = [cls for cls in subclasses(BaseEstimator) if cls.__module__.startswith("stemkit.")]
     public = {
         cls

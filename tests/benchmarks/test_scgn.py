@@ -83,7 +83,7 @@ def test_table_lists_scores_and_speed(benchmark, tmp_path, capsys):
 
 
 def test_every_network_can_be_made(benchmark):
-    """An error here would end a run of hours."""
+    """An error would end a run of hours."""
     scgn, _ = benchmark
     contenders = importlib.import_module("_scgn_contenders")
     for name in contenders.NETWORKS:

@@ -38,7 +38,7 @@ def test_frames_without_a_lattice_are_not_binned():
 
 
 def waves(*powers, period=40.0, shape=(480, 640)):
-    """Return a lattice and its harmonics, each with its amplitude."""
+    """Return lattice planes with harmonics of these amplitudes."""
     x = np.arange(shape[1]) * np.ones((shape[0], 1))
     waves = [a * np.sin(2 * np.pi * n * x / period) for n, a in enumerate(powers, start=1)]
     return (sum(waves) + 3).astype(np.float32)

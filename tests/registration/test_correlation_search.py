@@ -16,7 +16,7 @@ from stemkit.registration._warping import warp
 def test_the_search_equals_direct_sums():
     rng = np.random.default_rng(2)
     first, second = ndimage.gaussian_filter(rng.normal(size=(2, 24, 20)), (0, 1, 1))
-    # The search fades frames towards their borders; here the borders are 0.
+    # The search applies a window that decreases to the borders; here the borders are 0.
     rows, columns = border(first.shape)
     for frame in (first, second):
         frame[:rows] = frame[-rows:] = frame[:, :columns] = frame[:, -columns:] = 0
@@ -53,7 +53,7 @@ def test_frequencies_of_pure_noise_get_little_weight():
 def test_the_vertex_of_a_parabola_is_found_between_its_samples(offset):
     x = np.arange(5)
     assert _vertex(7 - 2.5 * (x - 2 - offset) ** 2, 2) == pytest.approx(offset)
-    # There is none at the border, on a line or in a valley.
+    # There is no vertex at the border, on a straight line or at a minimum.
     assert _vertex(7 - 2.5 * (x - offset) ** 2, 0) == 0
     assert _vertex(7 - 2.5 * (x - 4 - offset) ** 2, 4) == 0
     assert _vertex(2.0 * x, 2) == 0

@@ -58,7 +58,7 @@ def test_sub_pixel_drift_is_not_biased_to_whole_pixels():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_large_frames_of_a_fine_lattice_are_registered_to_a_fraction_of_a_px(seed):
-    shape = (2100, 512)  # binned by 5, planes 9 px apart are aliased
+    shape = (2100, 512)  # planes 9 px apart are aliased by binning with 5
     scene = make_scene(shape, spacing=(9, 14), margin=0.1, random_state=seed)
     expected = Motion.from_parameters(shape, drift=(31.4, -17.7), rotation=np.deg2rad(0.6))
     rng = np.random.default_rng(seed)
@@ -168,7 +168,7 @@ def nothing_to_register():
     }.items():
         pair[:, 40, 50] = 1e4
         yield f"one hot pixel in {name}", pair
-    # Drift and rotation of a single spot can't be distinguished.
+    # The rotation of a single spot is undetermined.
     atom = Scene(*np.array([[40.0], [70.0], [1.0], [2.5]]))
     yield (
         "one atom",
@@ -272,7 +272,7 @@ def test_a_rival_lowers_the_confidence_by_its_agreement_and_its_overlap():
 
     assert confidence(0.99, 5.0, 0.8) < 0.1
     assert confidence(0.6, 5.0, 0.8) > 0.9
-    # A rival that agrees as well: over as much of the frame, over more, and over a corner.
+    # Another motion agrees as well: over the same area, over a larger one, and over a corner.
     assert confidence(0.6, 0.0, 0.8) < 0.5
     assert confidence(0.6, 0.0, 0.9) == confidence(0.6, 0.0, 0.8)
     assert confidence(0.6, 0.0, 0.1) > 0.8
@@ -289,7 +289,7 @@ def lattice_pair(drift, rng, spacing):
 
 @pytest.mark.parametrize("spacing", [10.0, 21.0])
 def test_frames_of_a_lattice_without_overlap_get_no_confidence(spacing):
-    # Without a true overlap, drifts that put lattice on lattice differ only in their overlap.
+    # Without a true overlap, all drifts by lattice vectors agree, and differ only in their overlap.
     rng = np.random.default_rng(int(spacing))
     for _ in range(4):
         clean = lattice_pair((-35, 150), rng, spacing)
@@ -299,7 +299,7 @@ def test_frames_of_a_lattice_without_overlap_get_no_confidence(spacing):
 
 @pytest.mark.parametrize("spacing", [13.0, 17.0, 21.0])
 def test_borders_of_noiseless_frames_are_not_registered(spacing):
-    # Without noise all frequencies have equal weight, also those of a filter's border effects.
+    # Without noise all frequencies have equal weight, including those of border effects of filters.
     for seed in range(4):
         apart = lattice_pair((-35, 150), np.random.default_rng(seed), spacing)
         assert register(*apart).confidence < 0.7

@@ -18,7 +18,7 @@ def registration(motion, confidence=0.95, others=()):
 
 
 def series(n_frames, rng, *, noise=0.0, linear=0.02, rigid=True):
-    """True motions, and registrations of all pairs of frames."""
+    """Return true motions, and registrations of all pairs of frames."""
     truth = [Motion(SHAPE)]
     for _ in range(n_frames - 1):
         step = {"drift": rng.normal(0, 8, 2), "rotation": rng.normal(0, linear)}
@@ -74,7 +74,7 @@ def test_a_wrong_pair_has_no_influence(wrong):
     found = reconcile(pairs, 5)
     assert drift_errors(found, truth).max() < 0.3
     assert found.confidence[0] == 1
-    # The closure shows which frames have the wrong pair, one of their four.
+    # Only frames of the wrong pair, one of four pairs per frame, have a large closure.
     for frame in range(5):
         if frame in wrong:
             assert found.closure[frame] == pytest.approx(np.hypot(31, 18) / 2, rel=0.05)
@@ -85,7 +85,7 @@ def test_a_wrong_pair_has_no_influence(wrong):
 
 
 def test_three_frames_that_contradict_each_other_get_a_low_confidence():
-    # Any of the three pairs may be the wrong one, and no other pair decides.
+    # Any of the three pairs may be wrong, and there is no other pair to decide.
     for seed in range(5):
         _, pairs = series(3, np.random.default_rng(seed))
         pairs[0, 2] = registration(displaced(pairs[0, 2].motion, (0, 20)))
@@ -198,7 +198,7 @@ def _translations(*drifts):
 @pytest.mark.parametrize("tolerance", [0.5, 2.0])
 @pytest.mark.parametrize("off", [0.0, 1.0, 2.0])
 def test_a_triangle_supports_its_sides_by_how_well_it_closes(tolerance, off):
-    # Cauchy's weight, squared, of the distance by which the triangle does not close.
+    # The support is the squared Cauchy weight of the closure error of the triangle.
     sides = {
         (0, 1): _translations((3, 1)),
         (1, 2): _translations((2, -4)),
@@ -235,7 +235,7 @@ def test_the_closure_of_a_turned_pair_is_the_displacement_of_the_corners(angle, 
     pairs[0, 3] = registration(Motion(SHAPE, right.drift + by, turn.matrix @ right.matrix))
     found = reconcile(pairs, 5)
     assert drift_errors(found, truth).max() < 0.3
-    # One pair of four is wrong, by a drift and a chord of the circle through the corners.
+    # One of four pairs is wrong, by a drift and by the chord along which corners rotate.
     chord = 2 * np.sin(abs(angle) / 2) * np.hypot(*SHAPE) / 2
     expected = np.hypot(chord, np.hypot(*by)) / np.sqrt(4)
     np.testing.assert_allclose(found.closure[[0, 3]], expected, rtol=0.02)
@@ -251,7 +251,7 @@ def test_pairs_that_are_as_likely_right_as_wrong_count_in_the_closure(confidence
 
 
 def test_distances_are_in_pixels_of_the_frame():
-    # Less than half a pixel and 0.2 % of the side is agreement, far more is not.
+    # Errors below half a pixel and 0.2 % of the side agree, much larger ones do not.
     for off, agrees in ((0.3, True), (3.0, False)):
         _, pairs = series(3, np.random.default_rng(5))
         pairs[0, 2] = registration(displaced(pairs[0, 2].motion, (0, off)))
@@ -272,7 +272,7 @@ def test_confidence_is_that_of_the_likeliest_chain():
     chain = {edge: registration(pairs[edge].motion, p) for edge, p in confidence.items()}
     expected = [1, 0.9, 0.9 * 0.8, 0.9 * 0.8 * 0.7]
     np.testing.assert_allclose(reconcile(chain, 4).confidence, expected, rtol=1e-6)
-    # In the other order, and from the other end.
+    # The result is the same for pairs (j, i) in reverse order.
     swapped = {
         (j, i): registration(pair.motion.inverse(), pair.confidence)
         for (i, j), pair in reversed(chain.items())

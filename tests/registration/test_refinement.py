@@ -23,7 +23,7 @@ def test_margins_are_in_standard_errors():
     for _ in range(40):
         common, *own = ndimage.gaussian_filter(rng.normal(size=(3, 128, 128)), (0, 1.5, 1.5))
         frames = [prepare((common + noise).astype(np.float32)) for noise in own]
-        # Two motions under which the frames agree by chance alone, over unlike overlaps.
+        # For these two motions frames agree by chance alone, and overlaps differ.
         wrong = [Motion((128, 128), drift) for drift in ((40.0, -20.0), (9.0, 64.0))]
         margins.append(*correlation_margins(frames, wrong))
         right = [Motion((128, 128)), Motion((128, 128), (30, 5))]
@@ -34,7 +34,7 @@ def test_margins_are_in_standard_errors():
 
 def test_an_estimate_does_not_depend_on_where_the_refinement_starts():
     data = make_drift_pairs(4, shape=SHAPE, random_state=31)
-    # Steps shortened for noise would end before the optimum.
+    # Without `full_steps`, noise shortens the steps, which then end before the optimum.
     for pair, motion in zip(data.pairs, data.motion, strict=True):
         frames = [prepare(weigh_frequencies(frame.astype(np.float32), 0.0)) for frame in pair]
         displaced = motion.drift + np.array([0.6, -0.5])

@@ -133,7 +133,7 @@ def test_pairs_connect_all_frames(n_frames):
         graph[i, j] = 1
     assert connected_components(graph)[0] == 1
     if n_frames > 2:
-        # Without any one pair, all frames are still connected.
+        # If any one pair is removed, all frames are still connected.
         links = (graph + graph.T).astype(bool).sum(axis=0)
         assert links.min() >= 2
     if n_frames <= 16:

@@ -27,7 +27,7 @@ def test_rotation_is_counter_clockwise_as_scikit_image_draws_it():
 
 
 def test_binned_frames_show_the_rescaled_motion():
-    # One row and one column fill no block, which shifts the centre.
+    # The last row and column do not fill a block, which shifts the centre.
     shape, binning = (121, 142), 3
     motion = Motion.from_parameters(shape, drift=(5.3, -4.1), rotation=0.6)
     rng = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def test_a_bad_stack_is_named():
 def test_aligned_frames_are_mirrored_outside_the_overlap():
     frame = smooth_frame((24, 30))
     aligned, overlap = align(frame, Motion(frame.shape, (0, 5)))
-    # What lies 5 px to the right in the second frame is brought back.
+    # Features that are 5 px to the right in the second frame are shifted back.
     np.testing.assert_allclose(aligned[:, :25], frame[:, 5:], atol=1e-5)
     np.testing.assert_allclose(aligned[:, 25:], frame[:, 28:23:-1], atol=1e-5)
     assert overlap[:, :25].all()

@@ -1,4 +1,4 @@
-"""Links of the built documentation: those within it lead somewhere, those out of it will last."""
+"""Links of the built documentation: internal ones have targets, external ones are permanent."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,12 +7,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 HTML = Path(__file__).resolve().parents[2] / "docs/_build/html"
-# Where a paper is to be found for good: by its DOI, not at whoever publishes it now.
+# Papers are linked by DOI, which is permanent, not by the address of their publisher.
 PUBLISHERS = ("nature.com", "sciencedirect.com", "wiley.com", "springer.com", "acs.org", "ieee.org")
 
 
 class _Page(HTMLParser):
-    """The anchors of a page, and where it links to."""
+    """The anchors and the links of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -29,7 +29,7 @@ class _Page(HTMLParser):
 def pages():
     if not (HTML / "index.html").is_file():
         pytest.skip("the documentation is not built: run `make docs`")
-    # What Sphinx makes for its own scripts is no page of ours.
+    # Files in _static belong to Sphinx.
     paths = [path for path in HTML.rglob("*.html") if "_static" not in path.parts]
     return {path: _Page(path) for path in paths}
 
@@ -52,7 +52,7 @@ def test_links_within_the_site_lead_somewhere(pages):
 def test_links_out_of_the_site_are_secure_and_lasting(pages):
     outside = {link for page in pages.values() for link in page.links if "//" in link}
     assert outside
-    # The table of computation times that Sphinx-Gallery makes loads scripts of its own.
+    # The table of computation times by Sphinx-Gallery loads its own scripts.
     for link in sorted(outside):
         url = urlsplit(link)
         assert url.scheme == "https", link

@@ -1,4 +1,4 @@
-"""The API reference shows everything public, and what our classes inherit from each other."""
+"""The API reference lists all public names, and members inherited from stemkit's classes."""
 
 import importlib
 import inspect
@@ -28,7 +28,7 @@ def public_names(package):
 
 
 def own_members(cls):
-    """Return the names of public methods and properties that one of our classes defines."""
+    """Return the names of public methods and properties that a class of stemkit defines."""
     for name, member in inspect.getmembers(cls):
         function = getattr(member, "fget", None) or getattr(member, "__func__", member)
         module = getattr(inspect.unwrap(function), "__module__", None) or ""
@@ -38,7 +38,7 @@ def own_members(cls):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_has_an_entry(documented, package):
-    # A name that several packages offer is documented in one of them.
+    # A name in several packages is documented in one of them.
     documented_anywhere = {name.rpartition(".")[2] for name in documented}
     objects = public_names(package).items()
     names = {name for name, obj in objects if inspect.isclass(obj) or inspect.isfunction(obj)}
