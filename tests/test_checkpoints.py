@@ -1,4 +1,4 @@
-"""A checkpoint is continued only by the same fit, whatever a user changes about it."""
+"""Only the same fit continues a checkpoint; all changes of parameters or data are found."""
 
 import shutil
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::stemkit.exceptions.LatticePrior
 CLASSES = [cls for _, cls in all_estimators() if "checkpoint_dir" in cls().get_params(deep=False)]
 DENOISERS = [cls for cls in CLASSES if cls is not DriftDecayModel]
 
-# For each parameter of these estimators another value than that of `make`.
+# For each parameter of these estimators a value that differs from that of `make`.
 CHANGED = {
     "band_weighting": "channel",
     "batch_size": 2,
@@ -69,7 +69,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """Make estimators that learn in a moment."""
+    """Make estimators with a short fit."""
     weights = weights_of_damage(tmp_path_factory.mktemp("damage") / "w.safetensors", seed=0)
 
     def make(cls, **changes):
@@ -92,7 +92,7 @@ def make(tmp_path_factory):
 
 @pytest.fixture
 def old_fit(make, frames, tmp_path, old_fits):
-    """Return an estimator of a class, fitted before, and a copy of its checkpoint_dir."""
+    """Return a fitted estimator of a class, and a copy of its checkpoint_dir."""
 
     def fitted(cls):
         if cls not in old_fits:

@@ -36,7 +36,7 @@ def estimator(request):
 
 
 def frames(n=3, shape=(20, 24), seed=0):
-    """Make atoms in noise, as whole numbers that every dtype can hold."""
+    """Make noisy frames of atoms, with integers that all dtypes can represent."""
     rng = np.random.default_rng(seed)
     y, x = np.indices(shape)
     clean = np.full((n, *shape), 40.0)

@@ -96,7 +96,7 @@ def test_dots_lie_at_the_positions_of_the_table_to_a_hundredth_of_a_pixel():
             patch = patch.astype(float)
             center = np.array([offset @ patch.sum(1), offset @ patch.sum(0)]) / patch.sum()
             errors.append(center + np.array([row, column]) - place)
-            # A Gaussian holds 2 pi sigma^2 times its peak.
+            # The integral of a Gaussian is 2 pi sigma^2 times its peak.
             assert patch.sum() == pytest.approx(255 * 2 * np.pi * 0.75**2, rel=1e-3)
     assert len(errors) > 200
     assert np.abs(errors).max() < 0.01

@@ -1,4 +1,4 @@
-"""Parts of the least-squares fit, against brute force, theory and invariants."""
+"""Parts of the least-squares fit, compared with brute force, theory and invariants."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Positions and standard errors of AtomLocator, against the truth and the Cramér-Rao bound."""
+"""Positions and standard errors of AtomLocator, compared with truth and Cramér-Rao bound."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The filter that finds atoms, its noise, and the guess of their size, against theory."""
+"""The filter that finds atoms, its noise, and the estimate of sizes, compared with theory."""
 
 import numpy as np
 import pytest
