@@ -1,4 +1,4 @@
-"""Let tools that still call ``setup.py`` find the project; all settings are in pyproject.toml."""
+"""For tools that still call ``setup.py``; all settings are in pyproject.toml."""
 
 from setuptools import setup
 

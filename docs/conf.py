@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation."""
+"""Configuration of Sphinx."""
 
 import importlib
 import inspect
@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # for _gallery_order
 
-# The gallery and the examples in docstrings draw without a screen.
+# Examples draw figures without a window.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import stemkit
@@ -23,22 +23,22 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx-mathjax-offline",  # formulas can be read without a network, too
+    "sphinx-mathjax-offline",  # formulas need no network connection
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"
 
-# The reference follows __all__ of each subpackage, so that nothing public can be forgotten.
+# The reference lists __all__ of each subpackage, so that it includes all public names.
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 autodoc_typehints = "none"  # the docstrings have the types, with shapes and units
 numpydoc_show_class_members = False
 
-# A reference to a name of ours that does not exist is an error. Those to other projects are not
-# looked up, since that would need their inventories from the network.
+# References to missing names of stemkit are errors. References to other projects are not resolved,
+# since their inventories would have to be downloaded.
 nitpicky = True
 nitpick_ignore_regex = [
     (
@@ -61,7 +61,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "stemkit"
 html_logo = html_favicon = "_static/logo.svg"
-html_context = {"default_mode": "auto"}  # light or dark, as the reader's desktop is
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's desktop
 html_theme_options = {
     "logo": {"text": "stemkit"},
     "show_prev_next": False,
@@ -69,7 +69,7 @@ html_theme_options = {
 }
 
 
-# Where each public name is documented: once, although some can be imported from several packages.
+# The page of each public name: one, although some names can be imported from several packages.
 _PACKAGES = [
     "exceptions",
     "registration",
@@ -96,7 +96,7 @@ autosummary_context = {"home": _HOME}
 
 
 def _skip_foreign_member(app, what, name, obj, skip, options):
-    """Leave out what a class inherits from another project."""
+    """Skip members that a class inherits from another project."""
     member = inspect.unwrap(getattr(obj, "fget", None) or getattr(obj, "__func__", obj))
     module = getattr(getattr(member, "__objclass__", member), "__module__", None)
     if what == "class" and isinstance(module, str) and module.partition(".")[0] != "stemkit":
@@ -105,7 +105,7 @@ def _skip_foreign_member(app, what, name, obj, skip, options):
 
 
 def _resolve_alias(app, env, node, contnode):
-    """Resolve a name of ours by another import path than the one it is documented under."""
+    """Resolve a name of stemkit by another import path than that of its page."""
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py":
         return None

@@ -4,16 +4,16 @@
     .venv/bin/python tools/mutants.py --files stemkit/io --count 40
     .venv/bin/python tools/mutants.py --only "stemkit/_motion.py:116:13"
 
-Mutants are drawn evenly from all that the files have. Each is run in a copy of the repository,
-against those tests of its package that run its line, the fastest first, up to the first failure. A
-mutant is killed if a test fails, or if the tests take many times as long as they should.
+Mutants are drawn at random from all mutants of the files. Each is tested in a copy of the
+repository by the tests of its package that run its line, the fastest first, up to the first
+failure. A mutant is killed if a test fails, or if the tests take many times longer than usual.
 
-The changes are those of mutmut and cosmic-ray: numbers grow by one, operators, comparisons and
-conditions are exchanged or negated, keywords are left out; and the first two arguments are swapped.
-Both tools leave decorated functions out, or start an interpreter for each mutant, which takes
-longer than most tests here. Messages of errors and warnings, annotations and text are not changed,
-nor what cannot change a result: the order of arguments of a symmetric function such as `max`, and
-keywords that only check or print.
+The changes are those of mutmut and cosmic-ray: numbers increase by one, operators, comparisons and
+conditions are exchanged or negated, and keywords are removed. The first two arguments are swapped,
+too. Both tools skip decorated functions, or start an interpreter for each mutant, which takes
+longer than most tests. Messages of errors and warnings, annotations and text are not changed, nor
+expressions that cannot change a result: the order of arguments of a symmetric function such as
+`max`, and keywords that only check or print.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("registration", "damage", "drift", "noise", "localize", "io", "engine")
-# Imported once, before a process is forked for each mutant: they take seconds.
+# Imported once before a process is forked for each mutant, since imports take seconds.
 _HEAVY = (
     *("numpy", "pandas", "scipy.ndimage", "scipy.optimize", "scipy.stats", "scipy.signal", "torch"),
     *("sklearn.utils.estimator_checks", "skimage.registration", "skimage.restoration", "joblib"),
@@ -75,7 +75,7 @@ _SYMMETRIC = {
     *("max", "min", "maximum", "minimum", "hypot", "add", "multiply", "equal", "array_equal"),
     *("logical_and", "logical_or", "logaddexp", "broadcast_shapes", "broadcast_arrays"),
 }
-# Keywords that change what is checked or printed, and no result.
+# Keywords that affect checks and output, but no result.
 _CHECKS_OR_PRINTS = {
     *("strict", "stacklevel", "verbose", "desc", "disable", "unit", "name", "total"),
 }
@@ -94,9 +94,9 @@ class Mutant:
     file : str
         Path from the repository's root.
     line, column : int
-        Where the change starts; lines from 1, columns from 0.
+        Start of the change; lines from 1, columns from 0.
     before, after : str
-        The expression, and what takes its place.
+        The expression and its replacement.
     source : str
         The whole file with the change.
     """
@@ -110,7 +110,7 @@ class Mutant:
 
     @property
     def place(self) -> str:
-        """Where it is, as ``--only`` takes it."""
+        """The position, in the form of ``--only``."""
         return f"{self.file}:{self.line}:{self.column}"
 
     def __str__(self) -> str:
@@ -170,7 +170,7 @@ def _called(call: ast.Call) -> str:
 
 
 def _changes(node: ast.expr) -> Iterator[ast.expr]:
-    """Yield what may take the place of an expression."""
+    """Yield the replacements of an expression."""
     if isinstance(node, ast.Compare):
         for i, operator in enumerate(node.ops):
             for other in _COMPARISONS.get(type(operator), ()):
@@ -207,7 +207,7 @@ def _changes(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def mirroring_tests(file: str, root: Path) -> list[str]:
-    """Return the test files of a source file: those that mirror it, and those of its package."""
+    """Return the test files of a source file: its own, and those of its package."""
     path = Path(file)
     package = path.parent.relative_to("stemkit").parts
     name = package[0] if package else path.stem.strip("_")
@@ -236,8 +236,8 @@ class Covering:
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests that run a mutant's line, the fastest first.
 
-        Those are all tests of the file where the line is run on import, and at last those of the
-        defaults that docstrings state.
+        If the line is run on import, these are all tests of the file. The last ones are tests of
+        the defaults in docstrings.
         """
         tests = self.lines.get((mutant.file, mutant.line), set())
         on_import = not tests or "" in tests
@@ -249,7 +249,7 @@ class Covering:
 
 
 class _Recorder:
-    """A plugin of pytest that notes which test runs which lines."""
+    """A plugin of pytest that records which test runs which lines."""
 
     def __init__(self, coverage: Any) -> None:
         self.coverage = coverage
@@ -263,7 +263,7 @@ class _Recorder:
 
 
 def find_covering(root: Path, tests: Sequence[str]) -> Covering:
-    """Run tests without any mutant, and note which of them run which lines."""
+    """Run tests without any mutant, and record which of them run which lines."""
     data, times = root.parent / "coverage", root.parent / "seconds.json"
     data.unlink(missing_ok=True)
 
@@ -296,7 +296,7 @@ def find_covering(root: Path, tests: Sequence[str]) -> Covering:
 
 
 def run_apart(root: Path, task: Callable[[], int], seconds: float) -> tuple[str, float]:
-    """Do a task in a process of its own; return "passed", "failed" or "timeout", and the time."""
+    """Do a task in a new process; return "passed", "failed" or "timeout", and the time."""
     start = time.perf_counter()
     process = os.fork()
     if process == 0:
@@ -305,7 +305,7 @@ def run_apart(root: Path, task: Callable[[], int], seconds: float) -> tuple[str,
         finished, status = os.waitpid(process, os.WNOHANG)
         spent = time.perf_counter() - start
         if finished:
-            # 5: there are no tests, such as examples, in these files
+            # 5: these files contain no tests
             code = os.waitstatus_to_exitcode(status)
             return ("passed" if code in (0, 5) else "failed"), spent
         if spent > seconds:
@@ -316,7 +316,7 @@ def run_apart(root: Path, task: Callable[[], int], seconds: float) -> tuple[str,
 
 
 def _do(root: Path, task: Callable[[], int]) -> None:
-    """Do a task in this process and end it; what it prints goes to MUTANTS_LOG, if that is set."""
+    """Do a task in this process and end it; append its output to MUTANTS_LOG, if that is set."""
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     log = os.environ.get("MUTANTS_LOG") or os.devnull
@@ -338,7 +338,7 @@ def _do(root: Path, task: Callable[[], int]) -> None:
 
 
 def copy_repository(to: Path) -> None:
-    """Copy all files that git knows, and a neighbouring folder of data if there is one."""
+    """Copy all files that git tracks, and the folder of data next to the repository, if present."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -389,7 +389,7 @@ def collect(patterns: Sequence[str]) -> list[Mutant]:
 
 
 def main() -> int:
-    """Sample mutants, judge each, and print the table."""
+    """Sample mutants, test each, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -433,7 +433,7 @@ def main() -> int:
 
 
 def print_table(table: dict[str, Counter[str]]) -> None:
-    """Print what became of the mutants, a line a package."""
+    """Print the number of killed and surviving mutants, one line per package."""
     print(f"{'':16} {'mutants':>8} {'killed':>8} {'timeout':>8} {'survived':>8}")
     total: Counter[str] = Counter()
     for name, counts in [*sorted(table.items()), ("all", total)]:

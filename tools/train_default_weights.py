@@ -2,8 +2,8 @@
 
     python tools/train_default_weights.py --steps 400 --seed 0
 
-After an interruption run it again: it continues from the checkpoint and ends with the same
-weights. A GPU is used if there is one; ``--channels 32 64 128 --side 128`` is the paper's size.
+After an interruption, a second run resumes from the checkpoint and gives the same weights. A GPU is
+used if there is one; ``--channels 32 64 128 --side 128`` is the paper's size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(
     lr: float = 7e-4,
     device: str = "auto",
 ) -> None:
-    """Train, resuming where there is a checkpoint, and write weights and card."""
+    """Train, resume from a checkpoint if there is one, and write weights and card."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = DegradationNet(channels=channels, n_evidence=N_ESTIMATES)

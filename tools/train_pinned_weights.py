@@ -1,9 +1,9 @@
-"""Train the weights that stemkit ships for PINNEDDenoiser: what benchmarks/pinned.py calls ours.
+"""Train the weights shipped for PINNEDDenoiser, "PINNED, stemkit" in benchmarks/pinned.py.
 
     python tools/train_pinned_weights.py --folder build/pinned
 
-Run again after an interruption, it goes on from the last checkpoint and ends with the same
-weights; what the benchmark has trained in the folder is taken as it is.
+After an interruption, a second run resumes from the last checkpoint and gives the same weights.
+Weights that the benchmark has trained in the folder are used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stemkit import PINNEDDenoiser
 from stemkit.engine import load_card
 from stemkit.metrics import psnr, ssim
 
-# What is shipped is what is judged, so there is one recipe for both.
+# The benchmark scores the shipped weights, so both use the same training.
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from _pinned_data import HELD_OUT, HELD_OUT_AXES, LEVELS, TRAINING, degraded, held_out_frames
 from _pinned_runs import RECIPE, SEEDS, STEMKIT, TUNED, train
@@ -37,7 +37,7 @@ def main(
     seed: int = 0,
     threads: int = 0,
 ) -> None:
-    """Train this seed and those of the spread, and write weights and card."""
+    """Train this seed and those for the spread of scores, and write weights and card."""
     if threads:
         torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)

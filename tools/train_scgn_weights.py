@@ -1,11 +1,10 @@
-"""Train the weights that stemkit ships for SCGNDenoiser, on nucleation frames of every kind.
+"""Train the weights that stemkit ships for SCGNDenoiser, on nucleation frames of all contrasts.
 
     python tools/train_scgn_weights.py --steps 2500 --seed 0
 
-Run again after an interruption, it goes on from the last checkpoint and ends with the same
-weights. A GPU is used where there is one; ``--blocks 8 --channels 64 --pixels 393216`` is the
-paper's size. Seeds other than 0 are trained for their spread: the card of seed 0 lists the scores
-of all that are at hand.
+After an interruption, a second run resumes from the last checkpoint and gives the same weights. A
+GPU is used if there is one; ``--blocks 8 --channels 64 --pixels 393216`` is the paper's size. Seeds
+other than 0 show the spread of scores: the card of seed 0 lists the scores of all trained seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from stemkit.metrics import atom_iou, psnr, ssim
 
 CONTRASTS: tuple[Contrast, ...] = ("default", "high", "low")
 SIDES = (64, 96, 128)
-# A nucleus is a crystal of any size, or none yet.
+# The crystalline fraction of a frame is anything from none to all.
 ORDER = (0.0, 1.0)
 VALIDATION_FRAMES = 32
 VALIDATION_SEED = 20261
@@ -35,9 +34,9 @@ STEPS_PER_EPOCH = 100
 
 
 class EveryNucleation:
-    """Batches with each contrast in them, of a side that changes from batch to batch.
+    """Batches that contain each contrast, with a side that changes between batches.
 
-    Of one side only, the network would learn statistics of spectra of that side.
+    With a single side, the network would learn the statistics of spectra of that side.
     """
 
     def __init__(self, pixels: int, device: torch.device) -> None:
@@ -76,7 +75,7 @@ def main(
     device: str = "auto",
     threads: Annotated[int, typer.Option(help="Threads; 0 for as many as there are.")] = 0,
 ) -> None:
-    """Train, resuming where there is a checkpoint, and write weights and card."""
+    """Train, resume from a checkpoint if there is one, and write weights and card."""
     if threads:
         torch.set_num_threads(threads)
     folder = checkpoint_dir / f"seed{seed}"
@@ -118,7 +117,7 @@ def main(
 
 
 def score(model: SCGNDenoiser, contrast: Contrast) -> dict[str, float]:
-    """Score a model on frames of a contrast that it has not seen."""
+    """Score a model on frames of one contrast that are in no training set."""
     data = make_nucleation(VALIDATION_FRAMES, contrast=contrast, random_state=VALIDATION_SEED)
     denoised = model.transform(data.noisy)
     return {
