@@ -1,4 +1,4 @@
-"""Weights on disk: ours as safetensors with a card, and the papers' released checkpoints."""
+"""Weights on disk: stemkit's as safetensors with a card, and the papers' checkpoints."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from .._constraints import Interval, check_arguments
 from ._convolution import Conv3x3
 
-# The names in the authors' files, and ours.
+# The names in the authors' files, and stemkit's.
 _RELEASED_NAMES = [
     (r"^head_conv\.", "head."),
     (r"^tail_conv\.", "tail."),
@@ -127,9 +127,9 @@ def check_widths(n_blocks: int, n_channels: int) -> None:
 
 @check_arguments(weights=[Mapping])
 def rename_released(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the authors' weights to ours, with the real before the imaginary parts.
+    """Rename the authors' weights to stemkit's names, with the real before the imaginary parts.
 
-    A weight that our networks do not have keeps its name.
+    A weight that stemkit's networks do not have keeps its name.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The two-frame network of AtomDiffuser: how much signal is left, and how the specimen moved.
 
 The layout (names, shapes and the order in which features are joined) is the released one, so that
-the authors' weights and ours load into the same class.
+the authors' weights and stemkit's load into the same class.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ BandWeighting = Literal["band", "channel"]
 
 
 class Layout(NamedTuple):
-    """The choices in which the paper's text, the authors' code and ours differ."""
+    """The choices in which stemkit, the paper's text and the authors' code differ."""
 
     gate_conv: bool
     """Whether a 3x3 convolution precedes the pooling of the bands."""
@@ -62,7 +62,7 @@ class SCGN(SpatialFrequencyNet):
     position_embedding : bool, default=True
         Whether the coordinates of each bin of the spectrum are further inputs.
     layout : {"stemkit", "paper", "released"} or Layout, default="stemkit"
-        Ours, that of the paper's text, or that of the authors' code. See the notes.
+        Layout of stemkit, of the paper's text, or of the authors' code. See the notes.
 
     Notes
     -----
@@ -71,8 +71,8 @@ class SCGN(SpatialFrequencyNet):
     False), V4 (True, "channel", False), V5 (True, "band", False), and the network itself.
 
     The released layout has a 3x3 convolution before each pooling of bands, which the paper does not
-    mention: 36 % of the parameters and 23 % of the multiplications. Ours is the released one
-    without it, and
+    mention: 36 % of the parameters and 23 % of the multiplications. stemkit's layout is the
+    released one without it, and
 
     - spectra are centred. The bin of the mean grows with the side of the frame, from 6.4 thousand
       at 64 px to 51 thousand at 512, while those of noise stay at 5 to 7, and so the weights would
