@@ -20,6 +20,7 @@ from .exceptions import InvalidParameterError
 # An array or a tensor, and a generator of the same library; torch is not imported here.
 Frames: TypeAlias = Any
 Generator: TypeAlias = Any
+Float32Array: TypeAlias = NDArray[np.float32]
 
 _BLOCK = 2**18
 _MOST = 1e18  # electrons; NumPy counts up to nine times as many
@@ -133,6 +134,19 @@ def as_array(values: Any, name: str) -> NDArray:
             f"{name} is a {type(values).__name__} that can't be converted to an array ({error}); "
             f"pass a NumPy array."
         ) from error
+
+
+def rescale_to_float32(frames: Float32Array) -> tuple[Float32Array, np.float32]:
+    """Return frames scaled so that their powers fit into float32, and the factor that undoes it.
+
+    Frames in common units are returned unchanged. The factor is a power of two, so that nothing is
+    rounded.
+    """
+    peak = max(float(frames.max()), -float(frames.min()))
+    if peak == 0 or 1e-9 < peak < 1e9:
+        return frames, np.float32(1)
+    unit = np.float32(2.0 ** np.floor(np.log2(peak)))
+    return frames / unit, unit
 
 
 def _tensor_as_array(tensor: Any, name: str) -> NDArray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ._validation import Float32Array, rescale_to_float32
+from ._arrays import Float32Array, rescale_to_float32
 
 Mask = NDArray[np.bool_]
 
@@ -23,17 +23,48 @@ _SHARPNESS = 4.0
 # those of counts equal.
 _STANDARD_DEVIATIONS = 8.0
 # A row or column is bad if four fifths of its pixels differ from their neighbours, all in one
-# direction, by a standard deviation of the noise and by so many times as much as other rows.
-_OF_LINES = 3.0
+# direction, by a standard deviation of the noise and by so many times as much as other rows do.
+_OF_LINES = 4.0
 _SHORTEST_LINE = 16
-# Marks of detectors for pixels without data, and the largest share of a frame that they may have:
-# more are a saturated part of the image.
+# Pixels of a line that are compared with its neighbours.
+_FOR_LINES = 256
+# Largest share of a frame that single bad pixels may have: more are noise of another kind, or
+# atoms that the pixels are too coarse for.
+_MOST_SPIKES = 0.01
+# Marks of detectors for pixels without data, and the largest share of a frame that they may have,
+# as the gaps between the chips of a detector.
 _MARKS = {np.dtype("u2"): 2**16 - 1, np.dtype("u4"): 2**32 - 1, np.dtype("i4"): 2**31 - 1}
-_MOST_MARKED = 0.02
+_MOST_MARKED = 0.2
 # Pixels from which the noise is estimated.
-_FOR_NOISE = 2**15
+_FOR_NOISE = 2**14
 # The 16 pixels at a distance of two.
 _RING = np.pad(np.zeros((3, 3), bool), 1, constant_values=True)
+
+
+def find_bad(frames: Float32Array, known: Mask, *, spikes: bool = True, lines: bool = True) -> Mask:
+    """Return the bad pixels of each frame: known ones, rows and columns, and spikes.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_frames, H, W), float32
+        Frames; values of known bad pixels have no influence, and may be NaN.
+    known : ndarray of shape (n_frames, H, W), bool
+        Pixels that are marked or missing.
+    spikes, lines : bool, default=True
+        Whether to look for single pixels, and for rows and columns.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, H, W), bool
+    """
+    bad = known.copy()
+    for frame, where in zip(frames, bad, strict=True):
+        # Bad pixels that are known are filled before others are compared with them.
+        if lines:
+            where |= find_lines(filled(frame, where))
+        if spikes:
+            where |= find_spikes(filled(frame, where))
+    return bad
 
 
 def find_marks(frames: NDArray) -> Mask:
@@ -52,7 +83,10 @@ def find_marks(frames: NDArray) -> Mask:
     if mark is None:
         return np.zeros(frames.shape, bool)
     marked = frames == mark
-    marked[marked.mean(axis=(1, 2)) > _MOST_MARKED] = False
+    for frame, where in zip(frames, marked, strict=True):
+        # Intensities that reach half of the mark are those of a bright or saturated image.
+        if where.mean() > _MOST_MARKED or frame.max(initial=0, where=~where) > mark // 2:
+            where[:] = False
     return marked
 
 
@@ -84,7 +118,7 @@ def find_spikes(frame: Float32Array) -> Mask:
         (second[y, x] - background, second_least[y, x] - background),
         _limits(background, law),
     )
-    return found
+    return found & (found.mean() <= _MOST_SPIKES)
 
 
 def find_fixed(frames: Float32Array) -> Mask:
@@ -142,20 +176,51 @@ def find_lines(frame: Float32Array) -> Mask:
 def _odd_lines(lines: Float32Array) -> Mask:
     """Return which rows lie above, or below, their neighbours along nearly all their length.
 
-    A row of a lattice does so at its atoms alone.
+    A row of a lattice does so at its atoms alone, and a row at the edge of the specimen is like
+    those on one side of it.
     """
     n, length = lines.shape
     if min(n, length) < _SHORTEST_LINE:
         return np.zeros(n, bool)
-    # Beyond the border rows go on with their slope, which is no line.
-    padded = np.pad(lines, ((2, 2), (0, 0)), mode="reflect", reflect_type="odd")
-    around = np.median([padded[i : i + n] for i in (0, 1, 3, 4)], axis=0)
-    low, high = np.quantile(lines - around, (0.2, 0.8), axis=1)
-    # Most rows differ by noise, of which a fifth lies below -0.84 standard deviations.
-    noise = float(np.median(high - low)) / (2 * 0.84)
-    offset = np.maximum(low, -high)
-    # Rows through the atoms of a lattice are alike; bad ones are few.
-    return offset > max(noise, _OF_LINES * float(np.quantile(offset, 0.95)))
+    lines = lines[:, :: max(1, length // _FOR_LINES)]
+    # Beyond the border the rows inside go on with their slope, since a bad row may be the first.
+    first, last = (1.5 * row[1] - 0.5 * row[3] for row in (lines, lines[::-1]))
+    padded = np.concatenate([[first, first], lines, [last, last]])
+    neighbours = [padded[i : i + n] for i in (0, 1, 3, 4)]
+    before, after = neighbours[0] + neighbours[1], neighbours[2] + neighbours[3]
+    extremes = np.maximum.reduce(neighbours) + np.minimum.reduce(neighbours)
+    difference = lines - (before + after - extremes) / 2
+    low, middle, high = np.quantile(difference, (0.2, 0.5, 0.8), axis=1)
+    sign = np.where(low > -high, 1, -1)
+    # Of two adjacent bad rows each has the other on one side, which halves the difference.
+    sides = [
+        np.quantile(sign[:, np.newaxis] * (2 * lines - side), 0.2, axis=1)
+        for side in (before, after)
+    ]
+    offset = np.minimum.reduce([np.maximum(low, -high), *sides])
+    # Most rows differ by noise, of which a fifth lies below -0.84 standard deviations. Rows through
+    # the atoms of a lattice are alike, and so are those with noise of their own; bad ones are few.
+    least = max(
+        float(np.median(high - low)) / (2 * 0.84),
+        _OF_LINES * float(np.quantile(offset, 0.95)),
+        _OF_LINES * 1.4826 * float(np.median(np.abs(middle))) / np.sqrt(1.25),
+    )
+    candidates = offset > least
+    for index in np.flatnonzero(candidates):
+        candidates[index] = _is_sharp_line(padded, int(index) + 2)
+    return candidates
+
+
+def _is_sharp_line(padded: Float32Array, index: int) -> bool:
+    """Return whether a row, of rows padded by two, stands out more than its neighbours.
+
+    The image of the probe gives rows beside a lattice plane a good part of its height.
+    """
+    background = (padded[index - 2] + padded[index + 2]) / 2
+    height, *sides = (
+        abs(float(np.median(padded[index + step] - background))) for step in (0, 1, -1)
+    )
+    return max(sides) < height / _SHARPNESS or min(sides) < height / (2 * _SHARPNESS)
 
 
 def fill(frame: Float32Array, bad: Mask) -> Float32Array:
@@ -172,20 +237,25 @@ def fill(frame: Float32Array, bad: Mask) -> Float32Array:
     -------
     ndarray of shape (H, W), float32
     """
-    filled = np.where(bad, np.float32(0), frame)
+    known_values = np.where(bad, np.float32(0), frame)
     sound = (~bad).astype(np.float32)
     missing = bad
-    result = filled.copy()
+    result = known_values.copy()
     sigma = 0.7
     while missing.any():
         weight = ndimage.gaussian_filter(sound, sigma, mode="nearest", truncate=3)
-        mean = ndimage.gaussian_filter(filled, sigma, mode="nearest", truncate=3)
+        mean = ndimage.gaussian_filter(known_values, sigma, mode="nearest", truncate=3)
         # Less than this is the tail of one far neighbour, unless there is no other.
         known = missing & (weight > (0.02 if sigma < max(frame.shape) else 0.0))
         result[known] = mean[known] / weight[known]
         missing = missing & ~known
         sigma *= 2
     return result
+
+
+def filled(frame: Float32Array, bad: Mask) -> Float32Array:
+    """Return a frame with its bad pixels filled; without a sound pixel, as it is."""
+    return fill(frame, bad) if bad.any() and not bad.all() else frame
 
 
 class _NoiseLaw(NamedTuple):

@@ -1,19 +1,33 @@
-"""Checks of the arrays that users pass: frames, stacks, pairs, times and weights."""
+"""Checks of the arrays that users pass: frames, stacks, pairs, times and weights.
+
+Estimators repair bad pixels here: those that are missing, which are NaN or masked, and those that
+do not show the specimen, see :mod:`stemkit._bad_pixels`.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arrays import Float32Array as Float32Array
 from ._arrays import as_array, is_tensor
-from ._constraints import shorten
+from ._arrays import rescale_to_float32 as rescale_to_float32
+from ._bad_pixels import Mask, filled, find_bad, find_marks
+from ._constraints import Constraints, Options, shorten
 from ._warnings import warn_caller
+from .exceptions import BadPixelWarning
 
-Float32Array = NDArray[np.float32]
+BadPixels = Literal["repair"] | None
+BAD_PIXELS: Constraints = [None, Options("repair")]
 
+# Largest share of a frame that is filled.
+_MOST_MISSING = 0.5
 # A 2-D array with this many lines and columns is most likely a single frame. The arrays of
 # scikit-learn's own checks are smaller.
 _MIN_FRAME_SIDE = 32
@@ -40,10 +54,110 @@ def _as_real(values: ArrayLike, name: str) -> NDArray:
     return array
 
 
-def _to_float32(array: NDArray, name: str, *, unit: str = "frame") -> Float32Array:
-    """Convert to float32; an error names the first frame or pair that is not finite."""
+def _as_float32(
+    X: ArrayLike,
+    check_shape: Callable[[NDArray], None],
+    *,
+    name: str,
+    bad_pixels: BadPixels = None,
+    unit: str = "frame",
+) -> Float32Array:
+    """Return frames, or pairs of them, as finite float32, with bad pixels filled if repaired."""
+    if bad_pixels is None or not _repairs.get():
+        values, missing = X, None
+        _check_unmasked(X, name)
+    else:
+        values, missing = split_missing(X, name)
+    array = _as_real(values, name)
+    check_shape(array)
     with np.errstate(over="ignore"):
         frames = np.ascontiguousarray(array, dtype=np.float32)
+    _check_finite(frames, name, unit)
+    if missing is None or not frames.size:
+        return frames
+    stack = frames.reshape(-1, *frames.shape[-2:])
+    missing = missing.reshape(stack.shape)
+    _check_enough(missing, name)
+    bad = find_bad(stack, missing | find_marks(array.reshape(stack.shape)))
+    if not bad.any():
+        return frames
+    repaired = np.stack([filled(*frame) for frame in zip(stack, bad, strict=True)])
+    _warn_of_bad_pixels(bad, missing, name)
+    return repaired.reshape(frames.shape)
+
+
+def split_missing(values: ArrayLike, name: str) -> tuple[NDArray, Mask]:
+    """Return an array with zeros where values are NaN or masked, and a mask of these."""
+    if isinstance(values, np.ma.MaskedArray):
+        array, missing = np.asarray(values.data), np.ma.getmaskarray(values)
+    else:
+        array = as_array(values, name)
+        masked = getattr(values, "mask", None) if hasattr(values, "frames") else None
+        missing = np.zeros(array.shape, bool) if masked is None else masked
+    # The smallest value is NaN if any is, and no mask as large as the frames is made.
+    if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
+        missing = missing | np.isnan(array)
+    return (np.where(missing, array.dtype.type(0), array) if missing.any() else array), missing
+
+
+def _check_unmasked(values: ArrayLike, name: str) -> None:
+    if hasattr(values, "frames") and np.any(getattr(values, "mask", None)):
+        raise ValueError(
+            f"{name} has masked pixels; fill them first, as "
+            f"stemkit.preprocessing.BadPixelRepair does."
+        )
+
+
+_repairs: ContextVar[bool] = ContextVar("_repairs", default=True)
+
+
+@contextmanager
+def without_repair() -> Iterator[None]:
+    """Let estimators use frames as they are, such as those that were repaired before."""
+    token = _repairs.set(False)
+    try:
+        yield
+    finally:
+        _repairs.reset(token)
+
+
+def _check_enough(missing: Mask, name: str) -> None:
+    """Raise an error if a frame lacks so many pixels that it can't be filled."""
+    share = missing.mean(axis=(1, 2))
+    worst = int(share.argmax())
+    if share[worst] > _MOST_MISSING:
+        raise ValueError(
+            f"{name} lacks {share[worst]:.0%} of the pixels of frame {worst}, which are NaN or "
+            f"masked; crop the frames to what was recorded, or leave this frame out."
+        )
+
+
+def _warn_of_bad_pixels(bad: Mask, missing: Mask, name: str) -> None:
+    counts = bad.sum(axis=(1, 2))
+    hit = np.flatnonzero(counts)
+    first = int(hit[0])
+    places = ", ".join(str((int(y), int(x))) for y, x in np.argwhere(bad[first])[:3])
+    more = ", ..." if counts[first] > 3 else ""
+    n_missing = int(missing.sum())
+    kinds = [
+        f"{n} {what}"
+        for n, what in (
+            (n_missing, "NaN or masked"),
+            (int(counts.sum()) - n_missing, "stuck, hot or dead, or hit by X-rays"),
+        )
+        if n
+    ]
+    warn_caller(
+        f"{name} has bad pixels in {len(hit)} of {len(bad)} frames: {'; '.join(kinds)}. The first "
+        f"are in frame {first} at (y, x) = {places}{more}. They were filled from their neighbours. "
+        f"See stemkit.preprocessing.BadPixelRepair, or pass bad_pixels=None to use frames as they "
+        f"are.",
+        BadPixelWarning,
+    )
+
+
+def _check_finite(frames: Float32Array, name: str, unit: str) -> None:
+    """Raise an error that names the first frame or pair that is not finite."""
     # The sum of a frame is finite only if all of its pixels are. A mask would need more memory.
     with np.errstate(over="ignore", invalid="ignore"):
         sums = frames.reshape(frames.shape[0], -1).sum(axis=1, dtype=np.float64)
@@ -54,10 +168,11 @@ def _to_float32(array: NDArray, name: str, *, unit: str = "frame") -> Float32Arr
             f"{name} contains {kind} in {unit} {bad[0]}; replace these pixels "
             f"(np.nan_to_num, or the median of their neighbours) or leave the {unit} out."
         )
-    return frames
 
 
-def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float32Array:
+def check_frames(
+    X: ArrayLike, *, name: str = "X", min_frames: int = 1, bad_pixels: BadPixels = None
+) -> Float32Array:
     """Return a stack as C-contiguous float32, without a copy if it is that already.
 
     Parameters
@@ -68,6 +183,8 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
         Name of the argument, for messages.
     min_frames : int, default=1
         Fewer frames than this is an error.
+    bad_pixels : {"repair"} or None, default=None
+        Whether to fill bad pixels, in a copy. If None, NaN and masked pixels are errors.
 
     Returns
     -------
@@ -77,26 +194,35 @@ def check_frames(X: ArrayLike, *, name: str = "X", min_frames: int = 1) -> Float
     ------
     ValueError
         If the shape, the dtype or a value is not that of a stack.
+
+    Warns
+    -----
+    BadPixelWarning
+        If pixels were filled.
     """
-    array = _as_real(X, name)
-    if array.ndim == 2:
-        raise ValueError(
-            f"{name} is one frame of shape {array.shape}, but must be a stack (n_frames, H, W); "
-            f"pass {name}[np.newaxis] for a stack of one."
-        )
-    if array.ndim != 3:
-        raise ValueError(
-            f"{name} has {array.ndim} dimensions, but a stack (n_frames, H, W) has 3. "
-            f"Reshape your data, or pass one stack at a time."
-        )
-    if 0 in array.shape[1:]:
-        raise ValueError(f"{name} has empty frames of shape {array.shape[1:]}; nothing to work on.")
-    if len(array) < min_frames:
-        raise ValueError(
-            f"{name} holds {len(array)} frame(s), but at least {min_frames} are needed; "
-            f"pass more frames of the series."
-        )
-    return _to_float32(array, name)
+
+    def check_shape(array: NDArray) -> None:
+        if array.ndim == 2:
+            raise ValueError(
+                f"{name} is one frame of shape {array.shape}, but must be a stack "
+                f"(n_frames, H, W); pass {name}[np.newaxis] for a stack of one."
+            )
+        if array.ndim != 3:
+            raise ValueError(
+                f"{name} has {array.ndim} dimensions, but a stack (n_frames, H, W) has 3. "
+                f"Reshape your data, or pass one stack at a time."
+            )
+        if 0 in array.shape[1:]:
+            raise ValueError(
+                f"{name} has empty frames of shape {array.shape[1:]}; nothing to work on."
+            )
+        if len(array) < min_frames:
+            raise ValueError(
+                f"{name} holds {len(array)} frame(s), but at least {min_frames} are needed; "
+                f"pass more frames of the series."
+            )
+
+    return _as_float32(X, check_shape, name=name, bad_pixels=bad_pixels)
 
 
 def check_stack(
@@ -113,7 +239,8 @@ def check_stack(
     X : array-like of shape (n_frames, H, W) or (n_lines, W)
         Frames of any real dtype.
     estimator : estimator
-        The estimator. Its ``frame_shape_``, (H, W) or (W,), and for lines ``n_features_in_`` and
+        The estimator, whose ``bad_pixels`` is that of `check_frames`. Its ``frame_shape_``,
+        (H, W) or (W,), and for lines ``n_features_in_`` and
         ``feature_names_in_`` are set or compared with X.
     reset : bool
         Whether to set these attributes, as fit does, or to compare X with them.
@@ -137,20 +264,27 @@ def check_stack(
     -----
     UserWarning
         If fit is given lines that look like a single frame.
+    BadPixelWarning
+        If pixels were filled.
     """
     lines = n_dims(X) == 2 and (reset or len(getattr(estimator, "frame_shape_", ())) == 1)
     if lines:
         # Imported here, since it takes long and stacks do not need it.
         from sklearn.utils.validation import validate_data
 
-        if is_tensor(X) or isinstance(X, list | tuple):
+        if is_tensor(X) or isinstance(X, list | tuple | np.ma.MaskedArray):
             X = as_array(X, name)
         array = validate_data(
             estimator, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=min_frames
         )
         frames = array[:, np.newaxis]
     else:
-        array = frames = check_frames(X, name=name, min_frames=min_frames)
+        array = frames = check_frames(
+            X,
+            name=name,
+            min_frames=min_frames,
+            bad_pixels=getattr(estimator, "bad_pixels", None),
+        )
     if reset:
         if lines and min(array.shape) >= _MIN_FRAME_SIDE:
             warn_caller(
@@ -173,39 +307,32 @@ def n_dims(X: ArrayLike) -> int:
         return 0
 
 
-def rescale_to_float32(frames: Float32Array) -> tuple[Float32Array, np.float32]:
-    """Return frames scaled so that their powers fit into float32, and the factor that undoes it.
-
-    Frames in common units are returned unchanged. The factor is a power of two, so that nothing is
-    rounded.
-    """
-    peak = max(float(frames.max()), -float(frames.min()))
-    if peak == 0 or 1e-9 < peak < 1e9:
-        return frames, np.float32(1)
-    unit = np.float32(2.0 ** np.floor(np.log2(peak)))
-    return frames / unit, unit
-
-
-def check_pair(pair: ArrayLike, *, name: str = "pair") -> Float32Array:
+def check_pair(
+    pair: ArrayLike, *, name: str = "pair", bad_pixels: BadPixels = None
+) -> Float32Array:
     """Return two frames, the earlier first, as float32 of shape (2, H, W)."""
-    array = _as_real(pair, name)
-    if array.ndim != 3 or array.shape[0] != 2 or 0 in array.shape:
-        raise ValueError(
-            f"{name} has shape {array.shape}, but a pair is (2, H, W), the earlier frame first; "
-            f"pass np.stack([first, second])."
-        )
-    return _to_float32(array, name)
+
+    def check_shape(array: NDArray) -> None:
+        if array.ndim != 3 or array.shape[0] != 2 or 0 in array.shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}, but a pair is (2, H, W), the earlier frame "
+                f"first; pass np.stack([first, second])."
+            )
+
+    return _as_float32(pair, check_shape, name=name, bad_pixels=bad_pixels)
 
 
-def check_pairs(pairs: ArrayLike, *, name: str = "X") -> Float32Array:
+def check_pairs(pairs: ArrayLike, *, name: str = "X", bad_pixels: BadPixels = None) -> Float32Array:
     """Return pairs as float32 of shape (n_pairs, 2, H, W)."""
-    array = _as_real(pairs, name)
-    if array.ndim != 4 or array.shape[1] != 2 or 0 in array.shape:
-        raise ValueError(
-            f"{name} has shape {array.shape}, but pairs are (n_pairs, 2, H, W); "
-            f"pass np.stack of pairs, each with the earlier frame first."
-        )
-    return _to_float32(array, name, unit="pair")
+
+    def check_shape(array: NDArray) -> None:
+        if array.ndim != 4 or array.shape[1] != 2 or 0 in array.shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}, but pairs are (n_pairs, 2, H, W); "
+                f"pass np.stack of pairs, each with the earlier frame first."
+            )
+
+    return _as_float32(pairs, check_shape, name=name, bad_pixels=bad_pixels, unit="pair")
 
 
 def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:
@@ -258,8 +385,11 @@ def check_increasing(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.
     return axis
 
 
-def check_frame(frame: ArrayLike, *, name: str = "frame") -> Float32Array:
+def check_frame(
+    frame: ArrayLike, *, name: str = "frame", bad_pixels: BadPixels = None
+) -> Float32Array:
     """Return one frame as float32 of shape (H, W)."""
-    if (dims := n_dims(frame)) != 2:
-        raise ValueError(f"{name} has {dims} dimensions; pass one frame of shape (H, W).")
-    return check_frames(_as_real(frame, name)[np.newaxis], name=name)[0]
+    array: Any = frame if isinstance(frame, np.ma.MaskedArray) else _as_real(frame, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} has {array.ndim} dimensions; pass one frame of shape (H, W).")
+    return check_frames(array[np.newaxis], name=name, bad_pixels=bad_pixels)[0]

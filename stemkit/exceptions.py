@@ -7,6 +7,10 @@ class InvalidParameterError(ValueError, TypeError):
     """A parameter or argument has a value or a type that it cannot have."""
 
 
+class BadPixelWarning(UserWarning):
+    """Pixels that do not show the specimen were found in the frames, and filled."""
+
+
 class LowConfidenceWarning(UserWarning):
     """The frames do not determine the drift that was asked for."""
 
@@ -15,4 +19,9 @@ class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
 
-__all__ = ["InvalidParameterError", "LatticePriorWarning", "LowConfidenceWarning"]
+__all__ = [
+    "BadPixelWarning",
+    "InvalidParameterError",
+    "LatticePriorWarning",
+    "LowConfidenceWarning",
+]

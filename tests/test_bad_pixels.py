@@ -127,10 +127,12 @@ def test_atoms_that_do_not_move_are_not_fixed_pixels():
 
 @pytest.mark.parametrize("dtype, mark", [("u2", 65535), (">u2", 65535), ("u4", 2**32 - 1)])
 def test_marks_of_detectors_are_found_before_rounding(dtype, mark):
-    frames = np.full((2, 20, 20), mark - 1, dtype)
+    frames = np.full((2, 20, 20), mark // 2, dtype)
     frames[1, 3, 4] = mark
     assert np.argwhere(find_marks(frames)).tolist() == [[1, 3, 4]]
     frames[0, :5] = mark  # a saturated region
+    assert np.argwhere(find_marks(frames)).tolist() == [[1, 3, 4]]
+    frames[0, 3:5] = mark // 2 + 1  # the brightest atom of an image that fills the range
     assert np.argwhere(find_marks(frames)).tolist() == [[1, 3, 4]]
     assert not find_marks(frames.astype("f4")).any()
     assert not find_marks(np.full((1, 4, 4), 255, "u1")).any()

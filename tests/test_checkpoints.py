@@ -25,6 +25,7 @@ DENOISERS = [cls for cls in CLASSES if cls is not DriftDecayModel]
 CHANGED = {
     "band_weighting": "channel",
     "batch_size": 2,
+    "bad_pixels": None,
     "binning": 2,
     "checkpoint_dir": None,
     "deviation_weighting": False,

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
 from .._constraints import Interval
-from .._validation import Float32Array, check_frames, check_stack
+from .._validation import BadPixels, Float32Array, check_frames, check_stack, n_dims
 from ..base import FrameEstimator
 from ..metrics import psnr
 
@@ -46,6 +46,8 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
     >>> round(Darkest().fit(truth).score(truth - 10, truth), 6)
     20.0
     """
+
+    bad_pixels: BadPixels = "repair"
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check the parameters and the frames; nothing is learned.
@@ -167,16 +169,18 @@ class Denoiser(TransformerMixin, FrameEstimator, ABC):
         return tags
 
 
-def check_target(y: ArrayLike | None, frames: Float32Array) -> Float32Array:
+def check_target(
+    y: ArrayLike | None, frames: Float32Array, *, bad_pixels: BadPixels = None
+) -> Float32Array:
     """Return y as a stack of the shape of the frames (n, H, W)."""
     if y is None:
         raise ValueError("y is missing: pass the target frames of X, of the same shape.")
-    array = as_array(y, "y")
-    if frames.shape[1] == 1 and array.ndim < 3:
+    if frames.shape[1] == 1 and n_dims(y) < 3:
+        array = as_array(y, "y")
         if array.shape != (len(frames), frames.shape[2]):
             return frames
-        array = array[:, np.newaxis]
-    target = check_frames(array, name="y")
+        y = array[:, np.newaxis]
+    target = check_frames(y, name="y", bad_pixels=bad_pixels)
     if target.shape != frames.shape:
         raise ValueError(
             f"y has shape {target.shape}, but X is {frames.shape}; pass one target frame of the "

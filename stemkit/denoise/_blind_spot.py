@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._constraints import Constraints, Options, without
 from .._random import RandomState, sample_generator
-from .._validation import Float32Array
+from .._validation import BadPixels, Float32Array
 from ..engine import Source
 from ..metrics import BlindSpotScorer
 from ._loss import Loss, make_loss
@@ -65,6 +65,10 @@ class BlindSpotDenoiser(NetworkDenoiser):
         Flip training frames vertically and horizontally at random.
     weights, checkpoint_dir, device, precision, random_state, verbose : optional
         See :class:`NetworkDenoiser`. Weights must belong to the network that is given.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -141,6 +145,7 @@ class BlindSpotDenoiser(NetworkDenoiser):
         precision: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         super().__init__(
             network=network,
@@ -158,6 +163,7 @@ class BlindSpotDenoiser(NetworkDenoiser):
             precision=precision,
             random_state=random_state,
             verbose=verbose,
+            bad_pixels=bad_pixels,
         )
         self.structure = structure
 

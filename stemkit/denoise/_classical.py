@@ -11,7 +11,7 @@ from skimage.feature import peak_local_max
 
 from .._constraints import Constraints, Interval
 from .._scene import Scene, render_columns
-from .._validation import Float32Array
+from .._validation import BAD_PIXELS, BadPixels, Float32Array
 from ._base import Denoiser
 from ._noise_level import noise_level
 
@@ -23,6 +23,10 @@ class GaussianDenoiser(Denoiser):
     ----------
     sigma : float, default=1.5
         Standard deviation in px.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Examples
     --------
@@ -35,11 +39,13 @@ class GaussianDenoiser(Denoiser):
     """
 
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        "sigma": [Interval(float, 0, 10_000, unit="px")]
+        "sigma": [Interval(float, 0, 10_000, unit="px")],
+        "bad_pixels": BAD_PIXELS,
     }
 
-    def __init__(self, *, sigma: float = 1.5) -> None:
+    def __init__(self, *, sigma: float = 1.5, bad_pixels: BadPixels = "repair") -> None:
         self.sigma = sigma
+        self.bad_pixels = bad_pixels
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         return ndimage.gaussian_filter(frames, self.sigma, axes=(1, 2))
@@ -62,6 +68,10 @@ class LoGRenderDenoiser(Denoiser):
         Brightness of the dots.
     dot_sigma : float, default=0.75
         Their standard deviation in px.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Notes
     -----
@@ -86,6 +96,7 @@ class LoGRenderDenoiser(Denoiser):
         "min_distance": [Interval(int, 1, 1000, unit="px")],
         "peak": [Interval(float, 0, None)],
         "dot_sigma": [Interval(float, 0, 200, closed="right", unit="px")],
+        "bad_pixels": BAD_PIXELS,
     }
 
     def __init__(
@@ -96,12 +107,14 @@ class LoGRenderDenoiser(Denoiser):
         min_distance: int = 2,
         peak: float = 255.0,
         dot_sigma: float = 0.75,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         self.sigma = sigma
         self.threshold = threshold
         self.min_distance = min_distance
         self.peak = peak
         self.dot_sigma = dot_sigma
+        self.bad_pixels = bad_pixels
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
         return np.stack([self._draw(frame) for frame in frames])

@@ -14,7 +14,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from .._constraints import Constraints, HasMethods, Interval, Options
-from .._validation import Float32Array, check_stack, rescale_to_float32
+from .._validation import (
+    BAD_PIXELS,
+    BadPixels,
+    Float32Array,
+    check_stack,
+    rescale_to_float32,
+    without_repair,
+)
 from ..localize import AtomLocator
 from ._base import Denoiser
 from ._lattice_prior import warn_once
@@ -52,6 +59,10 @@ class MatchedDenoiser(Denoiser):
     atoms : {"bright", "dark"}, default="bright"
         Whether atoms are brighter than what surrounds them. The network draws bright dots for
         either.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -97,6 +108,7 @@ class MatchedDenoiser(Denoiser):
         "known_sigma": [_SIGMA],
         "background_sigma": [None, _SIGMA],
         "atoms": [Options(*get_args(Atoms))],
+        "bad_pixels": BAD_PIXELS,
     }
 
     def __init__(
@@ -107,12 +119,14 @@ class MatchedDenoiser(Denoiser):
         known_sigma: float = 1.5,
         background_sigma: float | None = None,
         atoms: Atoms = "bright",
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         self.denoiser = denoiser
         self.atom_sigma = atom_sigma
         self.known_sigma = known_sigma
         self.background_sigma = background_sigma
         self.atoms = atoms
+        self.bad_pixels = bad_pixels
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Measure the size of atoms, unless it is given.
@@ -172,7 +186,7 @@ class MatchedDenoiser(Denoiser):
         bins = self._bins(frames.shape[1:])
         dots = []
         # One at a time: a stack of all results would be a second copy of the frames.
-        with warn_once():
+        with warn_once(), without_repair():
             for frame in frames:
                 drawn = self.denoiser_.transform(self._match(frame)[np.newaxis])[0]
                 enlarged = ndimage.zoom(drawn, bins, order=1, mode="nearest", grid_mode=True)

@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from .._constraints import Constraints, Options, reason_of, shorten
 from .._random import RandomState
+from .._validation import BadPixels
 from ..exceptions import InvalidParameterError
 from ..networks import IDF, PINNED, SCGN, SFIN, UNet
 from ._inference import apply_network
@@ -80,6 +81,10 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
         Seed of the network's first weights, the order of frames, their squares and noise.
     verbose : int, default=0
         1 shows progress.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -174,6 +179,7 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
         precision: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         super().__init__(
             loss=loss,
@@ -190,6 +196,7 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
             precision=precision,
             random_state=random_state,
             verbose=verbose,
+            bad_pixels=bad_pixels,
         )
         self.network = network
         self.network_parameters = network_parameters

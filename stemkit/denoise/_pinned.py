@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._constraints import Constraints, Interval, Options, without
 from .._random import RandomState
-from .._validation import Float32Array
+from .._validation import BadPixels, Float32Array
 from ..losses import physics_informed_terms
 from ..networks.pinned import PINNED
 from ._loss import Loss
@@ -92,6 +92,10 @@ class PINNEDDenoiser(SupervisedDenoiser):
         Seed of the network's first weights, the order of frames, their squares and noise.
     verbose : int, default=0
         1 shows progress.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -189,6 +193,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         precision: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         super().__init__(
             max_epochs=max_epochs,
@@ -204,6 +209,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
             precision=precision,
             random_state=random_state,
             verbose=verbose,
+            bad_pixels=bad_pixels,
         )
         self.n_channels = n_channels
         self.n_blocks = n_blocks

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._constraints import Constraints, Interval, Options
 from .._random import RandomState
-from .._validation import Float32Array
+from .._validation import BadPixels, Float32Array
 from ..networks.scgn import LAYOUTS, SCGN, BandWeighting, Layout
 from ._inference import N_VIEWS, mean_of_views
 from ._loss import Loss
@@ -78,6 +78,10 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
         Seed of the network's first weights, the order of frames, their squares and noise.
     verbose : int, default=0
         1 shows progress.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -176,6 +180,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
         precision: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         super().__init__(
             loss=loss,
@@ -192,6 +197,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
             precision=precision,
             random_state=random_state,
             verbose=verbose,
+            bad_pixels=bad_pixels,
         )
         self.n_blocks = n_blocks
         self.n_channels = n_channels

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from torch import Tensor
 
 from .._constraints import Constraints, HasMethods, Interval
-from .._validation import Float32Array, check_stack
+from .._validation import BAD_PIXELS, BadPixels, Float32Array, check_stack, without_repair
 from ..metrics import SplitScorer
 from ..noise import split_exposure
 from ._base import Denoiser, check_target
@@ -41,6 +41,10 @@ class SplitPairs(Denoiser):
         `sklearn.frozen.FrozenEstimator`, or a grid search discards the calibration.
     fraction : float, default=0.5
         Share of the dose of a split exposure that is the input; the rest is the target.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -95,12 +99,21 @@ class SplitPairs(Denoiser):
         "denoiser": [None, HasMethods("fit", "transform", example="SCGNDenoiser(loss='l2')")],
         "noise": [None, HasMethods("unstabilize", example="HRTEMNoise()")],
         "fraction": [Interval(float, 0, 1, closed="neither")],
+        "bad_pixels": BAD_PIXELS,
     }
 
-    def __init__(self, *, denoiser: Any = None, noise: Any = None, fraction: float = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        denoiser: Any = None,
+        noise: Any = None,
+        fraction: float = 0.5,
+        bad_pixels: BadPixels = "repair",
+    ) -> None:
         self.denoiser = denoiser
         self.noise = noise
         self.fraction = fraction
+        self.bad_pixels = bad_pixels
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train on two exposures of each field, or on one of each and ``noise``.
@@ -132,8 +145,9 @@ class SplitPairs(Denoiser):
             )
         first, _ = check_stack(X, self, reset=True)
         if y is not None:
-            second = check_target(y, first)
-            denoiser.fit(np.concatenate([first, second]), np.concatenate([second, first]))
+            second = check_target(y, first, bad_pixels=self.bad_pixels)
+            with without_repair():
+                denoiser.fit(np.concatenate([first, second]), np.concatenate([second, first]))
         elif self.noise is not None:
             denoiser.fit(_SplitStream(first, self.noise, self.fraction, denoiser))
         else:
@@ -174,7 +188,8 @@ class SplitPairs(Denoiser):
         return scorer(self.denoiser_, frames, second, sample_weight=sample_weight)
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
-        return self.denoiser_.transform(frames)
+        with without_repair():
+            return self.denoiser_.transform(frames)
 
 
 class _SplitStream:

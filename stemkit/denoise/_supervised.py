@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .._constraints import Constraints, HasMethods, Interval, Options
 from .._random import RandomState, check_resumable, check_seed
-from .._validation import Float32Array, check_stack
+from .._validation import BAD_PIXELS, BadPixels, Float32Array, check_stack
 from ..engine import Source, fit_module, fit_parameters, pick_device, put_weights, save_weights
 from ..engine._memory import halve_until_it_fits
 from ._base import Denoiser, check_target
@@ -45,6 +45,10 @@ class SupervisedDenoiser(Denoiser):
         Training, see :class:`NetworkDenoiser`.
     noise, weights, checkpoint_dir, device, precision, random_state, verbose : optional
         See :class:`NetworkDenoiser`.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -99,6 +103,7 @@ class SupervisedDenoiser(Denoiser):
         "precision": [Options("auto", "32-true", "bf16-mixed")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "bad_pixels": BAD_PIXELS,
     }
     input_noise_: float | None
 
@@ -124,6 +129,7 @@ class SupervisedDenoiser(Denoiser):
         precision: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         self.loss = loss
         self.max_epochs = max_epochs
@@ -139,6 +145,7 @@ class SupervisedDenoiser(Denoiser):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
+        self.bad_pixels = bad_pixels
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
         """Train on pairs, on clean frames with simulated noise, or on a stream.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._constraints import Constraints, Interval, without
 from .._random import RandomState
-from .._validation import Float32Array, check_stack
+from .._validation import BadPixels, Float32Array, check_stack
 from ..engine import Source, pick_device
 from ..networks.udvd import N_FRAMES, UDVD
 from ._base import Denoiser
@@ -37,6 +37,10 @@ class UDVDDenoiser(SupervisedDenoiser):
         Training, see :class:`NetworkDenoiser`.
     weights, checkpoint_dir, device, precision, random_state, verbose : optional
         See :class:`NetworkDenoiser`.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -95,6 +99,7 @@ class UDVDDenoiser(SupervisedDenoiser):
         precision: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         super().__init__(
             loss=loss,
@@ -109,6 +114,7 @@ class UDVDDenoiser(SupervisedDenoiser):
             precision=precision,
             random_state=random_state,
             verbose=verbose,
+            bad_pixels=bad_pixels,
         )
         self.n_channels = n_channels
 

@@ -18,6 +18,8 @@ from tqdm.auto import tqdm
 from .._constraints import Constraints, Interval, Options
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
+    BAD_PIXELS,
+    BadPixels,
     Float32Array,
     check_increasing,
     check_pair,
@@ -79,6 +81,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         Seed of the synthetic pairs.
     verbose : int, default=0
         1 shows progress.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -141,6 +147,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         "checkpoint_dir": ["path", None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "bad_pixels": BAD_PIXELS,
     }
 
     def __init__(
@@ -156,6 +163,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         self.motion = motion
         self.registration = registration
@@ -167,6 +175,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
+        self.bad_pixels = bad_pixels
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -223,7 +232,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self._check_parameters()
         check_resumable(self.checkpoint_dir, self.random_state)
         if n_dims(X) == 4:
-            frames, _ = check_stack(np.concatenate(check_pairs(X)), self, reset=True)
+            frames, _ = check_stack(
+                np.concatenate(check_pairs(X, bad_pixels=self.bad_pixels)), self, reset=True
+            )
         else:
             frames, _ = check_stack(X, self, reset=True)
         seed = check_seed(self.random_state)
@@ -272,7 +283,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         ValueError
             If ``pair`` is not two frames of finite numbers.
         """
-        (first, second), _ = rescale_to_float32(check_pair(pair))
+        (first, second), _ = rescale_to_float32(check_pair(pair, bad_pixels=self.bad_pixels))
         return self._register_pair(self._network(), first, second)
 
     def predict(self, pair: ArrayLike, t: ArrayLike = 1.0) -> DriftDecayState:
@@ -298,7 +309,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             If ``weights`` is None and the model is not fitted.
         """
         network, times = self._network(), check_times(t)
-        (first, second), unit = rescale_to_float32(check_pair(pair))
+        (first, second), unit = rescale_to_float32(check_pair(pair, bad_pixels=self.bad_pixels))
         with tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1) as progress:
             found = self._register_pair(network, first, second)
             progress.update()
@@ -335,7 +346,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         network = self._network()
         if n_dims(X) == 4:
-            pairs = check_pairs(X)
+            pairs = check_pairs(X, bad_pixels=self.bad_pixels)
         else:
             frames = check_stack(X, self, reset=False, min_frames=2)[0]
             pairs = np.stack([frames[:-1], frames[1:]], axis=1)
@@ -544,7 +555,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _registration(self, network: DamageNetwork) -> RegisterPair:
         """Return the function that registers two frames."""
         if self.registration == "correlation":
-            return partial(register, motion=self.motion)
+            return partial(register, motion=self.motion, bad_pixels=None)
         return network_registration(network, self._binning_for, self.motion == "translation")
 
     def _register_pair(

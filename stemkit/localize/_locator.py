@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
 from .._constraints import Constraints, Interval, check_parameters, check_value
-from .._validation import check_stack
+from .._validation import BAD_PIXELS, BadPixels, check_stack
 from ..metrics import atom_score
 from ..metrics._localization import TOLERANCE
 from ._fit import fit_atoms, fit_coarsely
@@ -83,6 +83,10 @@ class AtomLocator(BaseEstimator):
         film, but at least 5 % of the atoms' median amplitude.
     n_jobs : int, optional
         Number of frames processed at a time, as for joblib: None is 1, -1 all cores.
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -123,6 +127,7 @@ class AtomLocator(BaseEstimator):
         "sigma": [Interval(float, 0.1, 200, unit="px"), None],
         "threshold": [Interval(float, 0, None, closed="neither"), None],
         "n_jobs": [Interval(int, 1, 10_000), Interval(int, -10_000, -1), None],
+        "bad_pixels": BAD_PIXELS,
     }
 
     def __init__(
@@ -131,10 +136,12 @@ class AtomLocator(BaseEstimator):
         sigma: float | None = None,
         threshold: float | None = None,
         n_jobs: int | None = None,
+        bad_pixels: BadPixels = "repair",
     ) -> None:
         self.sigma = sigma
         self.threshold = threshold
         self.n_jobs = n_jobs
+        self.bad_pixels = bad_pixels
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import as_array
 from .._constraints import Interval, Options, check_value
-from .._validation import Float32Array, check_frames, check_weights, n_dims
+from .._validation import Float32Array, check_frames, check_weights, n_dims, without_repair
 from ..exceptions import InvalidParameterError
 
 Reduction: TypeAlias = Literal["mean", "none"]
@@ -22,8 +22,9 @@ PIXEL_SIZE = Interval(float, 1e-30, 1e30)
 
 
 def frames_or_lines(X: ArrayLike, name: str = "X") -> Float32Array:
-    """Return frames (n, H, W); a 2-D array is a stack of one-line frames."""
-    return check_frames(as_array(X, name)[:, np.newaxis] if n_dims(X) == 2 else X, name=name)
+    """Return frames (n, H, W), repaired; a 2-D array is a stack of one-line frames."""
+    stack = as_array(X, name)[:, np.newaxis] if n_dims(X) == 2 else X
+    return check_frames(stack, name=name, bad_pixels="repair")
 
 
 def check_stacks(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Float32Array, Float32Array]:
@@ -63,7 +64,9 @@ def predicted_frames(estimator: Any, X: Float32Array, shape: tuple[int, ...]) ->
         raise InvalidParameterError(
             f"estimator must have predict, as denoisers do; got a {type(estimator).__name__}."
         )
-    predicted = as_array(estimator.predict(X), "the result of predict")
+    # Frames were repaired before, and pixels that a scorer replaces are not bad ones.
+    with without_repair():
+        predicted = as_array(estimator.predict(X), "the result of predict")
     if predicted.dtype.kind not in "buif" or predicted.size != np.prod(shape):
         raise ValueError(
             f"estimator gives {predicted.dtype} of shape {predicted.shape} for X of shape "

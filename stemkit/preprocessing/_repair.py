@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
 
-from .._arrays import as_array
-from .._bad_pixels import Mask, fill, find_fixed, find_lines, find_marks, find_spikes
+from .._bad_pixels import Mask, filled, find_bad, find_fixed, find_marks
 from .._constraints import Constraints
-from .._validation import Float32Array, check_stack
+from .._validation import Float32Array, check_stack, n_dims, split_missing
 from ..base import FrameEstimator
 from ..io import FrameStack
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 class BadPixelRepair(TransformerMixin, FrameEstimator):
     """Find stuck, hot and dead pixels, spikes and lines, and fill them from their neighbours.
+
+    Pixels of frames that are NaN or masked are filled as well.
 
     An atom is left as it is, since the probe spreads it over several pixels: a bad pixel stands
     out of the noise by eight standard deviations while at most one of its four nearest neighbours
@@ -99,11 +100,11 @@ class BadPixelRepair(TransformerMixin, FrameEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or `X` is not a stack of finite real numbers.
+            If a parameter is out of its range, or `X` is not a stack of real numbers or holds inf.
         """
         self._check_parameters()
-        frames, _ = check_stack(X, self, reset=True)
-        self.mask_ = find_fixed(frames) | self._find(X, frames).all(axis=0)
+        frames, _, bad = self._check_and_find(X, reset=True)
+        self.mask_ = find_fixed(frames) | bad.all(axis=0)
         return self
 
     def find(self, X: ArrayLike) -> Mask:
@@ -121,7 +122,7 @@ class BadPixelRepair(TransformerMixin, FrameEstimator):
         Raises
         ------
         ValueError
-            If `X` is not a stack of finite real numbers.
+            If `X` is not a stack of real numbers or holds inf.
         """
         _, shape, bad = self._check_and_find(X)
         return bad.reshape(shape)
@@ -137,48 +138,40 @@ class BadPixelRepair(TransformerMixin, FrameEstimator):
         Returns
         -------
         ndarray of the shape of X, float32, or FrameStack
-            A FrameStack for a FrameStack, with `mask` where pixels were filled.
+            A FrameStack for a FrameStack, without its mask: no pixel is missing any more, and
+            `find` returns which were.
 
         Raises
         ------
         ValueError
-            If `X` is not a stack of finite real numbers.
+            If `X` is not a stack of real numbers or holds inf.
         """
         frames, shape, bad = self._check_and_find(X)
         repaired = np.empty_like(frames)
         for index, where in enumerate(bad):
-            repaired[index] = _filled(frames[index], where)
+            repaired[index] = filled(frames[index], where)
         if isinstance(X, FrameStack):
-            mask = bad if X.mask is None else bad | X.mask
-            return replace(X, frames=repaired, mask=mask)
+            return replace(X, frames=repaired, mask=None)
         return repaired.reshape(shape)
 
-    def _check_and_find(self, X: ArrayLike) -> tuple[Float32Array, tuple[int, ...], Mask]:
+    def _check_and_find(
+        self, X: ArrayLike, *, reset: bool = False
+    ) -> tuple[Float32Array, tuple[int, ...], Mask]:
         self._check_parameters()
-        is_fitted = hasattr(self, "mask_")
+        is_fitted = hasattr(self, "mask_") and not reset
+        known = np.zeros(1, bool)
+        if n_dims(X) == 3:
+            X, missing = split_missing(X, "X")
+            known = missing | find_marks(X)
         frames, shape = check_stack(X, self, reset=not is_fitted)
-        bad = self._find(X, frames)
+        known = np.broadcast_to(known, frames.shape)
+        bad = find_bad(frames, known, spikes=self.spikes, lines=self.lines)
         if is_fitted and frames.shape[1:] == self.mask_.shape:
             bad |= self.mask_
         return frames, shape, bad
-
-    def _find(self, X: ArrayLike, frames: Float32Array) -> Mask:
-        bad = find_marks(as_array(X, "X").reshape(frames.shape))
-        for frame, where in zip(frames, bad, strict=True):
-            # Bad pixels that are known are filled before others are compared with them.
-            if self.lines:
-                where |= find_lines(_filled(frame, where))
-            if self.spikes:
-                where |= find_spikes(_filled(frame, where))
-        return bad
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _filled(frame: Float32Array, bad: Mask) -> Float32Array:
-    """Return a frame with its bad pixels filled; without a sound pixel, as it is."""
-    return fill(frame, bad) if bad.any() and not bad.all() else frame

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from .._arrays import as_array
 from .._constraints import Interval, Options, check_arguments
 from .._motion import Motion
-from .._validation import check_pair, rescale_to_float32
+from .._validation import BAD_PIXELS, BadPixels, check_frame, rescale_to_float32
 from ._binning import bin_frame
 from ._correlation_search import SEPARATION, Peak, search, weigh_frequencies
 from ._refinement import Prepared, correlation_margins, count_places, prepare, refine
@@ -109,6 +108,7 @@ class _Candidate:
     motion=[Options(*get_args(MotionModel))],
     max_drift=[Interval(float, 0, 1, closed="neither")],
     max_rotation=[Interval(float, 0, 45)],
+    bad_pixels=BAD_PIXELS,
 )
 def register(
     first: ArrayLike,
@@ -117,6 +117,7 @@ def register(
     motion: MotionModel = "rigid",
     max_drift: float = 0.5,
     max_rotation: float = 6.0,
+    bad_pixels: BadPixels = "repair",
 ) -> Registration:
     """Estimate how the specimen moved between two frames.
 
@@ -134,6 +135,10 @@ def register(
         Largest drift along each axis, in shares of the frame's side.
     max_rotation : float, default=6.0
         Largest rotation in degrees, either way, for "rigid" and "affine".
+    bad_pixels : {"repair"} or None, default="repair"
+        Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
+        are used as they are, and NaN is an error.
 
     Returns
     -------
@@ -157,13 +162,16 @@ def register(
     >>> bool(abs(result.motion.drift - data.drift[0]).max() < 1)
     True
     """
-    pair = [as_array(first, "first"), as_array(second, "second")]
+    pair = [
+        check_frame(frame, name=name, bad_pixels=bad_pixels)
+        for frame, name in ((first, "first"), (second, "second"))
+    ]
     if pair[0].shape != pair[1].shape:
         raise ValueError(
             f"first has shape {pair[0].shape} and second {pair[1].shape}; "
             f"crop or pad them to one (H, W)."
         )
-    frames, _ = rescale_to_float32(check_pair(np.stack(pair), name="(first, second)"))
+    frames, _ = rescale_to_float32(np.stack(pair))
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:

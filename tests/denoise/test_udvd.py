@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from stemkit._validation import without_repair
 from stemkit.denoise import UDVDDenoiser
 
 TINY = {"n_channels": 4, "device": "cpu", "random_state": 0}
@@ -48,7 +49,8 @@ def test_no_pixel_influences_its_own_value(model):
     noisy, _ = film()
     other = noisy.copy()
     other[2:7, 10, 20] += 1e5
-    difference = model.transform(other) - model.transform(noisy)
+    with without_repair():
+        difference = model.transform(other) - model.transform(noisy)
     assert difference[4, 10, 20] == 0
     assert (difference[4, 9:12, 19:22] != 0).sum() == 8
 

@@ -151,7 +151,7 @@ def test_a_wrong_pair_of_a_series_has_no_influence(model, monkeypatch):
     series = make_llzo_series(4, shape=(160, 160), max_rotation=0, max_shear=0, random_state=6)
     right = {}
 
-    def register(first, second, *, motion):
+    def register(first, second, *, motion, bad_pixels):
         which = [
             int(np.argmax([np.corrcoef(own.ravel(), frame.ravel())[0, 1] for own in series.frames]))
             for frame in (first, second)
@@ -255,7 +255,7 @@ def test_bad_parameters(parameters, message, pair):
         (lambda m: m.critical_dose(FLAT, [0, 1]), "at least 3"),
         (lambda m: m.transform(FLAT[0]), r"stack\[np.newaxis\]"),
         (lambda m: m.transform(FLAT, fill="wrap"), "fill must be"),
-        (lambda m: m.fit(np.full((2, 8, 8), np.nan)), "X contains NaN in frame 0"),
+        (lambda m: m.fit(np.full((2, 8, 8), np.nan)), "X lacks 100% of the pixels of frame 0"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
@@ -312,7 +312,9 @@ def test_register_gives_the_motion_of_predict(model, pair):
 def test_decay_outside_the_overlap_is_that_of_the_nearest_pixel_inside(model, pair, monkeypatch):
     monkeypatch.setattr(
         "stemkit.drift._drift_decay.register",
-        lambda first, second, *, motion: Registration(MOVED, 0.9, ((MOVED, 1.0),), 0.75),
+        lambda first, second, *, motion, bad_pixels: Registration(
+            MOVED, 0.9, ((MOVED, 1.0),), 0.75
+        ),
     )
     state = model.predict(pair.pairs[0])
     assert not state.overlap[:, :40].any()
@@ -328,7 +330,9 @@ def test_unbinned_decay_is_not_shifted(binning, monkeypatch):
     shape, unmoved = (84, 96), Motion((84, 96))
     monkeypatch.setattr(
         "stemkit.drift._drift_decay.register",
-        lambda first, second, *, motion: Registration(unmoved, 0.9, ((unmoved, 1.0),), 1.0),
+        lambda first, second, *, motion, bad_pixels: Registration(
+            unmoved, 0.9, ((unmoved, 1.0),), 1.0
+        ),
     )
 
     def ratio(network, pair, times, background=None):

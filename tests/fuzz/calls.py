@@ -103,7 +103,7 @@ ARGUMENTS: dict[str, Callable[[SampleFiles], Any]] = {
 }
 # Arguments of a single function or method.
 OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
-    "register": {"motion": lambda files: "translation"},
+    "register": {"motion": lambda files: "translation", "bad_pixels": lambda files: None},
     "fit_module": {"source": lambda files: _source()},
     "load_card": {"name": lambda files: files.weights},
     "load_weights": {"name": lambda files: files.weights},

@@ -106,7 +106,7 @@ def test_pickle_and_clone():
         (lambda f: AtomLocator(n_jobs=0).fit(f), "^n_jobs must be an int"),
         (lambda f: AtomLocator(n_jobs=0.5).fit(f), "^n_jobs must be an int"),
         (lambda f: AtomLocator().fit(f).score(f[:1], [[1, 1]], tolerance=0), "^tolerance must be"),
-        (lambda f: AtomLocator().fit(np.full((2, 4, 4), np.nan)), "X contains NaN in frame 0"),
+        (lambda f: AtomLocator().fit(np.full((2, 4, 4), np.nan)), "X lacks 100% of the pixels"),
         (lambda f: AtomLocator().fit(f).predict(f[0]), "X\\[np.newaxis\\]"),
         (lambda f: AtomLocator().fit(f).score(f, [[1, 1]]), "y has no column 'frame'"),
     ],
