@@ -143,7 +143,7 @@ def rescale_to_float32(frames: Float32Array) -> tuple[Float32Array, np.float32]:
     rounded.
     """
     peak = max(float(frames.max()), -float(frames.min()))
-    if peak == 0 or 1e-9 < peak < 1e9:
+    if peak == 0 or 1e-3 < peak < 1e6:
         return frames, np.float32(1)
     unit = np.float32(2.0 ** np.floor(np.log2(peak)))
     return frames / unit, unit

@@ -25,6 +25,9 @@ _STANDARD_DEVIATIONS = 8.0
 # A row or column is bad if four fifths of its pixels differ from their neighbours, all in one
 # direction, by a standard deviation of the noise and by so many times as much as other rows do.
 _OF_LINES = 4.0
+# Least height of a bad pixel in the range of the frame: less does no harm, and in denoised frames
+# there is no noise that it could be compared with.
+_LEAST_SHARE = 0.005
 _SHORTEST_LINE = 16
 # Pixels of a line that are compared with its neighbours.
 _FOR_LINES = 256
@@ -108,7 +111,10 @@ def find_spikes(frame: Float32Array) -> Mask:
     law = _noise_law(frame)
     second, second_least = _second_neighbours(frame)
     # Only pixels that differ from their neighbours by so much can be bad, and they are few.
-    least = _STANDARD_DEVIATIONS * (1 - 1 / _SHARPNESS) * law.readout
+    step = max(1, int(np.sqrt(frame.size / _FOR_NOISE)))
+    low, high = np.percentile(frame[::step, ::step], (0.1, 99.9))
+    least = max(_STANDARD_DEVIATIONS * law.readout, _LEAST_SHARE * float(high - low))
+    least *= 1 - 1 / _SHARPNESS
     above, below = frame - second > least, second_least - frame > least
     y, x = np.nonzero(above | below)
     background = _ring_median(frame, y, x)

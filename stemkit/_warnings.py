@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 # A call of ours goes through these to reach the user's code.
 _INSIDE = ("stemkit.", "sklearn.", "joblib.", "contextlib")
+
+
+# The keys of the warnings that were issued inside `warn_once`.
+_issued: ContextVar[set[object] | None] = ContextVar("_issued", default=None)
+
+
+@contextmanager
+def warn_once() -> Iterator[None]:
+    """Let something that is called for each frame warn only once, see `is_first`."""
+    token = _issued.set(set())
+    try:
+        yield
+    finally:
+        _issued.reset(token)
+
+
+def is_first(key: object) -> bool:
+    """Return whether a warning of this key is the first inside `warn_once`; outside, True."""
+    issued = _issued.get()
+    if issued is None:
+        return True
+    known = key in issued
+    issued.add(key)
+    return not known
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:

@@ -15,6 +15,10 @@ class LowConfidenceWarning(UserWarning):
     """The frames do not determine the drift that was asked for."""
 
 
+class OutOfDomainWarning(UserWarning):
+    """Frames differ from those that a network was trained on in a way that makes it err."""
+
+
 class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
@@ -24,4 +28,5 @@ __all__ = [
     "InvalidParameterError",
     "LatticePriorWarning",
     "LowConfidenceWarning",
+    "OutOfDomainWarning",
 ]

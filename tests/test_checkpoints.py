@@ -47,7 +47,7 @@ CHANGED = {
     "network": "scgn",
     "network_parameters": {"n_channels": 6},
     "noise": HRTEMNoise(random_state=0),
-    "normalize": "frame",
+    "normalize": "training",
     "position_embedding": False,
     "precision": "bf16-mixed",
     "random_state": 1,

@@ -32,6 +32,10 @@ def _transfer(side: int, sigma: float, dtype: str) -> NDArray:
     return np.exp(-0.5 * (np.pi * sigma * np.arange(side) / side) ** 2).astype(dtype)
 
 
+# Immerkær's mask, which structure passes the least.
+_FINEST = np.outer((1, -2, 1), (1, -2, 1)) / 6
+
+
 def high_pass(frame: Float32Array) -> Float32Array:
     """Subtract the local mean of a frame in a Gaussian window of `HIGH_PASS_SIGMA`."""
     return frame - gaussian_filter_dct(frame, HIGH_PASS_SIGMA)
@@ -58,8 +62,9 @@ def estimate_noise_variance(frame: Float32Array, detail: Float32Array) -> Float3
     """Estimate the variance of white noise at each pixel, (H, W), from a frame and its detail.
 
     The autocovariance along the rows is extrapolated from lags 1 and 2 to lag 0 as a Gaussian,
-    which it is for Gaussian columns. What the variance exceeds it by is white noise. Like shot
-    noise, it is taken to be proportional to the local mean.
+    which it is for Gaussian columns. What the variance exceeds it by is white noise. How it grows
+    with the local mean, as shot noise does, is taken from the finest detail, so that an offset of
+    the detector has no influence.
     """
     lags = [float(np.mean(detail * shift_columns(detail, lag))) for lag in (0, 1, 2)]
     if lags[1] <= 0:
@@ -67,7 +72,12 @@ def estimate_noise_variance(frame: Float32Array, detail: Float32Array) -> Float3
     else:
         extrapolated = lags[1] * (lags[1] / max(lags[2], 0.05 * lags[1])) ** (1 / 3)
         white = max(lags[0] - extrapolated, 0.0)
-    local_mean = np.maximum(gaussian_filter_dct(frame, 2.0), 0)
-    mean = float(local_mean.mean())
-    share = local_mean / mean if mean > 0 else np.ones_like(local_mean)
+    local_mean = gaussian_filter_dct(frame, 2.0)
+    level = (local_mean - local_mean.min()).astype(np.float64)
+    power = ndimage.correlate(detail, _FINEST.astype(detail.dtype), mode="mirror") ** 2.0
+    slope = float(np.mean((level - level.mean()) * power))
+    slope /= max(float(np.var(level)) * float(power.mean()), np.finfo(float).tiny)
+    # Between the same noise everywhere and none where the frame is darkest.
+    steepest = 1 / max(float(level.mean()), np.finfo(float).tiny)
+    share = 1 + min(max(slope, 0.0), steepest) * (level - level.mean())
     return (white * share).astype(np.float32)

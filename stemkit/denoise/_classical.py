@@ -10,10 +10,10 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 
 from .._constraints import Constraints, Interval
+from .._frame_statistics import noise_level
 from .._scene import Scene, render_columns
 from .._validation import BAD_PIXELS, BadPixels, Float32Array
 from ._base import Denoiser
-from ._noise_level import noise_level
 
 
 class GaussianDenoiser(Denoiser):

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
-from skimage.transform import downscale_local_mean
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -22,10 +21,10 @@ from .._validation import (
     rescale_to_float32,
     without_repair,
 )
+from .._warnings import warn_once
 from ..localize import AtomLocator
 from ._base import Denoiser
-from ._lattice_prior import warn_once
-from ._noise_level import noise_level
+from ._matching import bin_mean, enlarge, scale_noise
 from ._scgn import SCGNDenoiser
 
 Atoms = Literal["bright", "dark"]
@@ -182,29 +181,24 @@ class MatchedDenoiser(Denoiser):
         return np.stack([self._match(frame) for frame in frames])
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
-        height, width = frames.shape[1:]
         bins = self._bins(frames.shape[1:])
         dots = []
         # One at a time: a stack of all results would be a second copy of the frames.
         with warn_once(), without_repair():
             for frame in frames:
                 drawn = self.denoiser_.transform(self._match(frame)[np.newaxis])[0]
-                enlarged = ndimage.zoom(drawn, bins, order=1, mode="nearest", grid_mode=True)
-                dots.append(enlarged[:height, :width])
+                dots.append(enlarge(drawn, bins, frame.shape))
         return np.stack(dots)
 
     def _match(self, frame: Float32Array) -> Float32Array:
         rescaled, _ = rescale_to_float32(frame)
         level = self._sign * rescaled.astype(float)
         level -= ndimage.gaussian_filter(level, self.background_sigma or _SLOW * self.atom_sigma_)
-        bins = self._bins(frame.shape)
-        padding = [(0, -n % b) for n, b in zip(frame.shape, bins, strict=True)]
-        binned = downscale_local_mean(np.pad(level, padding, mode="symmetric"), bins)
-        noise = noise_level(binned)
-        # Below this only rounding errors of a constant frame remain.
-        noisy = noise > 1e-6 * np.abs(rescaled).max()
-        scale = self.denoiser_.input_noise_ / noise if noisy else 0.0
-        return (self.denoiser_.input_scaling_[0] + scale * binned).astype(np.float32)
+        binned = bin_mean(level, self._bins(frame.shape))
+        rounding = 1e-6 * float(np.abs(rescaled).max())
+        return scale_noise(
+            binned, self.denoiser_.input_scaling_[0], self.denoiser_.input_noise_, rounding
+        )
 
     def _bins(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(min(self.binning_, n) for n in shape)
@@ -216,7 +210,7 @@ class MatchedDenoiser(Denoiser):
     def _ready_denoiser(self) -> Any:
         """Return a fitted denoiser; the parameter ``denoiser`` is not changed."""
         if self.denoiser is None:
-            denoiser = SCGNDenoiser(weights="default")
+            denoiser = SCGNDenoiser(weights="default", normalize="training")
         else:
             denoiser = self.denoiser if hasattr(self.denoiser, "module_") else clone(self.denoiser)
         try:
@@ -228,7 +222,7 @@ class MatchedDenoiser(Denoiser):
                 f"it in sklearn.frozen.FrozenEstimator if it is cloned."
             ) from error
         if not hasattr(denoiser, "module_"):
-            denoiser.transform(np.zeros((1, 8, 8), np.float32))  # loads its weights
+            denoiser._ready_network()  # loads its weights
         if getattr(denoiser, "input_noise_", None) is None:
             raise ValueError(
                 f"denoiser has no record of how noisy its training frames were; got "

@@ -15,6 +15,7 @@ from .._random import RandomState
 from .._validation import BadPixels, Float32Array
 from ..losses import physics_informed_terms
 from ..networks.pinned import PINNED
+from ._domain import warn_of_domain
 from ._loss import Loss
 from ._sources import Scaling
 from ._supervised import SupervisedDenoiser
@@ -58,10 +59,11 @@ class PINNEDDenoiser(SupervisedDenoiser):
     tv_reduction : {"mean", "sum"}, default="mean"
         Total variation as a mean over pixels, whose weight does not depend on the frame's size, or
         as the paper's sum.
-    normalize : {"training", "frame"}, default="training"
-        Intensity scale of frames to be denoised. "training": that of the training frames.
-        "frame": any scale; each frame is scaled to the mean and standard deviation of the noisy
-        training frames, and its result back to the frame's own scale.
+    normalize : {"frame", "training"}, default="frame"
+        Intensity scale of frames to be denoised. "frame": any scale; each frame is scaled to the
+        mean and standard deviation of the noisy training frames, and its result back to the frame's
+        own scale. "training": that of the training frames, as in the paper; on its noise this gains
+        0.03 to 0.16 dB.
     max_epochs : int, default=500
         Passes over the training frames.
     steps_per_epoch : int, default=100
@@ -164,7 +166,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         "lambda_b": [_WEIGHT_OF_LOSS],
         "lambda_c": [_WEIGHT_OF_LOSS],
         "tv_reduction": [Options("mean", "sum")],
-        "normalize": [Options("training", "frame")],
+        "normalize": [Options("frame", "training")],
     }
 
     def __init__(
@@ -179,7 +181,7 @@ class PINNEDDenoiser(SupervisedDenoiser):
         lambda_b: float = 0.1,
         lambda_c: float = 0.1,
         tv_reduction: Literal["mean", "sum"] = "mean",
-        normalize: Literal["training", "frame"] = "training",
+        normalize: Literal["frame", "training"] = "frame",
         max_epochs: int = 500,
         steps_per_epoch: int = 100,
         batch_size: int = 5,
@@ -237,12 +239,15 @@ class PINNEDDenoiser(SupervisedDenoiser):
         return Scaling(float(lowest), float(highest - lowest) or 1.0)
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
-        if self.normalize == "training":
-            return super()._denoise(frames)
         self._ready_network()  # loads the scaling too, if the weights are from a file
-        mean = frames.mean((1, 2), keepdims=True)
-        spread = frames.std((1, 2), keepdims=True)
-        spread[spread == 0] = 1
-        offset, scale = map(np.float32, self.input_scaling_)
-        denoised = super()._denoise((frames - mean) / spread * scale + offset)
-        return (denoised - offset) / scale * spread + mean
+        if self.normalize == "training":
+            warn_of_domain(self, frames, scaled=False)
+            return super()._denoise(frames)
+        mean = frames.mean((1, 2), keepdims=True, dtype=np.float64)
+        spread = np.array([[[np.std(frame, dtype=np.float64)]] for frame in frames])
+        spread[spread <= 1e-6 * np.abs(mean)] = 1  # rounding errors of a constant frame
+        offset, scale = self.input_scaling_
+        scaled = ((frames - mean) / spread * scale + offset).astype(np.float32)
+        warn_of_domain(self, scaled, scaled=True)
+        denoised = super()._denoise(scaled)
+        return ((denoised - offset) / scale * spread + mean).astype(np.float32)

@@ -108,6 +108,7 @@ def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
     denoiser.input_scaling_ = tuple(card["input_scaling"])
     denoiser.target_scaling_ = tuple(card["target_scaling"])
     denoiser.input_noise_ = card.get("input_noise")
+    denoiser.domain_ = card.get("domain", {})
 
 
 def _find(

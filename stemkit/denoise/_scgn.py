@@ -6,14 +6,19 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, get_args
 
+import numpy as np
 from torch import Tensor
 
 from .._constraints import Constraints, Interval, Options
+from .._frame_statistics import spectral_statistics
 from .._random import RandomState
 from .._validation import BadPixels, Float32Array
+from .._warnings import warn_once
 from ..networks.scgn import LAYOUTS, SCGN, BandWeighting, Layout
+from ._domain import warn_of_domain
 from ._inference import N_VIEWS, mean_of_views
 from ._loss import Loss
+from ._matching import enlarge, match_frame
 from ._pretrained import CheckpointMixin, read_released
 from ._supervised import SupervisedDenoiser
 
@@ -56,6 +61,11 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
     flip : bool, default=True
         Flip training frames vertically and horizontally at random. They are not rotated by
         90 degrees, since columns and rows of a camera have different noise.
+    normalize : {"auto", "frame", "training"}, default="auto"
+        Scale of frames to be denoised. "training": that of the training frames. "frame": any; each
+        frame is scaled until its median and its noise are those of the training frames, and binned
+        if its atoms are larger, and the dots are mapped back. "auto" is "frame" for the shipped
+        weights, unless they were trained further.
     n_views : {1, 4, 8}, default=1
         Average the results for the frame flipped both ways, for 8 transposed too. It takes 4 or 8
         times as long and gained 0.17 or 0.20 dB in our benchmark.
@@ -104,9 +114,12 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
 
     Notes
     -----
-    The shipped weights draw a dot for each atom of nuclei, in HRTEM frames with a background near
-    100 counts and atoms of a standard deviation from 1.3 to 1.8 px. On frames with atoms of another
-    size they invent atoms: bring such frames to that scale first, with :class:`MatchedDenoiser`.
+    The shipped weights draw a dot for each atom of nuclei, in HRTEM frames with bright atoms of a
+    standard deviation from 1.3 to 1.8 px and white noise. Frames in any unit, and with larger
+    atoms, are brought to that scale, frame by frame. An
+    :class:`~stemkit.exceptions.OutOfDomainWarning` is issued for dark atoms, atoms of another size,
+    and noise that neighbouring pixels share, for which the network invents atoms. Slow changes of
+    brightness are subtracted by :class:`MatchedDenoiser`.
     The network has 4 blocks of 32 channels, and was trained on simulated frames on a CPU.
 
     The paper trains with batches of 6, a constant rate of 2e-4 and without flips for 100 epochs of
@@ -144,7 +157,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
         "position_embedding",
         "layout",
     )
-    _unused_in_fit = frozenset({"n_views"})
+    _unused_in_fit = frozenset({"n_views", "normalize"})
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         **SupervisedDenoiser._parameter_constraints,
         "n_blocks": [Interval(int, 1, None)],
@@ -153,6 +166,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
         "band_weighting": [Options(*get_args(BandWeighting)), None],
         "position_embedding": ["boolean"],
         "layout": [Options(*LAYOUTS), Layout],
+        "normalize": [Options("auto", "frame", "training")],
         "n_views": [Options(*N_VIEWS)],
     }
 
@@ -172,6 +186,7 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
         tile_size: int = 256,
         lr: float = 2e-4,
         flip: bool = True,
+        normalize: Literal["auto", "frame", "training"] = "auto",
         n_views: int = 1,
         noise: Any = None,
         weights: str | os.PathLike[str] | None = None,
@@ -205,10 +220,49 @@ class SCGNDenoiser(CheckpointMixin, SupervisedDenoiser):
         self.band_weighting = band_weighting
         self.position_embedding = position_embedding
         self.layout = layout
+        self.normalize = normalize
         self.n_views = n_views
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
+        self._ready_network()  # loads the domain and the scaling too, if they are from a file
+        if not self._is_normalized():
+            warn_of_domain(self, frames, scaled=False)
+            return self._denoise_views(frames)
+        background, noise = self._scale()
+        dots = np.empty(frames.shape, np.float32)
+        with warn_once():
+            for index, frame in enumerate(frames):
+                bins = self._bins(frame)
+                matched = match_frame(frame, bins, background, noise)[np.newaxis]
+                warn_of_domain(self, matched, scaled=True)
+                dots[index] = enlarge(self._denoise_views(matched)[0], bins, frame.shape)
+        return dots
+
+    def _denoise_views(self, frames: Float32Array) -> Float32Array:
         return mean_of_views(super()._denoise, frames, self.n_views)
+
+    def _is_normalized(self) -> bool:
+        if self.normalize == "auto":
+            return self.weights == "default" and not hasattr(self, "n_epochs_")
+        return self.normalize == "frame"
+
+    def _scale(self) -> tuple[float, float]:
+        """Return the median and the noise level of the training frames."""
+        background = self.domain_.get("background", self.input_scaling_[0])
+        noise = self.domain_.get("noise", self.input_noise_)
+        if noise is None:
+            raise ValueError(
+                "normalize='frame' needs the noise level of the training frames, which these "
+                "weights do not record; pass normalize='training'."
+            )
+        return background, noise
+
+    def _bins(self, frame: Float32Array) -> tuple[int, ...]:
+        """Return the pixels to average along each axis, so that atoms have the known size."""
+        sigma = spectral_statistics(frame).atom_sigma
+        known = self.domain_.get("atom_sigma")
+        binning = round(sigma / np.sqrt(np.prod(known))) if known and sigma > known[1] else 1
+        return tuple(min(binning, n) for n in frame.shape)
 
     @classmethod
     def _for_checkpoint(

@@ -15,15 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._constraints import Constraints, HasMethods, Interval, Options
+from .._frame_statistics import mean_noise_level
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import BAD_PIXELS, BadPixels, Float32Array, check_stack
 from ..engine import Source, fit_module, fit_parameters, pick_device, put_weights, save_weights
 from ..engine._memory import halve_until_it_fits
 from ._base import Denoiser, check_target
+from ._domain import warn_of_scale
 from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled, side_multiple
 from ._lattice_prior import warn_of_lattice_prior
 from ._loss import LOSSES, Loss, make_loss
-from ._noise_level import mean_noise_level
 from ._pretrained import defaults_of, load_pretrained
 from ._sources import PairSource, ScaledSource, Scaling, simulator_of, source_of_stream, stream_of
 
@@ -295,6 +296,7 @@ class SupervisedDenoiser(Denoiser):
         history = halve_until_it_fits(train, self.batch_size)
         self.history_ = pd.concat([self.history_, history], ignore_index=True)
         self.n_epochs_ = len(self.history_)
+        self.domain_: dict[str, Any] = {}  # that of the weights, which have changed
         return self
 
     def _source_maker(
@@ -334,6 +336,8 @@ class SupervisedDenoiser(Denoiser):
         """Make the network and scale by a first batch, or load both from a file."""
         if self.weights is not None:
             load_pretrained(self, self.weights)
+            first = source.batch(0)[0].cpu().numpy()
+            warn_of_scale(self, first.reshape(-1, *first.shape[-2:]))
             return
         inputs, targets = source.batch(0)[:2]
         self.network_parameters_ = self._own_network_parameters()
