@@ -24,7 +24,7 @@ _SHARPNESS = 4.0
 _STANDARD_DEVIATIONS = 8.0
 # A row or column is bad if four fifths of its pixels differ from their neighbours, all in one
 # direction, by a standard deviation of the noise and by so many times as much as other rows do.
-_OF_LINES = 4.0
+_OF_LINES = 5.0
 # Least height of a bad pixel in the range of the frame: less does no harm, and in denoised frames
 # there is no noise that it could be compared with.
 _LEAST_SHARE = 0.005
@@ -291,9 +291,9 @@ def _noise_law(frame: Float32Array) -> _NoiseLaw:
     low, high = (float(value) for value in np.percentile(level, (5, 95)))
 
     def deviation(where: Mask) -> float:
-        # The mean, since the median of whole numbers is one; without the largest, bad pixels.
+        # The mean, since the median of whole numbers is one; with the largest clipped, bad pixels.
         values = np.abs(difference[where])
-        return 1.2533 * float(np.mean(values.clip(None, np.percentile(values, 99))))
+        return 1.2837 * float(np.mean(values.clip(None, np.percentile(values, 95))))
 
     readout, at_high = deviation(level <= low), deviation(level >= high)
     gain = max(at_high**2 - readout**2, 0.0) / (high - low) if high > low else 0.0

@@ -20,7 +20,7 @@ from ._arrays import as_array, is_tensor
 from ._arrays import rescale_to_float32 as rescale_to_float32
 from ._bad_pixels import Mask, filled, find_bad, find_marks
 from ._constraints import Constraints, Options, shorten
-from ._warnings import warn_caller
+from ._warnings import is_first, warn_caller
 from .exceptions import BadPixelWarning
 
 BadPixels = Literal["repair"] | None
@@ -61,6 +61,7 @@ def _as_float32(
     name: str,
     bad_pixels: BadPixels = None,
     unit: str = "frame",
+    lines: bool = True,
 ) -> Float32Array:
     """Return frames, or pairs of them, as finite float32, with bad pixels filled if repaired."""
     if bad_pixels is None or not _repairs.get():
@@ -78,7 +79,7 @@ def _as_float32(
     stack = frames.reshape(-1, *frames.shape[-2:])
     missing = missing.reshape(stack.shape)
     _check_enough(missing, name)
-    bad = find_bad(stack, missing | find_marks(array.reshape(stack.shape)))
+    bad = find_bad(stack, missing | find_marks(array.reshape(stack.shape)), lines=lines)
     if not bad.any():
         return frames
     repaired = np.stack([filled(*frame) for frame in zip(stack, bad, strict=True)])
@@ -133,6 +134,8 @@ def _check_enough(missing: Mask, name: str) -> None:
 
 
 def _warn_of_bad_pixels(bad: Mask, missing: Mask, name: str) -> None:
+    if not is_first(BadPixelWarning):
+        return
     counts = bad.sum(axis=(1, 2))
     hit = np.flatnonzero(counts)
     first = int(hit[0])
@@ -171,7 +174,12 @@ def _check_finite(frames: Float32Array, name: str, unit: str) -> None:
 
 
 def check_frames(
-    X: ArrayLike, *, name: str = "X", min_frames: int = 1, bad_pixels: BadPixels = None
+    X: ArrayLike,
+    *,
+    name: str = "X",
+    min_frames: int = 1,
+    bad_pixels: BadPixels = None,
+    lines: bool = True,
 ) -> Float32Array:
     """Return a stack as C-contiguous float32, without a copy if it is that already.
 
@@ -185,6 +193,8 @@ def check_frames(
         Fewer frames than this is an error.
     bad_pixels : {"repair"} or None, default=None
         Whether to fill bad pixels, in a copy. If None, NaN and masked pixels are errors.
+    lines : bool, default=True
+        Whether whole rows and columns may be bad, rather than have noise of their own.
 
     Returns
     -------
@@ -222,7 +232,7 @@ def check_frames(
                 f"pass more frames of the series."
             )
 
-    return _as_float32(X, check_shape, name=name, bad_pixels=bad_pixels)
+    return _as_float32(X, check_shape, name=name, bad_pixels=bad_pixels, lines=lines)
 
 
 def check_stack(

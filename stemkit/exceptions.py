@@ -19,6 +19,10 @@ class OutOfDomainWarning(UserWarning):
     """Frames differ from those that a network was trained on in a way that makes it err."""
 
 
+class PolarityWarning(UserWarning):
+    """Atoms were taken to be dark, since dark spots are much stronger than bright ones."""
+
+
 class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
@@ -29,4 +33,5 @@ __all__ = [
     "LatticePriorWarning",
     "LowConfidenceWarning",
     "OutOfDomainWarning",
+    "PolarityWarning",
 ]

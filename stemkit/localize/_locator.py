@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
-from .._constraints import Constraints, Interval, check_parameters, check_value
+from .._constraints import Constraints, Interval, Options, check_parameters, check_value
+from .._frame_statistics import contrast_skewness
 from .._validation import BAD_PIXELS, BadPixels, check_stack
+from .._warnings import warn_caller
+from ..exceptions import PolarityWarning
 from ..metrics import atom_score
 from ..metrics._localization import TOLERANCE
 from ._fit import fit_atoms, fit_coarsely
-from ._peaks import atom_response, find_peaks, guess_sigma, response_noise, white_noise
+from ._peaks import atom_response, blob_height, find_peaks, guess_sigma, response_noise, white_noise
 from ._windows import Atoms, Float64Array
 
 if TYPE_CHECKING:
@@ -51,6 +54,12 @@ _NEW = 1.2
 _MAX_FRAMES = 4
 _DEFAULT_SIGMA = 1.5
 
+# Ratio of the strengths of dark and bright spots above which atoms are dark. Lattices may have
+# spots between their atoms that are as strong.
+_CLEARLY_DARK = 1.5
+_SKEWED = -0.1
+_SIGNS: dict[str, np.float32] = {"bright": np.float32(1), "dark": np.float32(-1)}
+
 COLUMNS = [
     "frame",
     "y",
@@ -67,7 +76,7 @@ COLUMNS = [
 
 
 class AtomLocator(BaseEstimator):
-    """Find bright atoms, and fit each with a Gaussian on a local background.
+    """Find atoms, and fit each with a Gaussian on a local background.
 
     Candidates are the maxima of a Laplacian of Gaussian. They are fitted by least squares, weighted
     by the noise of the frame, overlapping neighbours together; then the residual is searched for
@@ -78,9 +87,13 @@ class AtomLocator(BaseEstimator):
     sigma : float, optional
         Expected standard deviation of an atom, in px. By default ``fit`` learns it.
     threshold : float, optional
-        Minimum amplitude of an atom, in the frames' unit. By default ``fit`` learns it: 4 times the
-        standard deviation of an atom's amplitude due to noise or to the texture of a supporting
-        film, but at least 5 % of the atoms' median amplitude.
+        Minimum amplitude of an atom, or depth of a dark one, in the frames' unit. By default
+        ``fit`` learns it: 4 times the standard deviation of an atom's amplitude due to noise or to
+        the texture of a supporting film, but at least 5 % of the atoms' median amplitude.
+    polarity : {"auto", "bright", "dark"}, default="auto"
+        Whether atoms are brighter or darker than what surrounds them, as in dark field or in bright
+        field. By default ``fit`` takes them to be bright unless dark spots are clearly stronger,
+        which it tells with a :class:`~stemkit.exceptions.PolarityWarning`.
     n_jobs : int, optional
         Number of frames processed at a time, as for joblib: None is 1, -1 all cores.
     bad_pixels : {"repair"} or None, default="repair"
@@ -94,6 +107,8 @@ class AtomLocator(BaseEstimator):
         Expected standard deviation of an atom, in px.
     threshold_ : float
         Minimum amplitude of an atom.
+    polarity_ : {"bright", "dark"}
+        Which atoms are found.
     frame_shape_ : tuple of int
         Shape (H, W) of the frames given to ``fit``, or (W,) of one-line frames.
     n_features_in_ : int
@@ -126,6 +141,7 @@ class AtomLocator(BaseEstimator):
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         "sigma": [Interval(float, 0.1, 200, unit="px"), None],
         "threshold": [Interval(float, 0, None, closed="neither"), None],
+        "polarity": [Options("auto", *_SIGNS)],
         "n_jobs": [Interval(int, 1, 10_000), Interval(int, -10_000, -1), None],
         "bad_pixels": BAD_PIXELS,
     }
@@ -135,11 +151,13 @@ class AtomLocator(BaseEstimator):
         *,
         sigma: float | None = None,
         threshold: float | None = None,
+        polarity: Literal["auto", "bright", "dark"] = "auto",
         n_jobs: int | None = None,
         bad_pixels: BadPixels = "repair",
     ) -> None:
         self.sigma = sigma
         self.threshold = threshold
+        self.polarity = polarity
         self.n_jobs = n_jobs
         self.bad_pixels = bad_pixels
 
@@ -154,7 +172,7 @@ class AtomLocator(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_frames, H, W)
-            Frames with bright atoms. A 2-D array is a stack of one-line frames.
+            Frames with atoms. A 2-D array is a stack of one-line frames.
         y : None, optional
             Not used.
 
@@ -171,8 +189,33 @@ class AtomLocator(BaseEstimator):
         check_parameters(self)
         frames, _ = check_stack(X, self, reset=True)
         chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
-        self._learn(frames[chosen])
+        self.polarity_ = self.polarity
+        if self.polarity == "auto":
+            self.polarity_ = self._find_polarity(frames[chosen])
+        self._learn(_SIGNS[self.polarity_] * frames[chosen])
         return self
+
+    def _find_polarity(self, frames: NDArray[np.float32]) -> Literal["bright", "dark"]:
+        """Return "dark" if dark spots are much stronger than bright ones, with a warning."""
+        heights = [
+            np.median([blob_height(sign * frame) for frame in frames]) for sign in _SIGNS.values()
+        ]
+        if heights[1] <= _CLEARLY_DARK * heights[0]:
+            return "bright"
+        # Beside few bright spots there are dark places, but the frame has more bright extremes.
+        sigma = guess_sigma(-frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
+        skewness = np.median([contrast_skewness(frame, sigma) for frame in frames])
+        if skewness > _SKEWED:
+            return "bright"
+        warn_caller(
+            f"Atoms are taken to be dark, since dark spots are {heights[1] / heights[0]:.1f} times "
+            f"as strong as bright ones; pass polarity='dark', or 'bright' if that is wrong."
+            if heights[0]
+            else "Atoms are taken to be dark, since there are no bright spots; pass "
+            "polarity='dark', or 'bright' if that is wrong.",
+            PolarityWarning,
+        )
+        return "dark"
 
     def _learn(self, frames: NDArray[np.float32]) -> None:
         guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
@@ -215,7 +258,8 @@ class AtomLocator(BaseEstimator):
         -------
         DataFrame
             One row for each atom, in the order of frames: ``frame``, counted from 0; ``y`` and
-            ``x`` in px; ``amplitude`` and ``background`` in the frames' unit; ``sigma`` in px; and
+            ``x`` in px; ``amplitude``, negative for dark atoms, and ``background`` in the frames'
+            unit; ``sigma`` in px; and
             the standard errors ``y_err``, ``x_err``, ``amplitude_err``, ``sigma_err`` and
             ``background_err``, inf if a frame does not determine a value, such as ``y`` in a line.
             It has no rows if no atom was found.
@@ -227,7 +271,11 @@ class AtomLocator(BaseEstimator):
         """
         check_is_fitted(self)
         frames, _ = check_stack(X, self, reset=False)
-        found = self._each(_locate, frames, self.sigma_, self.threshold_)
+        sign = _SIGNS[self.polarity_]
+        found = self._each(_locate, sign * frames, self.sigma_, self.threshold_)
+        for atoms in found:
+            atoms.amplitude *= sign
+            atoms.background *= sign
         tables = [pd.DataFrame({"frame": i, **asdict(atoms)}) for i, atoms in enumerate(found)]
         return pd.concat(tables, ignore_index=True)[COLUMNS].astype({"frame": np.int64})
 
@@ -256,8 +304,9 @@ class AtomLocator(BaseEstimator):
         ----------
         X : array-like of shape (n_frames, H, W)
             Frames.
-        y : DataFrame, or array-like of shape (n_atoms, 2)
-            True positions: columns ``frame``, ``y`` and ``x``; or (y, x), all of one frame.
+        y : DataFrame, array-like of shape (n_atoms, 2), or list of these
+            True positions: columns ``frame``, ``y`` and ``x``; (y, x), all of one frame; or a list
+            with the positions in each frame, which grid searches can split as they split `X`.
         sample_weight : None, optional
             Not used.
         tolerance : float, default=2.0
@@ -275,6 +324,7 @@ class AtomLocator(BaseEstimator):
             several frames.
         """
         check_value(tolerance, "tolerance", [TOLERANCE])
+        y = _table_of_frames(y, X)
         found = self.predict(X)
         if not (isinstance(y, pd.DataFrame) and "frame" in y.columns):
             n_frames = len(as_array(X, "X"))
@@ -285,6 +335,28 @@ class AtomLocator(BaseEstimator):
                 )
             found = found.drop(columns="frame")
         return float(atom_score(y, found, tolerance=tolerance).f1)
+
+
+def _table_of_frames(y: Any, X: ArrayLike) -> Any:
+    """Return a table of positions with their frame if y is a list with those of each frame."""
+    is_list = isinstance(y, list | tuple) or (isinstance(y, np.ndarray) and y.dtype == object)
+    if not is_list or not len(y) or not all(np.ndim(places) == 2 for places in y):
+        return y
+    if len(y) != len(as_array(X, "X")):
+        raise ValueError(
+            f"y lists the positions in {len(y)} frames, but X holds {len(as_array(X, 'X'))}; pass "
+            f"one array of (y, x) for each."
+        )
+    tables = []
+    for index, places in enumerate(y):
+        table = places if isinstance(places, pd.DataFrame) else pd.DataFrame(np.asarray(places))
+        if not isinstance(places, pd.DataFrame) and table.shape[1] != 2:
+            raise ValueError(
+                f"y[{index}] has shape {table.shape}; pass the positions of a frame, (n_atoms, 2)."
+            )
+        table = table[["y", "x"]] if isinstance(places, pd.DataFrame) else table
+        tables.append(pd.DataFrame({"frame": index, "y": table.iloc[:, 0], "x": table.iloc[:, 1]}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:

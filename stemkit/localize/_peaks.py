@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.feature import peak_local_max
+from skimage.transform import downscale_local_mean
 
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -18,6 +19,11 @@ _FILTER = 0.9
 _PRECISION = 1e-6
 # Limits of an atom's sigma in px; it is also at most an eighth of the frame.
 _SIGMA_MIN, _SIGMA_MAX, _N_SIGMAS = 0.8, 10.0, 14
+# Standard deviations of the noise of spots that show the polarity.
+_CLEAR = 6.0
+_MIN_SIDE = 16
+# Atoms that are wider are looked for in binned frames.
+_BINNING = 4
 
 
 def atom_response(frame: Float64Array, sigma: float) -> Float64Array:
@@ -69,7 +75,7 @@ def guess_sigma(
     largest = max(min(_SIGMA_MAX, max(frames.shape[1:]) / 8), 1.01 * _SIGMA_MIN)
     sigmas = np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
     found = Parallel(n_jobs=n_jobs)(
-        delayed(_find_blobs)(frame, sigmas, significance) for frame in frames
+        delayed(_find_blobs_of_any_size)(frame, sigmas, significance) for frame in frames
     )
     scales, heights, places = zip(*found, strict=True)
     scale, height = np.concatenate(scales), np.concatenate(heights)
@@ -77,7 +83,7 @@ def guess_sigma(
         return None
     # A large blob that contains smaller, similarly strong ones is a cluster of atoms. The frames'
     # positions are shifted far apart, so that one tree holds all.
-    apart = 10 * (frames.shape[1] + _SIGMA_MAX)
+    apart = 10 * (frames.shape[1] + _BINNING * _SIGMA_MAX)
     place = np.concatenate([at + np.array([index * apart, 0]) for index, at in enumerate(places)])
     within = KDTree(place).query_ball_point(place, np.sqrt(2) * scale)
     alone = [
@@ -87,6 +93,40 @@ def guess_sigma(
     # The clearest are atoms, rather than grains of a supporting film.
     clearness = height * scale * alone
     return float(np.median(scale[clearness > 0.5 * np.quantile(clearness, 0.95)]))
+
+
+def blob_height(frame: NDArray[np.float32]) -> float:
+    """Return the height of the clearest bright spots of a frame; 0 if there are none."""
+    if min(frame.shape) < _MIN_SIDE:
+        return 0.0
+    largest = max(min(_SIGMA_MAX, max(frame.shape) / 8), 1.01 * _SIGMA_MIN)
+    scale, height, _ = _find_blobs_of_any_size(
+        frame, np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS), _CLEAR
+    )
+    return float(np.quantile(height, 0.95)) if len(scale) else 0.0
+
+
+def _find_blobs_of_any_size(
+    frame: NDArray[np.float32], sigmas: Float64Array, significance: float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return scale, height and place of the significant maxima of a frame, also of wide ones."""
+    scale, height, place = _find_blobs(frame, sigmas, significance)
+    if max(frame.shape) < 8 * _SIGMA_MAX:
+        return scale, height, place.astype(float)
+    bins = tuple(min(_BINNING, n) for n in frame.shape)
+    height_of_frame, width = (n // b * b for n, b in zip(frame.shape, bins, strict=True))
+    binned = downscale_local_mean(frame[:height_of_frame, :width], bins).astype(np.float32)
+    largest = max(min(_SIGMA_MAX, max(binned.shape) / 8), 1.01 * _SIGMA_MIN)
+    wide, wide_height, wide_place = _find_blobs(
+        binned, np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS), significance
+    )
+    # Those that both see are taken from the frame itself.
+    new = wide * _BINNING > sigmas[-2]
+    return (
+        np.concatenate([scale, wide[new] * _BINNING]),
+        np.concatenate([height, wide_height[new]]),
+        np.concatenate([place, wide_place[new] * np.array(bins) + (np.array(bins) - 1) / 2]),
+    )
 
 
 def _find_blobs(

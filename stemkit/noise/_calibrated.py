@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._arrays import as_array
 from .._validation import n_dims
-from .._warnings import warn_caller
+from .._warnings import warn_caller, warn_once
 from ._base import FrameNoise
 from ._calibration import NoiseCalibration, calibrate
 from ._variance_law import LawFit
@@ -59,6 +59,8 @@ class CalibratedNoise(FrameNoise):
 
         Warns
         -----
+        BadPixelWarning
+            If pixels do not show the field; they are filled from their neighbours.
         UserWarning
             If the model does not hold, for the reasons in `calibration_.reasons`, or if whole
             numbers are coarser than the noise.
@@ -70,7 +72,8 @@ class CalibratedNoise(FrameNoise):
             self.calibration_ = None
             self._set_given()
             return self
-        calibration = calibrate(sequences, self._model, draw=self._draw_pixels)
+        with warn_once():
+            calibration = calibrate(sequences, self._model, draw=self._draw_pixels)
         self._set_measured(calibration)
         self.calibration_ = calibration
         self.frame_shape_ = np.shape(X if groups is not None else X[0])[1:]

@@ -174,7 +174,12 @@ class _Pairs:
 
     def __getitem__(self, index: int) -> Float32Array:
         label = f"{self.name}[{2 * index}:{2 * index + 2}]"
-        pair = check_frames(self.stack[2 * index : 2 * index + 2], name=label)
+        recorded = self.stack[2 * index : 2 * index + 2]
+        pair = check_frames(recorded, name=label, bad_pixels="repair", lines=False)
+        # Whole numbers stay whole where bad pixels were filled.
+        filled = pair != np.asarray(recorded, dtype=np.float32)
+        if filled.any() and (pair[~filled] == np.rint(pair[~filled])).all():
+            pair = np.where(filled, np.rint(pair), pair)
         if min(pair.shape[1:]) < _MIN_SIDE:
             raise ValueError(
                 f"{self.name} has frames of {pair.shape[1]} x {pair.shape[2]} px, too small to "

@@ -10,13 +10,16 @@ import pytest
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 
+from stemkit.datasets import make_crystal_images, make_nucleation
+from stemkit.exceptions import PolarityWarning
 from stemkit.localize import AtomLocator
 from stemkit.localize._locator import _center, _inside, _merged, _significant
 from stemkit.localize._windows import Atoms
 from stemkit.metrics import atom_score
 
-from .drawn_atoms import SIGMA, atoms_at, crowd
+from .drawn_atoms import SIGMA, atoms_at, crowd, draw, grid
 
 
 def test_frames_do_not_depend_on_each_other():
@@ -161,3 +164,61 @@ def test_a_frame_is_centered_at_its_median():
     assert offset == 4.5
     assert pixels.dtype == float
     np.testing.assert_array_equal(pixels + offset, frame)
+
+
+def test_dark_atoms_are_bright_ones_of_the_negative():
+    places, shape = grid(np.random.default_rng(3), n=6)
+    bright = np.random.default_rng(0).poisson(40 + draw(shape, places, 200)).astype("float32")
+    dark = 500 - bright
+    expected = AtomLocator(polarity="bright").fit([bright]).predict([bright])
+    found = AtomLocator(polarity="dark").fit([dark]).predict([dark])
+    np.testing.assert_allclose(found[["y", "x", "sigma"]], expected[["y", "x", "sigma"]], atol=1e-4)
+    np.testing.assert_allclose(found["amplitude"], -expected["amplitude"], rtol=1e-4)
+    np.testing.assert_allclose(found["background"], 500 - expected["background"], rtol=1e-4)
+    with pytest.warns(PolarityWarning, match="dark spots are .* times as strong"):
+        seen = AtomLocator().fit([dark])
+    assert seen.polarity_ == "dark"
+    assert AtomLocator().fit([bright]).polarity_ == "bright"
+
+
+def test_wide_dark_columns_are_seen():
+    places = np.array([[y, x] for y in range(4) for x in range(4)]) * 70 + 40
+    frame = np.random.default_rng(0).poisson(300 - draw((290, 290), places, 100, 12))
+    with pytest.warns(PolarityWarning):
+        found = AtomLocator().fit([frame]).predict([frame])
+    assert atom_score(places, found[["y", "x"]], tolerance=3).f1 == 1
+
+
+@pytest.mark.parametrize("material", ["SrTiO3", "graphene", "Si", "GaN"])
+def test_lattices_of_bright_atoms_are_taken_for_bright_ones(material):
+    frames = make_crystal_images(material, 1, shape=(128, 128), random_state=0).frames
+    noisy = np.random.default_rng(0).poisson(5 + 40 * frames / frames.max())
+    assert AtomLocator().fit(noisy).polarity_ == "bright"
+
+
+@pytest.mark.parametrize("sigma", [10, 14, 20, 30])
+def test_wide_columns_are_not_taken_for_many(sigma):
+    places = np.array([[y, x] for y in range(3) for x in range(3)]) * 5.5 * sigma + 3 * sigma
+    frame = 20 + draw((int(17 * sigma),) * 2, places, 100, sigma)
+    frame = np.random.default_rng(0).poisson(frame)
+    locator = AtomLocator().fit([frame])
+    assert locator.sigma_ == pytest.approx(sigma, rel=0.1)
+    found = locator.predict([frame])
+    assert atom_score(places, found[["y", "x"]], tolerance=sigma / 4).f1 == 1
+
+
+def test_true_positions_of_each_frame_may_be_a_list():
+    data = make_nucleation(4, shape=(48, 48), contrast="high", random_state=0)
+    tables = [data.positions.query("frame == @i") for i in range(4)]
+    arrays = [table[["y", "x"]].to_numpy() for table in tables]
+    locator = AtomLocator(sigma=1.5).fit(data.noisy)
+    expected = locator.score(data.noisy, data.positions)
+    assert 0 < expected < 1
+    for truth in (arrays, tables, tuple(arrays)):
+        assert locator.score(data.noisy, truth) == pytest.approx(expected, abs=1e-12)
+    search = GridSearchCV(AtomLocator(sigma=1.5), {"threshold": [20, 500]}, cv=2)
+    assert search.fit(data.noisy, arrays).best_params_ == {"threshold": 20}
+    with pytest.raises(ValueError, match="y lists the positions in 3 frames, but X holds 4"):
+        locator.score(data.noisy, arrays[:3])
+    with pytest.raises(ValueError, match=r"^y\[1\] has shape \(2, 3\)"):
+        locator.score(data.noisy[:2], [arrays[0], np.zeros((2, 3))])

@@ -112,10 +112,11 @@ def test_the_size_of_isolated_atoms_is_guessed(sigma, n_frames):
     assert found == pytest.approx(sigma, rel=0.15)
 
 
-@pytest.mark.parametrize("sigma, is_atom", [(8.0, True), (14.0, False)])
-def test_blobs_above_10_px_are_not_taken_for_atoms(sigma, is_atom):
-    size = 256
-    clean = blobs((size, size), [(80, 80), (170, 90), (120, 180)], 50.0, sigma)
+@pytest.mark.parametrize("sigma, is_atom", [(8.0, True), (14.0, True), (35.0, True), (60.0, False)])
+def test_blobs_above_40_px_are_not_taken_for_atoms(sigma, is_atom):
+    size = 384 if sigma < 30 else 640
+    places = np.array([(80, 80), (170, 90), (120, 180)]) * size / 256
+    clean = blobs((size, size), places, 50.0, sigma)
     frame = clean + np.random.default_rng(0).normal(0, 0.5, clean.shape)
     found = guess_sigma(frame[None].astype("f4"), 6.0)
     assert (found is not None and found > 5) == is_atom

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from stemkit.exceptions import BadPixelWarning
 from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
 from stemkit.noise._calibrated import slope_of
+
+from . import cameras
 
 
 def vacuum(levels, n_frames=40, **truth):
@@ -106,3 +109,23 @@ def test_drawn_pixels_are_those_of_the_camera():
     # Lines without readout noise and without slope are possible, too.
     np.testing.assert_array_equal(noise._draw_pixels(line(2.0, -30.0), intensity[:9]), 10)
     np.testing.assert_allclose(noise._draw_pixels(line(0.0, 0.0), intensity[-9:]), 110, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0, 4095, 65535, 2**32 - 1, np.nan])
+@pytest.mark.parametrize("whole", [True, False])
+def test_bad_pixels_do_not_change_a_calibration(value, whole):
+    clean = cameras.vacuum(HRTEMNoise(**cameras.HRTEM))
+    if whole:
+        clean = [np.rint(stack) for stack in clean]
+    spoilt = [stack.copy() for stack in clean]
+    for stack in spoilt:
+        stack[:, 7, 30] = value
+        stack[3, 20, 11] = value  # an X-ray
+    expected = cameras.quietly(HRTEMNoise(), clean)
+    with pytest.warns(BadPixelWarning, match=r"^X\[0\].* has bad pixels") as record:
+        noise = HRTEMNoise().fit(spoilt)
+    assert len(record) == 1
+    assert noise.calibration_.holds == expected.calibration_.holds
+    for name in cameras.HRTEM:
+        found, wanted = getattr(noise, f"{name}_"), getattr(expected, f"{name}_")
+        assert abs(found - wanted) < 0.5 * getattr(expected, f"{name}_stderr_")

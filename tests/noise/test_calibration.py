@@ -219,7 +219,7 @@ def noisy(level, n_frames=8, shape=(16, 16)):
         ([noisy(50), noisy(60, n_frames=3)], r"X\[1\] holds 3 frame\(s\).* at least 4"),
         ([noisy(50, shape=(16, 7))], r"X\[0\] has frames of 16 x 7 px, too small"),
         ([noisy(50), np.ones((8, 16, 16))], r"X\[1\] holds frames without noise"),
-        ([noisy(50), noisy(np.nan)], r"X\[1\]\[0:2\] contains NaN in frame 0"),
+        ([noisy(50), noisy(np.nan)], r"X\[1\]\[0:2\] lacks 100% of the pixels of frame 0"),
         ([noisy(50), 2 * noisy(20)], "noise that decreases as the signal grows"),
         ([noisy(50), noisy(60) * 1e25], r"X\[1\] has noise whose square is beyond float32"),
         ([noisy(50), noisy(60)[0]], r"X\[1\] holds frames of 1 dimension\(s\)"),
