@@ -14,6 +14,7 @@ from torch import Tensor
 from .._motion import Motion
 from .._validation import Float32Array
 from ..engine import load_weights, put_weights
+from ..engine._randomness import own_randomness
 from ..engine.weights import check_shapes
 from ..networks.degradation import T_MAX, DegradationNet
 from ._decay_estimates import N_ESTIMATES
@@ -96,7 +97,7 @@ def network_from_weights(weights: Mapping[str, Tensor], origin: str) -> Degradat
             f"{origin} does not hold weights of a degradation network: {name} has the shape "
             f"{tuple(weights[name].shape)}; use a file of this network."
         )
-    with torch.random.fork_rng():
+    with own_randomness():
         # Without memory, which a wrong width could exhaust.
         with torch.device("meta"):
             check_shapes(DegradationNet((c1, c2, c3), n_evidence=n_evidence), weights, origin)
@@ -110,8 +111,7 @@ def initial_network(weights: str | os.PathLike[str] | None, seed: int) -> Degrad
     if weights is not None:
         name = DEFAULT_WEIGHTS if weights == "default" else weights
         return network_from_weights(load_weights(name), str(name))
-    with torch.random.fork_rng():
-        torch.default_generator.manual_seed(seed)
+    with own_randomness(seed=seed):
         return DegradationNet(n_evidence=N_ESTIMATES)
 
 

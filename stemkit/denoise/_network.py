@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from .._constraints import Constraints, Options, reason_of, shorten
 from .._random import RandomState
 from .._validation import BadPixels
+from ..engine._randomness import all_gpus, own_randomness
 from ..exceptions import InvalidParameterError
 from ..networks import IDF, PINNED, SCGN, SFIN, UNet
 from ._inference import apply_network
@@ -216,9 +217,7 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
     def _make_module(
         self, seed: int | None = None, shape: tuple[int, ...] | None = None
     ) -> nn.Module:
-        with torch.random.fork_rng():
-            if seed is not None:
-                torch.default_generator.manual_seed(seed)
+        with own_randomness(*all_gpus(), seed=seed):
             module = make_network(self._network, self.network_parameters_)
             if not isinstance(self.network, str) and (shape is not None or _is_lazy(module)):
                 check_network(module, shape or (1, 1, self.tile_size, self.tile_size))

@@ -14,6 +14,7 @@ from .._constraints import Function, check_value, shorten
 from .._random import RandomState, check_seed, sample_generator
 from .._validation import Float32Array
 from ..engine import Source, StreamSource
+from ..engine._randomness import own_randomness
 from ..exceptions import InvalidParameterError
 from ..noise._base import fitted_noise
 
@@ -192,13 +193,8 @@ class _FunctionNoise:
 
     def degrade(self, frames: Tensor, *, generator: torch.Generator) -> Tensor:
         """Return noisy frames, after a check that they are."""
-        devices = [frames.device] if frames.device.type == "cuda" else []
         # A function that ignores its generator draws from torch's global one: seeded and restored.
-        with torch.random.fork_rng(devices=devices):
-            seed = generator.initial_seed()
-            torch.default_generator.manual_seed(seed)
-            if devices:
-                torch.cuda.manual_seed(seed)
+        with own_randomness(frames.device, seed=generator.initial_seed()):
             noisy = self.function(frames.clone(), generator=generator)
         if not isinstance(noisy, Tensor) or noisy.shape != frames.shape:
             raise ValueError(

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from .._random import RandomState, check_resumable, check_seed
 from .._validation import BAD_PIXELS, BadPixels, Float32Array, check_stack
 from ..engine import Source, fit_module, fit_parameters, pick_device, put_weights, save_weights
 from ..engine._memory import halve_until_it_fits
+from ..engine._randomness import all_gpus, own_randomness
 from ._base import Denoiser, check_target
 from ._domain import warn_of_scale
 from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled, side_multiple
@@ -350,9 +350,7 @@ class SupervisedDenoiser(Denoiser):
         self, seed: int | None = None, shape: tuple[int, ...] | None = None
     ) -> nn.Module:
         """Make the network, from ``network_parameters_``, for inputs of a shape."""
-        with torch.random.fork_rng():
-            if seed is not None:
-                torch.default_generator.manual_seed(seed)
+        with own_randomness(*all_gpus(), seed=seed):
             return self._network(**self.network_parameters_)
 
     def _build_module(self, weights: Mapping[str, Tensor], origin: str = "weights") -> nn.Module:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from stemkit.engine._device import pick_device, pick_precision
+from stemkit.engine._randomness import GLOBAL_STATE, seed_generators
 from stemkit.engine._sources import Batch
 
 
@@ -18,16 +17,18 @@ def make_fabric(device: str | int | torch.device, precision: str) -> Fabric:
     """Return a Fabric of one device, without messages on the console."""
     picked = pick_device(device)
     logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        return Fabric(
-            accelerator=picked.type,
-            devices=1 if picked.type == "cpu" else [picked.index],
-            precision=pick_precision(precision, picked),  # type: ignore[arg-type]  # one of its names
-        )
-    finally:
-        logger.setLevel(level)
+    # Two threads at once would restore each other's level.
+    with GLOBAL_STATE:
+        level = logger.level
+        logger.setLevel(logging.WARNING)
+        try:
+            return Fabric(
+                accelerator=picked.type,
+                devices=1 if picked.type == "cpu" else [picked.index],
+                precision=pick_precision(precision, picked),  # type: ignore[arg-type]  # a name of it
+            )
+        finally:
+            logger.setLevel(level)
 
 
 def take_share(fabric: Fabric, batch: Batch) -> Batch:
@@ -42,19 +43,8 @@ def take_share(fabric: Fabric, batch: Batch) -> Batch:
     return fabric.to_device(batch)
 
 
-@contextmanager
-def own_randomness(fabric: Fabric) -> Iterator[None]:
-    """Restore torch's global random state on exit."""
-    devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
 def seed_step(fabric: Fabric, random_state: int, step: int) -> None:
     """Seed torch for a step, so that a resumed fit draws the numbers of an uninterrupted one."""
     entropy = [random_state, step, fabric.global_rank]
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
-    # torch.manual_seed would seed all GPUs, also those that are not used.
-    torch.default_generator.manual_seed(seed)
-    if fabric.device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+    seed_generators(seed, fabric.device)

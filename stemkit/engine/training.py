@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 
 from stemkit._constraints import Function, HasMethods, Interval, check_arguments
 from stemkit.engine._checkpoint import CheckpointFolder
-from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
+from stemkit.engine._fabric import make_fabric, seed_step, take_share
 from stemkit.engine._fingerprint import describe
+from stemkit.engine._randomness import Kept, own_randomness
 from stemkit.engine._sources import Batch, Source
 
 Loss = Callable[[nn.Module, Batch], Tensor | Mapping[str, Tensor]]
@@ -253,11 +254,13 @@ def fit_module(
         bar = stack.enter_context(
             tqdm(total=max_steps, initial=state.step, desc="training", unit="step", disable=silent)
         )
-        stack.enter_context(own_randomness(fabric))
+        # Held for a step at a time, so that other threads need not wait for the end of the fit.
+        kept: Kept = {}
         while not state.is_over(max_steps, patience):
             rate = learning_rate(state.step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
-            batch = source.batch(state.step)
-            state.losses.append((len(batch[0]), trainer.step(batch, state.step, rate)))
+            with own_randomness(fabric.device, kept=kept):
+                batch = source.batch(state.step)
+                state.losses.append((len(batch[0]), trainer.step(batch, state.step, rate)))
             state.step += 1
             state.seconds = time.perf_counter() - started
             bar.update()
@@ -265,7 +268,8 @@ def fit_module(
                 row = {"epoch": len(state.rows), "step": state.step, "lr": rate}
                 row |= {"seconds": state.seconds, **_means("train", state.losses)}
                 if validation is not None:
-                    row |= _means("val", trainer.validate(validation, state.step))
+                    with own_randomness(fabric.device, kept=kept):
+                        row |= _means("val", trainer.validate(validation, state.step))
                 state.end_epoch(row, module)
                 shown = {name: f"{value:.4g}" for name, value in row.items() if "_loss" in name}
                 bar.set_postfix(shown)

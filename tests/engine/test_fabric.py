@@ -1,14 +1,18 @@
 """Fabrics of one device, parts of batches for several processes, and seeds of steps."""
 
 import logging
-from contextlib import contextmanager
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from stemkit.engine import _fabric
-from stemkit.engine._fabric import make_fabric, own_randomness, seed_step, take_share
+from stemkit.engine._fabric import make_fabric, seed_step, take_share
+from stemkit.engine._randomness import own_randomness
 
 
 @pytest.mark.parametrize(
@@ -31,6 +35,23 @@ def test_the_level_of_lightnings_messages_is_restored(monkeypatch, level):
     monkeypatch.setattr(logger, "level", level)
     make_fabric("cpu", "32-true")
     assert logger.level == level
+
+
+def test_the_level_is_restored_by_several_threads(monkeypatch):
+    logger = logging.getLogger("lightning_fabric")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    meeting = threading.Barrier(2)
+
+    def slow_fabric(**arguments):
+        # Both threads are here at once if they may be, and the second one leaves last.
+        with suppress(threading.BrokenBarrierError):
+            if meeting.wait(timeout=0.2) == 1:
+                time.sleep(0.05)
+
+    monkeypatch.setattr(_fabric, "Fabric", slow_fabric)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: make_fabric("cpu", "32-true"), range(2)))
+    assert logger.level == logging.INFO
 
 
 def process(rank, of):
@@ -56,26 +77,11 @@ def test_numbers_of_a_step_depend_on_seed_step_and_process():
         return tuple(torch.rand(3).tolist())
 
     before = torch.get_rng_state()
-    with own_randomness(SimpleNamespace(device=torch.device("cpu"))):
+    with own_randomness():
         cases = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0, 1), (2, 3, 4), (3, 2, 4)]
         assert len({drawn(*case) for case in cases}) == len(cases)
         assert drawn(0, 0) == drawn(0, 0)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("device, saved", [("cpu", []), ("cuda:1", [torch.device("cuda", 1)])])
-def test_only_the_device_in_use_has_its_random_state_saved(monkeypatch, device, saved):
-    # Saving the states of all GPUs would initialise all of them.
-    recorded = []
-
-    @contextmanager
-    def fork_rng(devices=None):
-        recorded.append(devices)
-        yield
-
-    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
-    with own_randomness(SimpleNamespace(device=torch.device(device))):
-        assert recorded == [saved]
 
 
 @pytest.mark.parametrize("device, seeded", [("cpu", 0), ("cuda:1", 1)])
