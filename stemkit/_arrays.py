@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ._labelled import unlabelled
 from .exceptions import InvalidParameterError
 
 # An array or a tensor, and a generator of the same library; torch is not imported here.
@@ -100,7 +101,8 @@ def as_array(values: Any, name: str) -> NDArray:
     Parameters
     ----------
     values : array-like or tensor
-        Numbers. A tensor is copied from its device; bfloat16 and float8 become float32.
+        Numbers. A tensor is copied from its device; bfloat16 and float8 become float32. Frames
+        with named axes, as those of HyperSpy and xarray, get the order (n_frames, H, W).
     name : str
         Name of the argument, for messages.
 
@@ -111,9 +113,10 @@ def as_array(values: Any, name: str) -> NDArray:
     Raises
     ------
     ValueError
-        If a tensor holds no values or can't become an array, pixels are masked, or nested lists
-        are ragged.
+        If a tensor holds no values or can't become an array, pixels are masked, nested lists are
+        ragged, or named axes are not those of frames.
     """
+    values = unlabelled(values, name)
     if is_tensor(values):
         return _tensor_as_array(values, name)
     if isinstance(values, list | tuple) and any(is_tensor(item) for item in values):

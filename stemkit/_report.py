@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ._validation import Float32Array
-from .io import write_stack
+from .io import FrameStack, write_stack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def write_report(
     from .inspection import DriftDecayDisplay, TrajectoryDisplay
     from .registration import motions_from_table
 
-    table, decay = model.analyze(frames)
+    table, decay = model.analyze(FrameStack(frames, pixel_size))
     write_stack(
         folder / "aligned.tif", model.transform(frames, trajectory=table), pixel_size=pixel_size
     )

@@ -20,6 +20,7 @@ from ._arrays import as_array, is_tensor
 from ._arrays import rescale_to_float32 as rescale_to_float32
 from ._bad_pixels import Mask, filled, find_bad, find_marks
 from ._constraints import Constraints, Options, shorten
+from ._labelled import axes_of, unlabelled
 from ._warnings import is_first, warn_caller
 from .exceptions import BadPixelWarning
 
@@ -87,8 +88,9 @@ def _as_float32(
     return repaired.reshape(frames.shape)
 
 
-def split_missing(values: ArrayLike, name: str) -> tuple[NDArray, Mask]:
+def split_missing(values: Any, name: str) -> tuple[NDArray, Mask]:
     """Return an array with zeros where values are NaN or masked, and a mask of these."""
+    values = unlabelled(values, name)
     if isinstance(values, np.ma.MaskedArray):
         array, missing = np.asarray(values.data), np.ma.getmaskarray(values)
     else:
@@ -173,6 +175,27 @@ def _check_finite(frames: Float32Array, name: str, unit: str) -> None:
         )
 
 
+def check_stack_shape(shape: tuple[int, ...], name: str, min_frames: int = 1) -> None:
+    """Raise an error if this is not the shape of a stack."""
+    if len(shape) == 2:
+        raise ValueError(
+            f"{name} is one frame of shape {shape}, but must be a stack "
+            f"(n_frames, H, W); pass {name}[np.newaxis] for a stack of one."
+        )
+    if len(shape) != 3:
+        raise ValueError(
+            f"{name} has {len(shape)} dimensions, but a stack (n_frames, H, W) has 3. "
+            f"Reshape your data, or pass one stack at a time."
+        )
+    if 0 in shape[1:]:
+        raise ValueError(f"{name} has empty frames of shape {shape[1:]}; nothing to work on.")
+    if shape[0] < min_frames:
+        raise ValueError(
+            f"{name} holds {shape[0]} frame(s), but at least {min_frames} are needed; "
+            f"pass more frames of the series."
+        )
+
+
 def check_frames(
     X: ArrayLike,
     *,
@@ -212,25 +235,7 @@ def check_frames(
     """
 
     def check_shape(array: NDArray) -> None:
-        if array.ndim == 2:
-            raise ValueError(
-                f"{name} is one frame of shape {array.shape}, but must be a stack "
-                f"(n_frames, H, W); pass {name}[np.newaxis] for a stack of one."
-            )
-        if array.ndim != 3:
-            raise ValueError(
-                f"{name} has {array.ndim} dimensions, but a stack (n_frames, H, W) has 3. "
-                f"Reshape your data, or pass one stack at a time."
-            )
-        if 0 in array.shape[1:]:
-            raise ValueError(
-                f"{name} has empty frames of shape {array.shape[1:]}; nothing to work on."
-            )
-        if len(array) < min_frames:
-            raise ValueError(
-                f"{name} holds {len(array)} frame(s), but at least {min_frames} are needed; "
-                f"pass more frames of the series."
-            )
+        check_stack_shape(array.shape, name, min_frames)
 
     return _as_float32(X, check_shape, name=name, bad_pixels=bad_pixels, lines=lines)
 
@@ -282,7 +287,8 @@ def check_stack(
         # Imported here, since it takes long and stacks do not need it.
         from sklearn.utils.validation import validate_data
 
-        if is_tensor(X) or isinstance(X, list | tuple | np.ma.MaskedArray):
+        # A table is left as it is, for the names of its columns.
+        if is_tensor(X) or isinstance(X, list | tuple | np.ma.MaskedArray) or axes_of(X):
             X = as_array(X, name)
         array = validate_data(
             estimator, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=min_frames

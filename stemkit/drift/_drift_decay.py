@@ -35,6 +35,7 @@ from ..damage import CriticalDose, fit_critical_dose
 from ..damage._network import DamageNetwork, initial_network, network_from_weights
 from ..damage._normalization import Units
 from ..engine import fit_parameters, pick_device, pick_precision, read_checkpoint
+from ..io._conversion import calibration_of
 from ..networks.degradation import DegradationNet
 from ..registration import AlignedStack, Registration, align_stack, register
 from ..registration._binning import bin_frame, choose_binning
@@ -363,10 +364,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
 
         Parameters
         ----------
-        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+        stack : FrameStack or array-like of shape (n_frames, H, W) or (n_lines, W)
             The series, of at least two frames.
         times : array-like of shape (n_frames,), optional
-            Increasing time of each frame; the frame's number by default.
+            Increasing time of each frame. By default that which ``stack`` records, in s, or else
+            the frame's number.
 
         Returns
         -------
@@ -380,13 +382,18 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         network = self._network()
         stacked, shape = check_stack(stack, self, reset=False, name="stack", min_frames=2)
+        known = calibration_of(stack)
+        name = "times"
+        if times is None:
+            times, name = known.times, "stack.times"
         when = range(len(stacked)) if times is None else times
-        when = check_increasing(when, len(stacked), "times")
+        when = check_increasing(when, len(stacked), name)
         frames, _ = rescale_to_float32(stacked)
         table = self._register_series(network, frames)
         # Motions are read back from the table, so that the maps are those of `decay_maps` with it.
         maps = self._decay_maps(network, frames, table)
         _series.add_time_and_damage(table, when, frames[0], maps)
+        _series.add_nm(table, known.pixel_size)
         return DriftDecayAnalysis(table, maps.reshape(shape))
 
     def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
@@ -397,10 +404,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
 
         Parameters
         ----------
-        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+        stack : FrameStack or array-like of shape (n_frames, H, W) or (n_lines, W)
             The series, of at least two frames.
         times : array-like of shape (n_frames,), optional
-            Increasing time of each frame; the frame's number by default.
+            Increasing time of each frame. By default that which ``stack`` records, in s, or else
+            the frame's number.
 
         Returns
         -------
@@ -408,7 +416,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             One row for each frame, all relative to the first: ``time``, ``dy`` and ``dx`` (px),
             ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
             ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px, how far
-            the registrations of this frame disagree).
+            the registrations of this frame disagree). If ``stack`` has a pixel size, as a
+            :class:`~stemkit.io.FrameStack` or a signal of HyperSpy may, also ``dy_nm`` and
+            ``dx_nm``, in nm.
 
         Raises
         ------

@@ -18,6 +18,8 @@ from ..damage._decay_map import decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import mean_over_specimen
 from ..exceptions import LowConfidenceWarning
+from ..io._conversion import pixel_sides
+from ..io._frame_stack import PixelSize
 from ..registration import frame_pairs, reconcile, trajectory_table
 from ..registration._binning import bin_frame, unbin_map
 from ..registration._pair import MIN_CONFIDENCE
@@ -88,6 +90,16 @@ def add_time_and_damage(
     damage = [mean_over_specimen(first, 1 - decay) for decay in decay_maps]
     trajectory.insert(list(trajectory.columns).index("confidence"), "mean_damage", damage)
     trajectory.insert(0, "time", times)
+
+
+def add_nm(trajectory: pd.DataFrame, pixel_size: PixelSize | None) -> None:
+    """Add the columns ``dy_nm`` and ``dx_nm``, if the pixel size is known."""
+    if pixel_size is not None:
+        after = list(trajectory.columns).index("dx") + 1
+        for place, (name, side) in enumerate(
+            zip(("dy", "dx"), pixel_sides(pixel_size), strict=True)
+        ):
+            trajectory.insert(after + place, f"{name}_nm", trajectory[name] * side)
 
 
 def motions_of(trajectory: pd.DataFrame | None, frames: Float32Array) -> list[Motion]:

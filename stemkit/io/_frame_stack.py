@@ -28,7 +28,7 @@ class FrameStack:
     ----------
     frames : ndarray of shape (n_frames, H, W)
         Intensities as they are in the files, in the type of the files; a dask array if it was
-        read lazily.
+        read lazily. Of a masked array, the mask is joined to `mask`.
     pixel_size : float, (float, float) or None
         Length of a pixel in nm; (y, x) if pixels are oblong, None if it is unknown.
     names : tuple of str
@@ -73,6 +73,12 @@ class FrameStack:
     detector: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     mask: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.frames, np.ma.MaskedArray):
+            mask = np.ma.getmaskarray(self.frames)
+            object.__setattr__(self, "mask", mask if self.mask is None else mask | self.mask)
+            object.__setattr__(self, "frames", self.frames.data)
 
     @property
     def shape(self) -> tuple[int, ...]:

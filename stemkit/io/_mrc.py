@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._output import whole_file
+from .._units import pixel_size_in_nm
 from ._frame_stack import FrameStack
-from ._units import pixel_size_in_nm
 
 
 def read(path: Path) -> list[FrameStack]:

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from .._labelled import NoFramesError, order_of_axes
 from .._output import whole_file
+from .._units import nm_per_unit, pixel_size_in_nm, s_per_unit
 from ._frame_stack import FrameStack
-from ._units import nm_per_unit, pixel_size_in_nm, s_per_unit
 from ._unread import Unread
 
-# Names of axes, in lower case.
-_ACROSS, _DOWN = ("x", "width"), ("y", "height")
-_ONE_AFTER_THE_OTHER = ("t", "time", "z", "frame", "frames", "image series", "stack", "index")
 # Readers whose scale is wrong, or is not that of the frames.
 _WITHOUT_PIXEL_SIZE = ("tvips", "semper", "pantarhei")
 # Pictures of a screen or a camera, and tables: not the frames of a microscope.
@@ -55,16 +53,12 @@ def stacks_of_signals(
     stacks, others = [], []
     for signal in signals:
         try:
-            stacks.append(_stack(signal, has_size=has_size))
-        except _NoFrames as reason:
+            stacks.append(stack_of_signal(signal, has_size=has_size))
+        except NoFramesError as reason:
             others.append(f"{_title(signal) or 'a signal'} ({reason})")
     if not stacks:
         raise ValueError(f"it holds no frames of real numbers, but {', '.join(others)}")
     return stacks
-
-
-class _NoFrames(Exception):
-    """The signal is not a stack of frames."""
 
 
 def find_plugins(path: Path) -> list[str]:
@@ -88,13 +82,20 @@ def _signals(module: Any, path: Path) -> list[Mapping[str, Any]]:
         return list(module.file_reader(str(path)))
 
 
-def _stack(signal: Mapping[str, Any], *, has_size: bool) -> FrameStack:
+def stack_of_signal(signal: Mapping[str, Any], *, has_size: bool = True) -> FrameStack:
+    """Return a signal as a stack.
+
+    Raises
+    ------
+    NoFramesError
+        If it is not a stack of frames.
+    """
     data, axes = signal["data"], signal["axes"]
     if data.dtype.names is not None:
         data = _grey(data)
     if data.dtype.kind not in "buif":
-        raise _NoFrames(f"{data.dtype} values")
-    order = _order(axes, data.shape)
+        raise NoFramesError(f"{data.dtype} values")
+    order = order_of_axes(axes, data.shape)
     metadata = signal.get("metadata", {})
     sizes = [_nm(axes[axis]) for axis in order[-2:]]
     return FrameStack(
@@ -119,36 +120,7 @@ def _grey(data: Any) -> Any:
     first, *others = (data[name] for name in data.dtype.names[:3])
     if all(bool((first == other).all()) for other in others):
         return first
-    raise _NoFrames("colours")
-
-
-def _order(axes: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the positions of the axes time (if there is one), y and x."""
-    n = len(axes)
-    if n not in (2, 3) or len(shape) != n:
-        raise _NoFrames(f"{len(shape)} axes of {' x '.join(map(str, shape))}")
-    names = [str(axis.get("name") or "").lower() for axis in axes]
-    units = [axis.get("units") for axis in axes]
-    if any(name.startswith(("energy", "wavelength")) for name in names) or "eV" in units:
-        raise _NoFrames("spectra")
-    flags = [bool(axis.get("navigate")) for axis in axes]
-    if n == 3 and flags.count(True) == 2:
-        raise _NoFrames("a spectrum or line for each point")
-    across, down = (_first(names, known) for known in (_ACROSS, _DOWN))
-    if across is not None and down is not None:
-        rest = tuple(axis for axis in range(n) if axis not in (across, down))
-        return (*rest, down, across)
-    if n == 2:
-        return (0, 1)
-    first = flags.index(True) if any(flags) else _first(names, _ONE_AFTER_THE_OTHER)
-    if first is None:
-        lengths = [nm_per_unit(unit) is not None for unit in units]
-        first = lengths.index(False) if lengths.count(False) == 1 else 0
-    return (first, *(axis for axis in range(3) if axis != first))
-
-
-def _first(names: list[str], known: tuple[str, ...]) -> int | None:
-    return next((index for index, name in enumerate(names) if name in known), None)
+    raise NoFramesError("colours")
 
 
 def _reordered(data: Any, order: tuple[int, ...]) -> Any:
@@ -157,7 +129,7 @@ def _reordered(data: Any, order: tuple[int, ...]) -> Any:
         return frames[np.newaxis] if len(order) == 2 else frames
 
     if not hasattr(data, "dask"):
-        return arrange(np.asarray(data))
+        return arrange(data if isinstance(data, np.ma.MaskedArray) else np.asarray(data))
     shape = arrange(data).shape
     return Unread(
         tuple(int(n) for n in shape),
@@ -169,14 +141,19 @@ def _reordered(data: Any, order: tuple[int, ...]) -> Any:
 
 def _nm(axis: Mapping[str, Any]) -> float | None:
     factor = nm_per_unit(axis.get("units"))
-    return None if factor is None else float(axis["scale"]) * factor
+    return None if factor is None or axis["scale"] is None else float(axis["scale"]) * factor
 
 
 def _times(axis: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
     factor = s_per_unit(axis.get("units"))
     if factor is None:
         return None
-    step = float(axis.get("scale", 0.0)) * factor
+    values = axis.get("values")
+    if values is not None:
+        times = (values.astype(float) - float(values[0])) * factor
+        increase = np.isfinite(times).all() and (np.diff(times) > 0).all()
+        return times if increase else None
+    step = float(axis.get("scale") or 0.0) * factor
     return np.arange(int(axis["size"])) * step if step > 0 and math.isfinite(step) else None
 
 

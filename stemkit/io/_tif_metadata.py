@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .._units import nm_per_unit, pixel_size_in_nm
 from ._frame_stack import FrameStack, PixelSize
-from ._units import nm_per_unit, pixel_size_in_nm
 
 # DigitalMicrograph's tags: units of x and y, origins, and sizes of a pixel.
 _DM_UNITS, _DM_ORIGINS, _DM_SIZES = (65003, 65004), (65006, 65007), (65009, 65010)

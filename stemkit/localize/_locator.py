@@ -21,6 +21,7 @@ from .._frame_statistics import contrast_skewness
 from .._validation import BAD_PIXELS, BadPixels, check_stack
 from .._warnings import warn_caller
 from ..exceptions import PolarityWarning
+from ..io._conversion import calibration_of, pixel_sides
 from ..metrics import atom_score
 from ..metrics._localization import TOLERANCE
 from ._fit import fit_atoms, fit_coarsely
@@ -29,6 +30,8 @@ from ._windows import Atoms, Float64Array
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+    from ..io._frame_stack import PixelSize
 
 # Standard deviations of the noise at which a maximum counts as an atom: white noise reaches it a
 # few times in a frame of 256 x 256 px.
@@ -251,7 +254,7 @@ class AtomLocator(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_frames, H, W)
+        X : FrameStack or array-like of shape (n_frames, H, W)
             Frames.
 
         Returns
@@ -263,6 +266,10 @@ class AtomLocator(BaseEstimator):
             the standard errors ``y_err``, ``x_err``, ``amplitude_err``, ``sigma_err`` and
             ``background_err``, inf if a frame does not determine a value, such as ``y`` in a line.
             It has no rows if no atom was found.
+
+            If `X` has a pixel size, as a :class:`~stemkit.io.FrameStack` or a signal of HyperSpy
+            may, also ``y_nm``, ``x_nm``, ``y_err_nm``, ``x_err_nm`` and ``sigma_nm``, all in nm.
+            For oblong pixels, ``sigma_nm`` is the geometric mean of the two directions.
 
         Raises
         ------
@@ -277,7 +284,8 @@ class AtomLocator(BaseEstimator):
             atoms.amplitude *= sign
             atoms.background *= sign
         tables = [pd.DataFrame({"frame": i, **asdict(atoms)}) for i, atoms in enumerate(found)]
-        return pd.concat(tables, ignore_index=True)[COLUMNS].astype({"frame": np.int64})
+        table = pd.concat(tables, ignore_index=True)[COLUMNS].astype({"frame": np.int64})
+        return _with_nm(table, calibration_of(X).pixel_size)
 
     def _each(
         self,
@@ -335,6 +343,15 @@ class AtomLocator(BaseEstimator):
                 )
             found = found.drop(columns="frame")
         return float(atom_score(y, found, tolerance=tolerance).f1)
+
+
+def _with_nm(table: pd.DataFrame, pixel_size: PixelSize | None) -> pd.DataFrame:
+    """Return a table of atoms with columns in nm, if the pixel size is known."""
+    if pixel_size is None:
+        return table
+    y, x = pixel_sides(pixel_size)
+    sides = {"y": y, "x": x, "y_err": y, "x_err": x, "sigma": np.sqrt(y * x)}
+    return table.assign(**{f"{name}_nm": table[name] * side for name, side in sides.items()})
 
 
 def _table_of_frames(y: Any, X: ArrayLike) -> Any:

@@ -34,6 +34,7 @@ def test_drift_finds_the_motion_of_a_series(run, tmp_path, paths, series):
     wanted = {"dy", "dx", "rotation_deg", "shear", "mean_damage", "confidence", "closure"}
     assert wanted <= set(table)
     np.testing.assert_allclose(table[["dy", "dx"]], series.drift, atol=1)
+    np.testing.assert_allclose(table["dx_nm"], table["dx"] * series.pixel_size, rtol=1e-4)
     np.testing.assert_allclose(table["rotation_deg"], 0, atol=0.5)
     assert table["mean_damage"].is_monotonic_increasing
 

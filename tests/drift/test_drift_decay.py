@@ -6,7 +6,9 @@ from sklearn.base import clone
 from stemkit import DriftDecayModel
 from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
+from stemkit.io import FrameStack
 
+from ..labelled_arrays import series
 from ..small_drift import fitted_model, noisy_pair
 
 
@@ -130,6 +132,24 @@ def test_a_given_trajectory_is_not_estimated_again(model, pair, monkeypatch):
     np.testing.assert_allclose(model.transform(stack, trajectory=table), whole, atol=1e-4)
     moved = table[["time"]].assign(dy=0.0, dx=0.0)
     np.testing.assert_allclose(model.transform(stack, trajectory=moved), stack, atol=1e-5)
+
+
+def test_a_trajectory_has_the_pixel_size_and_the_times_of_the_frames(model, pair):
+    stack = pair.clean[0]
+    in_px = model.trajectory(stack)
+    assert not {"dy_nm", "dx_nm"} & set(in_px)
+    times = np.array([0, 2.5])
+    for X in (FrameStack(stack, (0.03, 0.02), times=times), series(stack, 0.03, 0.02, times)):
+        table = model.trajectory(X)
+        pd.testing.assert_frame_equal(table[in_px.columns].assign(time=in_px["time"]), in_px)
+        np.testing.assert_allclose(table["dy_nm"], 0.03 * table["dy"])
+        np.testing.assert_allclose(table["dx_nm"], 0.02 * table["dx"])
+        assert list(table["time"]) == [0, 2.5]
+    assert list(model.trajectory(X, times=[3, 4])["time"]) == [3, 4]
+    again = model.transform(X, trajectory=table)
+    np.testing.assert_array_equal(again, model.transform(stack, trajectory=in_px))
+    with pytest.raises(ValueError, match=r"^stack.times must be finite and increase"):
+        model.trajectory(FrameStack(stack, times=np.zeros(2)))
 
 
 @pytest.mark.parametrize("fill", ["edge", "reflect", 7.0])

@@ -14,11 +14,13 @@ from sklearn.model_selection import GridSearchCV
 
 from stemkit.datasets import make_crystal_images, make_nucleation
 from stemkit.exceptions import PolarityWarning
+from stemkit.io import FrameStack
 from stemkit.localize import AtomLocator
 from stemkit.localize._locator import _center, _inside, _merged, _significant
 from stemkit.localize._windows import Atoms
 from stemkit.metrics import atom_score
 
+from ..labelled_arrays import series
 from .drawn_atoms import SIGMA, atoms_at, crowd, draw, grid
 
 
@@ -222,3 +224,33 @@ def test_true_positions_of_each_frame_may_be_a_list():
         locator.score(data.noisy, arrays[:3])
     with pytest.raises(ValueError, match=r"^y\[1\] has shape \(2, 3\)"):
         locator.score(data.noisy[:2], [arrays[0], np.zeros((2, 3))])
+
+
+def test_frames_with_a_pixel_size_give_columns_in_nm():
+    frames = crowd(0, (40, 50))[1][np.newaxis]
+    locator = AtomLocator(sigma=SIGMA).fit(frames)
+    in_px = locator.predict(frames)
+    assert not any(name.endswith("_nm") for name in in_px)
+    for X in (FrameStack(frames, (0.03, 0.02)), series(frames, 0.03, 0.02)):
+        table = locator.predict(X)
+        pd.testing.assert_frame_equal(table[in_px.columns], in_px)
+        for name, side in {"y": 0.03, "y_err": 0.03, "x": 0.02, "x_err": 0.02}.items():
+            np.testing.assert_allclose(table[f"{name}_nm"], side * in_px[name])
+        np.testing.assert_allclose(table["sigma_nm"] ** 2, 0.03 * 0.02 * in_px["sigma"] ** 2)
+    empty = locator.predict(FrameStack(np.zeros((1, 40, 50)), 0.5))
+    assert (len(empty), list(empty)) == (0, list(table))
+
+
+def test_positions_in_nm_are_those_of_the_specimen():
+    """The same specimen with other pixels has the same positions in nm."""
+    frame = crowd(0, (40, 50))[1]
+    fine = np.repeat(np.repeat(frame, 2, axis=0), 2, axis=1)
+    tables = [
+        AtomLocator(sigma=factor * SIGMA).fit([X]).predict(FrameStack(X[None], 0.1 / factor))
+        for factor, X in ((1, frame), (2, fine))
+    ]
+    # The centre of a pixel is at (i + 1/2) / 2 of the coarse ones.
+    moved = tables[1].assign(y=tables[1].y_nm - 0.025, x=tables[1].x_nm - 0.025)
+    coarse = tables[0].assign(y=tables[0].y_nm, x=tables[0].x_nm)
+    assert atom_score(coarse, moved, tolerance=0.02).f1 > 0.9
+    assert tables[1]["sigma_nm"].median() == pytest.approx(tables[0]["sigma_nm"].median(), rel=0.1)

@@ -1,6 +1,6 @@
 import pytest
 
-from stemkit.io._units import nm_per_unit, pixel_size_in_nm, s_per_unit
+from stemkit._units import nm_per_unit, pixel_size_in_nm, s_per_unit
 
 
 @pytest.mark.parametrize(
