@@ -74,7 +74,9 @@ class BlindSpotDenoiser(NetworkDenoiser):
     ----------
     module_ : torch.nn.Module
         The network.
-    network_parameters_, history_, n_epochs_, input_scaling_, target_scaling_, input_noise_
+    network_, network_parameters_, history_, n_epochs_
+        See :class:`NetworkDenoiser`.
+    input_scaling_, target_scaling_, input_noise_
         See :class:`NetworkDenoiser`. The loss doesn't reach 0: it includes the noise's variance.
 
     See Also

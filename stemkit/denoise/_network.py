@@ -91,6 +91,8 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
     ----------
     module_ : torch.nn.Module
         The network.
+    network_ : str or callable
+        The ``network`` that was used.
     network_parameters_ : dict
         Arguments that it was made with.
     history_ : DataFrame
@@ -155,6 +157,8 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
     TwoLayers(...)
     """
 
+    network_: str | Callable[..., nn.Module]
+    _tile_of_network: int
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         **SupervisedDenoiser._parameter_constraints,
         "network": [Options(*NETWORKS), callable],
@@ -204,7 +208,12 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
 
     @property
     def _network(self) -> Callable[..., nn.Module]:
-        return NETWORKS[self.network] if isinstance(self.network, str) else self.network
+        used = getattr(self, "network_", self.network)
+        return NETWORKS[used] if isinstance(used, str) else used
+
+    def _keep_network(self) -> None:
+        self.network_ = self.network
+        self._tile_of_network = self.tile_size
 
     def _own_network_parameters(self) -> dict[str, Any]:
         own = dict(self.network_parameters or {})
@@ -219,8 +228,10 @@ class NetworkDenoiser(CheckpointMixin, SupervisedDenoiser):
     ) -> nn.Module:
         with own_randomness(*all_gpus(), seed=seed):
             module = make_network(self._network, self.network_parameters_)
-            if not isinstance(self.network, str) and (shape is not None or _is_lazy(module)):
-                check_network(module, shape or (1, 1, self.tile_size, self.tile_size))
+            is_named = isinstance(getattr(self, "network_", self.network), str)
+            if not is_named and (shape is not None or _is_lazy(module)):
+                side = getattr(self, "_tile_of_network", self.tile_size)
+                check_network(module, shape or (1, 1, side, side))
             return module
 
     def _check_parameters(self) -> None:

@@ -80,6 +80,7 @@ def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
         those of another network.
     """
     name, card = _find(denoiser, weights)
+    denoiser._keep_network()
     if isinstance(denoiser._network, type):
         _check_name(denoiser, denoiser._network.__name__, card, name)
     requested, defaults = denoiser._requested_network_parameters()
@@ -205,6 +206,7 @@ class CheckpointMixin(ABC):
         """
         model: Any
         model, weights = cls._for_checkpoint(read_checkpoint(path), str(path), parameters)
+        model._keep_network()
         model.network_parameters_ = model._own_network_parameters()
         model.module_ = model._build_module(weights, str(path))
         model.input_scaling_ = model.target_scaling_ = (0.0, 1.0)

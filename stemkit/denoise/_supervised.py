@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -335,16 +336,22 @@ class SupervisedDenoiser(Denoiser):
     def _start(self, seed: int, source: Source) -> None:
         """Make the network and scale by a first batch, or load both from a file."""
         if self.weights is not None:
-            load_pretrained(self, self.weights)
+            with _unchanged_by_errors(self):
+                load_pretrained(self, self.weights)
             first = source.batch(0)[0].cpu().numpy()
             warn_of_scale(self, first.reshape(-1, *first.shape[-2:]))
             return
         inputs, targets = source.batch(0)[:2]
-        self.network_parameters_ = self._own_network_parameters()
-        self.module_ = self._make_module(seed, (1, 1, *inputs.shape[-2:]))
+        with _unchanged_by_errors(self):
+            self._keep_network()
+            self.network_parameters_ = self._own_network_parameters()
+            self.module_ = self._make_module(seed, (1, 1, *inputs.shape[-2:]))
         self.input_scaling_ = tuple(Scaling.of(inputs))
         self.input_noise_ = mean_noise_level(inputs.cpu().numpy())
         self.target_scaling_ = tuple(self._scaling_of_targets(targets))
+
+    def _keep_network(self) -> None:
+        """Record what the network is made from, so that later parameters don't change it."""
 
     def _make_module(
         self, seed: int | None = None, shape: tuple[int, ...] | None = None
@@ -395,7 +402,7 @@ class SupervisedDenoiser(Denoiser):
             self.tile_size,
             self.device,
             at_once=self._at_once,
-            multiple=side_multiple(getattr(self, "network", ""), self.tile_size),
+            multiple=side_multiple(getattr(self, "network_", ""), self.tile_size),
             precision=self.precision,
             verbose=self.verbose,
         )[:, 0]
@@ -408,3 +415,15 @@ class SupervisedDenoiser(Denoiser):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_") or self.weights is not None
+
+
+@contextmanager
+def _unchanged_by_errors(model: SupervisedDenoiser) -> Iterator[None]:
+    """Restore the attributes after an error, since the new ones don't belong to the old network."""
+    before = model.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        model.__dict__.clear()
+        model.__dict__.update(before)
+        raise

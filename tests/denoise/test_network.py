@@ -5,6 +5,7 @@ import json
 import pickle
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -465,3 +466,35 @@ def test_a_lattice_prior_within_a_network_of_ones_own_is_warned_of(network):
         model.fit(X, X)
     with pytest.warns(LatticePriorWarning):
         model.transform(X)
+
+
+@both
+@pytest.mark.parametrize("network", [SmallNet, Lazy, "unet"])
+@pytest.mark.parametrize(
+    "changed",
+    [{"network": "sfin"}, {"network": nn.ReLU}, {"network": None}, {"tile_size": 0}],
+    ids=str,
+)
+def test_a_fitted_denoiser_is_read_back_whatever_is_set_later(cls, network, changed, tmp_path):
+    sizes = {"n_channels": 4} if network == "unet" else None
+    noisy, target = random_pairs()
+    parameters = {**TINY, "tile_size": 16, "network": network, "network_parameters": sizes}
+    model = cls(**parameters).fit(noisy, *([target] if cls is NetworkDenoiser else []))
+    expected = model.transform(noisy)
+    model.set_params(**changed)
+    joblib.dump(model, tmp_path / "model.joblib")
+    for again in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
+        assert again.get_params()[next(iter(changed))] == next(iter(changed.values()))
+        assert same_weights(again, model)
+        again.set_params(network=network, tile_size=16)
+        np.testing.assert_array_equal(again.transform(noisy), expected)
+
+
+def test_a_failed_fit_leaves_the_network_before(tmp_path):
+    model = denoiser().fit(*random_pairs())
+    with pytest.raises(ValueError, match="network"):
+        model.set_params(network=nn.ReLU).fit(*random_pairs())
+    assert model.network_ is SmallNet
+    assert same_weights(pickle.loads(pickle.dumps(model)), model)
+    model.set_params(network=Lazy).fit(*random_pairs())
+    assert model.network_ is Lazy
