@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from .inspection._images import (
     ARROW_COLOR,
     NO_DATA_COLOR,
-    add_scale_bar,
     grey_levels,
     overlay,
     show_image,
 )
+from .inspection._scale_bar import add_scale_bar
 from .registration import coverage, warp
 
 if TYPE_CHECKING:

@@ -8,15 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._constraints import Interval, check_value
+from .._constraints import check_value
+from .._labelled import axes_of
 from .._validation import Float32Array, check_frames
+from ..io import FrameStack, as_frame_stack
 
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
+def frame_of(frame: ArrayLike, name: str) -> NDArray[Any]:
+    """Return a frame as an array; a stack that knows more than its frames may hold a single one."""
+    if not isinstance(frame, FrameStack) and axes_of(frame) is None:
+        return np.asarray(frame)
+    frames = check_frames(as_frame_stack(frame), name=name)
+    return frames[0] if len(frames) == 1 else frames
+
+
 def check_frame(frame: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> Float32Array:
     """Return one frame as float32; `shape` is the shape of `noisy` that it must have, if any."""
-    array = np.asarray(frame)
+    array = frame_of(frame, name)
     if array.ndim != 2 or (shape is not None and array.shape != shape):
         required = "(H, W)" if shape is None else f"{shape}, that of noisy"
         raise ValueError(
@@ -24,12 +34,6 @@ def check_frame(frame: ArrayLike, name: str, shape: tuple[int, ...] | None = Non
             f"frame of the stack, as {name}[0]."
         )
     return check_frames(array[np.newaxis], name=name)[0]
-
-
-def check_pixel_size(pixel_size: object) -> None:
-    """Raise InvalidParameterError if `pixel_size` is neither a positive number nor None."""
-    positive = Interval(float, 0, None, closed="neither", unit="nm")
-    check_value(pixel_size, "pixel_size", [positive, None])
 
 
 def check_table(table: object, name: str, columns: Collection[str]) -> None:

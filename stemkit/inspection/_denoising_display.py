@@ -11,8 +11,10 @@ from scipy.signal import windows
 
 from .._fourier_rings import fourier_rings
 from .._validation import Float32Array
-from ._checks import check_axes, check_frame, check_pixel_size
-from ._images import add_scale_bar, grey_levels, show_image
+from ..io._frame_stack import PixelSize
+from ._checks import check_axes, check_frame
+from ._images import grey_levels, show_image
+from ._scale_bar import add_scale_bar, choose_pixel_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,14 +33,15 @@ class DenoisingDisplay:
 
     Parameters
     ----------
-    noisy : array-like of shape (H, W)
+    noisy : array-like of shape (H, W), or FrameStack of one frame
         The frame.
     denoised : array-like of shape (H, W)
         The denoised frame.
     truth : array-like of shape (H, W), optional
         The clean frame. Its spectrum is drawn too.
-    pixel_size : float, optional
-        Length of a pixel in nm, for scale bars and for the unit of spatial frequencies.
+    pixel_size : float or (float, float), optional
+        Length of a pixel in nm, (y, x) of oblong ones, for scale bars and for the unit of spatial
+        frequencies. By default that of `noisy`, if it is known.
 
     Attributes
     ----------
@@ -79,13 +82,12 @@ class DenoisingDisplay:
         denoised: ArrayLike,
         *,
         truth: ArrayLike | None = None,
-        pixel_size: float | None = None,
+        pixel_size: PixelSize | None = None,
     ) -> None:
         self.noisy = check_frame(noisy, "noisy")
         self.denoised = check_frame(denoised, "denoised", self.noisy.shape)
         self.truth = None if truth is None else check_frame(truth, "truth", self.noisy.shape)
-        check_pixel_size(pixel_size)
-        self.pixel_size = pixel_size
+        self.pixel_size = choose_pixel_size(pixel_size, noisy)
 
     @classmethod
     def from_estimator(
@@ -115,7 +117,7 @@ class DenoisingDisplay:
         """
         frame = check_frame(noisy, "noisy")
         return cls.from_predictions(
-            frame, estimator.predict(frame[np.newaxis])[0], truth=truth, **options
+            noisy, estimator.predict(frame[np.newaxis])[0], truth=truth, **options
         )
 
     @classmethod
@@ -200,18 +202,20 @@ class DenoisingDisplay:
         frames = {"input": self.noisy, "output": self.denoised, "residual": residual}
         if self.truth is not None:
             frames["truth"] = self.truth
+        # The frequencies of oblong pixels have no common unit in nm.
+        side = self.pixel_size if isinstance(self.pixel_size, float | int) else None
         powers = {}
         for name, frame in frames.items():
             frequency, powers[name] = _spectrum(frame)
             ax.plot(
-                frequency / (self.pixel_size or 1.0),
+                frequency / (side or 1.0),
                 powers[name],
                 color=_COLORS[name],
                 lw=1.5,
                 ls="--" if name == "truth" else "-",
                 label=name,
             )
-        unit = "1/px" if self.pixel_size is None else "1/nm"
+        unit = "1/px" if side is None else "1/nm"
         ax.set(xlabel=f"spatial frequency ({unit})", ylabel="power")
         ax.set_title("spectra", fontsize="medium")
         noise_level = min(

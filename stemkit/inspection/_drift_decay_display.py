@@ -9,17 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._motion import Motion
 from .._validation import Float32Array, check_pair
+from ..io._frame_stack import PixelSize
 from ..registration import coverage, warp
-from ._checks import check_axes, check_pixel_size
+from ._checks import check_axes
 from ._images import (
     ARROW_COLOR,
     NO_DATA_COLOR,
-    add_scale_bar,
     grey_levels,
     nice_length,
     overlay,
     show_image,
 )
+from ._scale_bar import add_scale_bar, choose_pixel_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ class DriftDecayDisplay:
 
     Parameters
     ----------
-    pair : array-like of shape (2, H, W)
+    pair : FrameStack or array-like of shape (2, H, W)
         The two frames, the earlier first.
     motion : Motion
         From the first frame to the second.
@@ -47,8 +48,9 @@ class DriftDecayDisplay:
         Confidence of the motion, 0 to 1.
     t : float, default=1.0
         Time of the damage: 0 is the first frame, 1 the second.
-    pixel_size : float, optional
-        Length of a pixel in nm, for scale bars.
+    pixel_size : float or (float, float), optional
+        Length of a pixel in nm, (y, x) of oblong ones, for scale bars. By default that of `pair`,
+        if it is known.
 
     Attributes
     ----------
@@ -87,7 +89,7 @@ class DriftDecayDisplay:
         confidence: float,
         *,
         t: float = 1.0,
-        pixel_size: float | None = None,
+        pixel_size: PixelSize | None = None,
     ) -> None:
         self.pair = check_pair(pair)
         for name, shape in (("motion", motion.shape), ("damage", np.shape(damage))):
@@ -96,12 +98,11 @@ class DriftDecayDisplay:
                     f"{name} is for frames of shape {shape}, but those of the pair have shape "
                     f"{self.pair.shape[1:]}; pass what was estimated from this pair."
                 )
-        check_pixel_size(pixel_size)
         self.motion = motion
         self.damage = damage
         self.confidence = confidence
         self.t = t
-        self.pixel_size = pixel_size
+        self.pixel_size = choose_pixel_size(pixel_size, pair)
 
     @classmethod
     def from_estimator(
@@ -110,7 +111,7 @@ class DriftDecayDisplay:
         pair: ArrayLike,
         t: float = 1.0,
         *,
-        pixel_size: float | None = None,
+        pixel_size: PixelSize | None = None,
     ) -> DriftDecayDisplay:
         """Compare two frames with an estimator and plot the result.
 
@@ -122,8 +123,8 @@ class DriftDecayDisplay:
             The two frames, the earlier first.
         t : float, default=1.0
             Time of the damage: 0 is the first frame, 1 the second.
-        pixel_size : float, optional
-            Length of a pixel in nm, for scale bars.
+        pixel_size : float or (float, float), optional
+            Length of a pixel in nm, for scale bars; by default that of `pair`.
 
         Returns
         -------
@@ -133,7 +134,7 @@ class DriftDecayDisplay:
 
     @classmethod
     def from_predictions(
-        cls, pair: ArrayLike, state: DriftDecayState, *, pixel_size: float | None = None
+        cls, pair: ArrayLike, state: DriftDecayState, *, pixel_size: PixelSize | None = None
     ) -> DriftDecayDisplay:
         """Plot what ``DriftDecayModel.predict(pair, t)`` returned.
 
@@ -143,8 +144,8 @@ class DriftDecayDisplay:
             The two frames, the earlier first.
         state : DriftDecayState
             The prediction at a single time t.
-        pixel_size : float, optional
-            Length of a pixel in nm, for scale bars.
+        pixel_size : float or (float, float), optional
+            Length of a pixel in nm, for scale bars; by default that of `pair`.
 
         Returns
         -------
@@ -236,7 +237,7 @@ class DriftDecayDisplay:
             scale=1,
             width=0.006,
             color=ARROW_COLOR,
-            zorder=1.5,  # above the background of the scale bar, below its label
+            zorder=0.9,  # below the scale bar
             path_effects=[patheffects.withStroke(linewidth=1.6, foreground="black")],
         )
         # Otherwise arrows that point out of the frame enlarge the axes.

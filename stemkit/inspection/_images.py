@@ -1,4 +1,4 @@
-"""Images of frames: grey levels, overlays and scale bars."""
+"""Images of frames: grey levels and overlays."""
 
 from __future__ import annotations
 
@@ -67,27 +67,3 @@ def nice_length(longest: float) -> float:
     # With a tolerance for rounding: a computed ratio of 2 may be slightly below 2.
     steps = [step for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9)]
     return float(steps[-1] * power)
-
-
-def add_scale_bar(ax: Axes, pixel_size: float) -> None:
-    """Draw a scale bar of a round length at the lower left; `pixel_size` is in nm."""
-    from matplotlib.patches import Rectangle
-
-    height, width = ax.images[0].get_size()
-    length = nice_length(width * pixel_size / 3)
-    label = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"
-    x, y = 0.05 * width, 0.93 * height
-    bar = Rectangle((x, y), length / pixel_size, 0.012 * height, color="white", lw=0)
-    # A dark background keeps bar and label legible on bright lattices.
-    background = Rectangle(
-        (0.025 * width, 0.845 * height),
-        max(length / pixel_size, 0.13 * width) + 0.05 * width,
-        0.125 * height,
-        color="black",
-        alpha=0.55,
-        lw=0,
-    )
-    ax.add_patch(background)
-    ax.add_patch(bar)
-    middle = x + length / pixel_size / 2
-    ax.text(middle, y - 0.012 * height, label, color="white", ha="center", va="bottom", fontsize=8)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._constraints import Interval, check_value
+from ..io._frame_stack import PixelSize
 from ..metrics import atom_score
-from ._checks import check_frame, check_pixel_size, check_table
-from ._images import ARROW_COLOR, add_scale_bar, grey_levels, show_image
+from ._checks import check_frame, check_table
+from ._images import ARROW_COLOR, grey_levels, show_image
+from ._scale_bar import add_scale_bar, choose_pixel_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,7 @@ class LocalizationDisplay:
 
     Parameters
     ----------
-    frame : array-like of shape (H, W)
+    frame : array-like of shape (H, W), or FrameStack of one frame
         The frame.
     atoms : DataFrame
         The atoms of this frame, from :meth:`stemkit.localize.AtomLocator.predict`: columns ``y``
@@ -42,8 +44,9 @@ class LocalizationDisplay:
         True positions: columns ``y`` and ``x``, or rows of (y, x), in px.
     tolerance : float, default=2
         Largest distance in px between a true atom and the one matched to it.
-    pixel_size : float, optional
-        Length of a pixel in nm, for a scale bar.
+    pixel_size : float or (float, float), optional
+        Length of a pixel in nm, (y, x) of oblong ones, for a scale bar. By default that of `frame`,
+        if it is known.
 
     Attributes
     ----------
@@ -81,7 +84,7 @@ class LocalizationDisplay:
         *,
         truth: pd.DataFrame | ArrayLike | None = None,
         tolerance: float = 2.0,
-        pixel_size: float | None = None,
+        pixel_size: PixelSize | None = None,
     ) -> None:
         self.frame = check_frame(frame, "frame")
         check_table(atoms, "atoms", ("y", "x"))
@@ -93,11 +96,10 @@ class LocalizationDisplay:
                     f"{name} has atoms of {frames.nunique()} frames, but one is drawn; pass "
                     f"{name}[{name}['frame'] == i] with the number i of this frame."
                 )
-        check_pixel_size(pixel_size)
         self.atoms = atoms
         self.truth = truth
         self.tolerance = tolerance
-        self.pixel_size = pixel_size
+        self.pixel_size = choose_pixel_size(pixel_size, frame)
 
     @classmethod
     def from_estimator(
@@ -123,8 +125,8 @@ class LocalizationDisplay:
         ValueError
             If `frame` is not one frame of finite numbers.
         """
-        frame = check_frame(frame, "frame")
-        return cls.from_predictions(frame, estimator.predict(frame[np.newaxis]), **options)
+        atoms = estimator.predict(check_frame(frame, "frame")[np.newaxis])
+        return cls.from_predictions(frame, atoms, **options)
 
     @classmethod
     def from_predictions(

@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from stemkit.denoise import GaussianDenoiser
 from stemkit.inspection import DenoisingDisplay
+from stemkit.io import FrameStack
 
 
 @pytest.fixture
@@ -55,6 +58,16 @@ def test_a_lattice_is_a_peak_at_its_frequency(noisy):
     assert drawn["output"][1].max() < 30
     bars = [text.get_text() for ax in display.ax_[:3] for text in ax.texts]
     assert bars == ["1 nm"] * 3
+
+
+def test_a_frame_with_a_pixel_size_has_scale_bars(noisy):
+    model = SimpleNamespace(predict=lambda X: X / 2)
+    display = DenoisingDisplay.from_estimator(model, FrameStack(noisy[None], 0.05))
+    assert [len(ax.texts) for ax in display.ax_] == [1, 1, 1, 0]
+    assert display.ax_[3].get_xlabel() == "spatial frequency (1/nm)"
+    oblong = DenoisingDisplay.from_estimator(model, FrameStack(noisy[None], (0.1, 0.05)))
+    assert [ax.get_aspect() for ax in oblong.ax_[:3]] == [2] * 3
+    assert oblong.ax_[3].get_xlabel() == "spatial frequency (1/px)"
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (7, 1), (2, 2), (16, 16)])

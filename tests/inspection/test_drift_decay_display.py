@@ -12,6 +12,7 @@ from stemkit.datasets import make_drift_pairs
 from stemkit.drift import Motion, coverage
 from stemkit.inspection import DriftDecayDisplay
 from stemkit.inspection._images import grey_levels, nice_length, overlay
+from stemkit.io import FrameStack
 
 SHAPE = (96, 128)
 
@@ -105,6 +106,13 @@ def test_scale_bar_has_the_length_of_its_label(data):
         assert label == "1 nm"
         assert bar.get_width() * 0.03 == pytest.approx(1)
     assert make_display(data, pixel_size=80.0).ax_[0].texts[-1].get_text() == "2 µm"
+
+
+def test_frames_with_a_pixel_size_have_scale_bars(data):
+    pair = FrameStack(data.pairs[0], 0.03)
+    display = DriftDecayDisplay(pair, data.motion[0], 1 - data.decay[0], 1.0).plot()
+    assert display.pixel_size == 0.03
+    assert all(len(scale_bars(ax)) == 1 for ax in display.ax_)
 
 
 @given(st.floats(1e-6, 1e6))

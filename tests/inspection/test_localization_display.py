@@ -5,11 +5,15 @@ import pytest
 
 from stemkit import AtomLocator
 from stemkit.inspection import LocalizationDisplay
+from stemkit.io import FrameStack
+
+from ..labelled_arrays import data_array
 
 TRUE = np.array([[10.0, 12.0], [30.0, 40.0], [50.0, 20.0]])
 FOUND = pd.DataFrame(
     {"y": [10.5, 31.0, 5.0], "x": [12.0, 40.5, 55.0], "y_err": 0.1, "x_err": 0.2, "sigma": 1.5}
 )
+IN_NM = {"y": (0.1 * np.arange(64), "nm"), "x": (0.1 * np.arange(60), "nm")}
 
 
 @pytest.fixture
@@ -56,9 +60,20 @@ def test_positions_come_from_the_locator(frame):
     display = LocalizationDisplay.from_estimator(locator, frame, truth=TRUE, pixel_size=0.1)
     np.testing.assert_allclose(circle_positions(display.ax_)["found"], TRUE, atol=0.2)
     assert display.ax_.get_title().startswith("F1 1.000")
-    assert "2 nm" in [text.get_text() for text in display.ax_.texts]
+    assert "1 nm" in [text.get_text() for text in display.ax_.texts]
     _, ax = plt.subplots()
     assert LocalizationDisplay(frame, FOUND.iloc[:0], truth=[]).plot(ax).ax_ is ax
+
+
+def test_a_frame_with_a_pixel_size_has_a_scale_bar(frame):
+    locator = AtomLocator(sigma=1.5, threshold=40.0).fit(frame[None])
+    for known in (FrameStack(frame[None], 0.1), data_array(frame, ("y", "x"), **IN_NM)):
+        display = LocalizationDisplay.from_estimator(locator, known)
+        np.testing.assert_array_equal(display.frame, frame.astype(np.float32))
+        assert [text.get_text() for text in display.ax_.texts] == ["1 nm"]
+    assert LocalizationDisplay(known, FOUND, pixel_size=3).pixel_size == 3
+    with pytest.raises(ValueError, match=r"frame has shape \(2, 64, 60\)"):
+        LocalizationDisplay(FrameStack(np.stack([frame, frame])), FOUND)
 
 
 def test_errors_name_the_argument(frame):
