@@ -17,10 +17,12 @@ from tqdm.auto import tqdm
 
 from stemkit._constraints import Function, HasMethods, Interval, check_arguments
 from stemkit.engine._checkpoint import CheckpointFolder
+from stemkit.engine._checks import check_batch, check_losses, check_steps
 from stemkit.engine._fabric import make_fabric, seed_step, take_share
 from stemkit.engine._fingerprint import describe
 from stemkit.engine._randomness import Kept, own_randomness
 from stemkit.engine._sources import Batch, Source
+from stemkit.exceptions import InvalidParameterError
 
 Loss = Callable[[nn.Module, Batch], Tensor | Mapping[str, Tensor]]
 
@@ -190,8 +192,8 @@ def fit_module(
     FloatingPointError
         If the loss or its gradient is not finite.
     ValueError
-        If `checkpoint_dir` holds a damaged checkpoint or that of another fit, or if another fit is
-        using it.
+        If the module has no weights to train, the loss or a source returns something else, or
+        `checkpoint_dir` holds a damaged checkpoint or that of another fit, or is in use by one.
     OSError
         If a checkpoint can't be written; the one before it is kept.
 
@@ -209,6 +211,12 @@ def fit_module(
     """
     if patience is not None and validation is None:
         raise ValueError("patience counts epochs of the validation loss: pass validation, too.")
+    check_steps(source, "source")
+    if validation is not None:
+        check_steps(validation, "validation")
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise InvalidParameterError("module must have weights to train; all of its are fixed.")
     if fabric is None:
         fabric = make_fabric(device, precision)
     warmup_steps = min(warmup_steps, max_steps // 4)
@@ -223,7 +231,6 @@ def fit_module(
         "random_state": random_state,
     }
 
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay)
     state = _State()
     checkpoints = None
@@ -259,7 +266,7 @@ def fit_module(
         while not state.is_over(max_steps, patience):
             rate = learning_rate(state.step, lr=lr, max_steps=max_steps, warmup_steps=warmup_steps)
             with own_randomness(fabric.device, kept=kept):
-                batch = source.batch(state.step)
+                batch = check_batch(source.batch(state.step), "source")
                 state.losses.append((len(batch[0]), trainer.step(batch, state.step, rate)))
             state.step += 1
             state.seconds = time.perf_counter() - started
@@ -366,7 +373,7 @@ class _Trainer:
         losses = []
         for index in range(source.steps_per_epoch):
             seed_step(self.fabric, self.random_state, index)
-            batch = source.batch(index)
+            batch = check_batch(source.batch(index), "validation")
             means = self._mean_over_processes(self._losses(batch))
             self._check_finite("validation loss", means["loss"], step)
             losses.append((len(batch[0]), means))
@@ -374,11 +381,7 @@ class _Trainer:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         losses = self.loss(self.module, take_share(self.fabric, batch))
-        if isinstance(losses, Tensor):
-            return {"loss": losses}
-        if "loss" not in losses:
-            raise ValueError(f'loss returned {sorted(losses)}; one of them must be named "loss".')
-        return dict(losses)
+        return check_losses(losses, training=self.module.training)
 
     def _mean_over_processes(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return means over the processes, so that all of them stop at the same step."""
