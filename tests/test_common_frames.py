@@ -20,11 +20,13 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
+from stemkit._arrays import as_array
 from stemkit._validation import without_repair
 from stemkit.exceptions import BadPixelWarning
 from stemkit.io import FrameStack
 from stemkit.preprocessing import BadPixelRepair
 
+from .labelled_arrays import data_array, signal
 from .small_estimators import LOWEST, OF_THE_SERIES, all_small_instances
 
 # Frames without structure determine no drift, and the model warns.
@@ -59,7 +61,9 @@ def answers(estimator, X):
     if hasattr(estimator, "transform"):
         return list(np.asarray(estimator.transform(X)))
     atoms = estimator.predict(X)
-    return [atoms[atoms["frame"] == i].drop(columns="frame").to_numpy() for i in range(len(X))]
+    # Only frames with a pixel size give columns in nm.
+    values = atoms.drop(columns=["frame", *atoms.filter(regex="_nm$")])
+    return [values[atoms["frame"] == i].to_numpy() for i in range(len(as_array(X, "X")))]
 
 
 def assert_same(ones, others):
@@ -106,6 +110,8 @@ LAYOUTS = {
     "upside down": lambda X: X[:, ::-1].copy()[:, ::-1],
     "list": lambda X: X.tolist(),
     "FrameStack": lambda X: FrameStack(X, 0.02, tuple(map(str, range(len(X))))),
+    "DataArray": lambda X: data_array(X.transpose(2, 0, 1), ("x", "time", "y")),
+    "signal": lambda X: signal(X, [(name, "nm", 1, False) for name in ("time", "y", "x")]),
 }
 
 
@@ -117,7 +123,7 @@ def test_dtype_and_memory_layout_do_not_matter(fitted):
         assert fitted.transform(X.astype("float64")).dtype == np.float32
 
 
-@pytest.mark.parametrize("layout", ["uint16", "Fortran", "FrameStack"])
+@pytest.mark.parametrize("layout", ["uint16", "Fortran", "FrameStack", "DataArray"])
 def test_dtype_and_memory_layout_do_not_matter_to_fit(fitted, layout):
     lay = LAYOUTS[layout]
     assert_same(answers(clone(fitted).fit(lay(X), lay(Y.round())), X), _of_rounded(fitted))
