@@ -102,11 +102,15 @@ class CheckpointFolder:
             return None
         found = _read_whole(self.path)
         if found is None:
-            raise ValueError(
-                f"The checkpoint {self.path} is damaged. Remove it to fit from the start."
-            )
+            raise self.damaged()
         self._check_same_fit(found["fingerprint"], found["version"])
         return found
+
+    def damaged(self) -> ValueError:
+        """Return the error for a checkpoint that can't be used."""
+        return ValueError(
+            f"The checkpoint {self.path} is damaged. Remove it to fit from the start."
+        )
 
     def _check_same_fit(self, found: Mapping[str, str], version: str) -> None:
         ours = self.fingerprint
@@ -154,4 +158,6 @@ def _read_whole(path: Path) -> dict[str, Any] | None:
     except Exception:  # a wrong byte can raise any error in the decoders
         return None
     is_ours = isinstance(found, dict) and {"version", "fingerprint", "step"} <= found.keys()
-    return found if is_ours else None
+    if not is_ours or not isinstance(found["version"], str):
+        return None
+    return found if isinstance(found["fingerprint"], dict) else None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import torch
@@ -252,9 +253,14 @@ def fit_module(
             if fabric.is_global_zero:
                 stack.enter_context(checkpoints)
             if (found := checkpoints.load()) is not None:
-                module.load_state_dict(found["module"])
-                optimizer.load_state_dict(found["optimizer"])
-                state = _State(**found["state"])
+                try:
+                    state = _State.restored(found["state"])
+                    module.load_state_dict(found["module"])
+                    _restore(optimizer, found["optimizer"])
+                except (MemoryError, torch.OutOfMemoryError):
+                    raise
+                except Exception as error:  # contents that were edited can raise anything
+                    raise checkpoints.damaged() from error
         trainer = _Trainer(fabric, module, loss, optimizer, clip_norm, random_state)
         started = time.perf_counter() - state.seconds
         silent = verbose < 1 or not fabric.is_global_zero
@@ -305,6 +311,23 @@ class _State:
     best_epoch: int | None = None
     best_weights: dict[str, Tensor] | None = None
 
+    @classmethod
+    def restored(cls, found: Mapping[str, Any]) -> _State:
+        """Return the state of a checkpoint; ValueError if a part has another type."""
+        state = cls(**found)
+        for name in ("step", "best_epoch"):
+            value = getattr(state, name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise ValueError(f"{name} is {value!r}")
+        _means("train", state.losses)
+        last = state.rows[-1]["step"] if state.rows else 0
+        if not 0 <= state.step - last == len(state.losses):
+            raise ValueError("steps and losses differ")
+        if state.best_epoch is not None:
+            float(state.rows[state.best_epoch]["val_loss"])
+            dict(state.best_weights or {})
+        return cls(**{**found, "seconds": float(state.seconds)})
+
     def is_over(self, max_steps: int, patience: int | None) -> bool:
         if self.step >= max_steps:
             return True
@@ -323,6 +346,17 @@ class _State:
             self.best_weights = {
                 key: value.detach().cpu().clone() for key, value in module.state_dict().items()
             }
+
+
+def _restore(optimizer: torch.optim.Optimizer, found: Any) -> None:
+    """Load the state of an optimizer; ValueError if it is not of the same parameters."""
+    names = [set(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(found)
+    if [set(group) for group in optimizer.param_groups] != names:
+        raise ValueError("the settings of the optimizer differ")
+    for parameter, values in optimizer.state.items():
+        if any(values[name].shape != parameter.shape for name in ("exp_avg", "exp_avg_sq")):
+            raise ValueError("the shapes of the optimizer's state differ")
 
 
 class _Trainer:

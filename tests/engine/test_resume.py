@@ -223,6 +223,50 @@ def test_checkpoint_of_another_version_warns(tmp_path):
         fit(tmp_path)
 
 
+def _without(name):
+    return lambda part: {key: value for key, value in part.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        *[(name, lambda part: None) for name in ("fingerprint", "version")],
+        *[(name, lambda part: 3) for name in ("module", "optimizer", "state", "fingerprint")],
+        *[(name, lambda part: {}) for name in ("module", "optimizer")],
+        ("state", lambda part: part | {"unknown": 1}),
+        ("state", lambda part: part | {"step": "4"}),
+        ("state", lambda part: part | {"step": -1}),
+        ("state", lambda part: part | {"step": 3}),
+        ("state", lambda part: part | {"losses": [1, 2]}),
+        ("state", lambda part: part | {"seconds": "long"}),
+        ("state", lambda part: part | {"rows": None}),
+        ("state", lambda part: part | {"rows": [{}]}),
+        ("state", lambda part: part | {"best_epoch": 99}),
+        ("optimizer", _without("state")),
+        ("optimizer", lambda part: part | {"param_groups": []}),
+        ("optimizer", lambda part: part | {"state": {0: {"exp_avg": torch.ones(3)}}}),
+        (
+            "optimizer",
+            lambda part: part | {"param_groups": [_without("betas")(part["param_groups"][0])]},
+        ),
+    ],
+)
+def test_an_edited_checkpoint_is_an_error_that_names_it(tmp_path, name, change):
+    fit(tmp_path)
+    found = torch.load(tmp_path / FILE, weights_only=True)
+    rewrite(tmp_path / FILE, **{name: change(found[name])})
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged\. Remove it to fit from"):
+        fit(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["module", "optimizer", "state"])
+def test_a_checkpoint_without_a_part_is_an_error_that_names_it(tmp_path, name):
+    fit(tmp_path)
+    torch.save(_without(name)(torch.load(tmp_path / FILE, weights_only=True)), tmp_path / FILE)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged\. Remove it to fit from"):
+        fit(tmp_path)
+
+
 def test_full_disk_leaves_the_checkpoints_before(tmp_path, monkeypatch):
     expected, _ = fit(tmp_path / "unbroken")
     room = iter([True, True, False])
