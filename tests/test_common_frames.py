@@ -63,7 +63,8 @@ def answers(estimator, X):
     atoms = estimator.predict(X)
     # Only frames with a pixel size give columns in nm.
     values = atoms.drop(columns=["frame", *atoms.filter(regex="_nm$")])
-    return [values[atoms["frame"] == i].to_numpy() for i in range(len(as_array(X, "X")))]
+    n_frames = len(X) if hasattr(X, "__len__") else len(as_array(X, "X"))
+    return [values[atoms["frame"] == i].to_numpy() for i in range(n_frames)]
 
 
 def assert_same(ones, others):
