@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._output import whole_folder
 from ._archives import unpack
@@ -19,6 +21,8 @@ StrPath = str | os.PathLike[str]
 
 # Downloads are tried again, from the start, so many times after a failure.
 _N_RETRIES = 3
+# Answers that stay the same: the address is wrong, gone or not for everybody.
+_FINAL = frozenset({400, 401, 403, 404, 405, 410, 451})
 
 
 class Cache(NamedTuple):
@@ -118,9 +122,25 @@ def _locked_folder(name: str, sha256: str, data_home: StrPath | None) -> Iterato
         yield folder
 
 
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Drop the messages of this thread, without a change to the level, which others use."""
+    thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
 def _download(url: str, folder: Path, sha256: str, *, verbose: int) -> Path:
     """Download a file with a known checksum into a folder."""
     import pooch
+    import requests
 
     downloads = pooch.create(
         folder,
@@ -130,8 +150,19 @@ def _download(url: str, folder: Path, sha256: str, *, verbose: int) -> Path:
         retry_if_failed=_N_RETRIES,
     )
     try:
-        downloader = pooch.HTTPDownloader(progressbar=verbose > 0, chunk_size=2**20)
-        return Path(downloads.fetch("archive", downloader=downloader))
+        http = pooch.HTTPDownloader(progressbar=verbose > 0, chunk_size=2**20)
+
+        def downloader(address: str, output: Any, pooch_: Any) -> None:
+            try:
+                http(address, output, pooch_)
+            except requests.HTTPError as error:
+                # pooch tries again after an error of requests, in vain if the server refuses.
+                if error.response is not None and error.response.status_code in _FINAL:
+                    raise OSError(str(error)) from error
+                raise
+
+        with nullcontext() if verbose > 0 else _silent(pooch.get_logger()):
+            return Path(downloads.fetch("archive", downloader=downloader))
     except OSError as error:  # those of requests too
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(

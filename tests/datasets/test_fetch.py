@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import imageio.v3 as iio
 import numpy as np
+import pooch
 import pytest
 
 from stemkit.datasets import (
@@ -374,6 +376,34 @@ def test_progress_is_shown_on_request(server, tmp_path, capsys):
     assert "%" not in capsys.readouterr().err
     fetch_nuc(**arguments, data_home=tmp_path / "loud", verbose=1)
     assert "100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status, n_requests", [(403, 1), (404, 1), (410, 1), (500, 4), (429, 4)])
+def test_a_refused_download_is_not_tried_again(server, tmp_path, status, n_requests):
+    server.status = [status] * 9
+    with pytest.raises(OSError, match=rf"^{server.url} can't be fetched: {status} .*Check url"):
+        fetch_nuc(url=server.url, sha256=sha256(server.content), data_home=tmp_path / "home")
+    assert server.n_requests == n_requests
+    assert cached(tmp_path / "home") == []
+
+
+def test_messages_of_pooch_are_shown_on_request(server, tmp_path):
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger = pooch.get_logger()
+    state = logger.level, list(logger.filters)
+    logger.addHandler(handler)
+    try:
+        arguments = {"url": server.url, "sha256": sha256(server.content)}
+        server.status = [503]
+        fetch_nuc(**arguments, data_home=tmp_path / "quiet")
+        assert records == []
+        assert (logger.level, list(logger.filters)) == state
+        fetch_nuc(**arguments, data_home=tmp_path / "loud", verbose=1)
+        assert "Downloading" in records[0].getMessage()
+    finally:
+        logger.removeHandler(handler)
 
 
 KILLED = """
