@@ -29,6 +29,11 @@ _OF_LINES = 5.0
 # there is no noise that it could be compared with.
 _LEAST_SHARE = 0.005
 _SHORTEST_LINE = 16
+# Least number of rows that were not recorded, also as a share of the frame, and the least standard
+# deviation of the last row that was, in that of others.
+_LEAST_ROWS = 4
+_LEAST_UNRECORDED = 0.02
+_STOPS = 0.3
 # Pixels of a line that are compared with its neighbours.
 _FOR_LINES = 256
 # Largest share of a frame that single bad pixels may have: more are noise of another kind, or
@@ -64,6 +69,7 @@ def find_bad(frames: Float32Array, known: Mask, *, spikes: bool = True, lines: b
     for frame, where in zip(frames, bad, strict=True):
         # Bad pixels that are known are filled before others are compared with them.
         if lines:
+            where |= find_unrecorded(frame)
             where |= find_lines(filled(frame, where))
         if spikes:
             where |= find_spikes(filled(frame, where))
@@ -91,6 +97,40 @@ def find_marks(frames: NDArray) -> Mask:
         if where.mean() > _MOST_MARKED or frame.max(initial=0, where=~where) > mark // 2:
             where[:] = False
     return marked
+
+
+def find_unrecorded(frame: Float32Array) -> Mask:
+    """Return the part at the edges of a frame that was not recorded, as of a scan that was stopped.
+
+    It has one value, and ends at a row or column that varies like the others. Vacuum without counts
+    begins where the specimen gets dark.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W), float32
+        The frame.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+    """
+    missing = np.zeros(frame.shape, bool)
+    if min(frame.shape) < _SHORTEST_LINE:
+        return missing
+    for lines, where in ((frame, missing), (frame.T, missing.T)):
+        varied = lines.max(axis=1) > lines.min(axis=1)
+        if varied.all() or not varied.any():
+            continue
+        spread = lines.std(axis=1, dtype=np.float64)
+        typical = float(np.median(spread[varied]))
+        least = max(_LEAST_ROWS, _LEAST_UNRECORDED * len(lines))
+        first, last = np.flatnonzero(varied)[[0, -1]]
+        for empty, edge in ((slice(0, first), first), (slice(last + 1, None), last)):
+            part = lines[empty]
+            stops = spread[edge] > _STOPS * typical
+            if len(part) >= least and stops and part.min() == part.max():
+                where[empty] = True
+    return missing
 
 
 def find_spikes(frame: Float32Array) -> Mask:

@@ -79,10 +79,10 @@ def _as_float32(
         return frames
     stack = frames.reshape(-1, *frames.shape[-2:])
     missing = missing.reshape(stack.shape)
-    _check_enough(missing, name)
     bad = find_bad(stack, missing | find_marks(array.reshape(stack.shape)), lines=lines)
     if not bad.any():
         return frames
+    _check_enough(bad, name)
     repaired = np.stack([filled(*frame) for frame in zip(stack, bad, strict=True)])
     _warn_of_bad_pixels(bad, missing, name)
     return repaired.reshape(frames.shape)
@@ -124,14 +124,14 @@ def without_repair() -> Iterator[None]:
         _repairs.reset(token)
 
 
-def _check_enough(missing: Mask, name: str) -> None:
+def _check_enough(bad: Mask, name: str) -> None:
     """Raise an error if a frame lacks so many pixels that it can't be filled."""
-    share = missing.mean(axis=(1, 2))
+    share = bad.mean(axis=(1, 2))
     worst = int(share.argmax())
     if share[worst] > _MOST_MISSING:
         raise ValueError(
-            f"{name} lacks {share[worst]:.0%} of the pixels of frame {worst}, which are NaN or "
-            f"masked; crop the frames to what was recorded, or leave this frame out."
+            f"{name} lacks {share[worst]:.0%} of the pixels of frame {worst}, which are NaN, "
+            f"masked or not recorded; crop the frames to the recorded part, or leave it out."
         )
 
 
@@ -148,7 +148,7 @@ def _warn_of_bad_pixels(bad: Mask, missing: Mask, name: str) -> None:
         f"{n} {what}"
         for n, what in (
             (n_missing, "NaN or masked"),
-            (int(counts.sum()) - n_missing, "stuck, hot or dead, or hit by X-rays"),
+            (int(counts.sum()) - n_missing, "stuck, hot, dead, hit by X-rays or not recorded"),
         )
         if n
     ]

@@ -23,12 +23,17 @@ class PolarityWarning(UserWarning):
     """Atoms were taken to be dark, since dark spots are much stronger than bright ones."""
 
 
+class ExposureChangeWarning(UserWarning):
+    """Gain or exposure change within a series, which is no damage."""
+
+
 class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
 
 __all__ = [
     "BadPixelWarning",
+    "ExposureChangeWarning",
     "InvalidParameterError",
     "LatticePriorWarning",
     "LowConfidenceWarning",

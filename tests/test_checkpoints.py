@@ -26,6 +26,7 @@ CHANGED = {
     "band_weighting": "channel",
     "batch_size": 2,
     "bad_pixels": None,
+    "exposure": None,
     "binning": 2,
     "checkpoint_dir": None,
     "deviation_weighting": False,

@@ -32,6 +32,7 @@ from .._validation import (
 )
 from ..base import FrameEstimator
 from ..damage import CriticalDose, fit_critical_dose
+from ..damage._exposure import equalize
 from ..damage._network import DamageNetwork, initial_network, network_from_weights
 from ..damage._normalization import Units
 from ..engine import fit_parameters, pick_device, pick_precision, read_checkpoint
@@ -82,6 +83,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         Seed of the synthetic pairs.
     verbose : int, default=0
         1 shows progress.
+    exposure : "auto", array-like of shape (n_frames,) or None, default="auto"
+        Relative exposure of each frame, as its dwell time or the current, by which intensities are
+        divided before damage is estimated. "auto" estimates changes of the gain from the noise,
+        and of the exposure from dark and bright intensities that change alike, with an
+        :class:`~stemkit.exceptions.ExposureChangeWarning`. None compares intensities as they are.
     bad_pixels : {"repair"} or None, default="repair"
         Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
         their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
@@ -136,7 +142,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     module_: DegradationNet
     units_: Units
 
-    _unused_in_fit = frozenset({"motion", "registration"})
+    _unused_in_fit = frozenset({"exposure", "motion", "registration"})
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         "motion": [Options(*get_args(MotionModel))],
         "registration": [Options("correlation", "network")],
@@ -148,6 +154,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         "checkpoint_dir": ["path", None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "exposure": [Options("auto"), None, "array-like"],
         "bad_pixels": BAD_PIXELS,
     }
 
@@ -164,6 +171,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
+        exposure: Literal["auto"] | ArrayLike | None = "auto",
         bad_pixels: BadPixels = "repair",
     ) -> None:
         self.motion = motion
@@ -176,6 +184,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
+        self.exposure = exposure
         self.bad_pixels = bad_pixels
 
     @classmethod
@@ -314,6 +323,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         with tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1) as progress:
             found = self._register_pair(network, first, second)
             progress.update()
+            first, second = equalize(np.stack([first, second]), self.exposure, name="pair")
             state = predict_pair(
                 network, first, second, found, times, self._binning_for(first), unit
             )
@@ -356,6 +366,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         scores = []
         for first, second in rescale_to_float32(pairs)[0]:
             motion = register_pair(first, second).motion
+            first, second = equalize(np.stack([first, second]), self.exposure, name="the pair")
             scores.append(score_pair(network, first, second, motion, self._binning_for(first)))
         return float(np.average(scores, weights=weights))
 
@@ -579,11 +590,12 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _register_series(self, network: DamageNetwork, frames: Float32Array) -> pd.DataFrame:
         table = _series.register_series(frames, self._registration(network), verbose=self.verbose)
         if self.registration == "correlation":
-            _series.warn_of_frames(table)
+            _series.warn_of_frames(table, frames)
         return table
 
     def _decay_maps(
         self, network: DamageNetwork, frames: Float32Array, trajectory: pd.DataFrame | None
     ) -> Float32Array:
         motions, binning = _series.motions_of(trajectory, frames), self._binning_for(frames[0])
+        frames = equalize(frames, self.exposure)
         return _series.decay_of_series(network, frames, motions, binning, verbose=self.verbose)

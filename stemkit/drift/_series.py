@@ -43,15 +43,24 @@ def register_series(
     return trajectory_table(*reconcile(registrations, len(frames)))
 
 
-def warn_of_frames(trajectory: pd.DataFrame) -> None:
+def warn_of_frames(trajectory: pd.DataFrame, frames: Float32Array) -> None:
     """Warn if the frames of a series do not determine the drift of some of them."""
     doubtful = trajectory.index[trajectory["confidence"] < MIN_CONFIDENCE].tolist()
-    if doubtful:
-        warn_caller(
-            f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: they may "
-            f"be vacuum, perfectly periodic or without overlap with the others.",
-            LowConfidenceWarning,
+    if not doubtful:
+        return
+    blank = [index for index, frame in enumerate(frames) if frame.min() == frame.max()]
+    if blank:
+        message = (
+            f"Frames {blank} are blank, all of one value, and their drift has no confidence"
+            f"{', nor has that of others relative to the first frame' if blank[0] == 0 else ''}; "
+            f"leave them out."
         )
+    else:
+        message = (
+            f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: they may "
+            f"be vacuum, perfectly periodic or without overlap with the others."
+        )
+    warn_caller(message, LowConfidenceWarning)
 
 
 def decay_of_series(

@@ -32,10 +32,10 @@ def test_pairs_are_registered_from_the_earlier_frame_to_the_later_one():
 def test_frames_below_the_limit_of_confidence_are_named():
     table = pd.DataFrame({"confidence": [1.0, 0.3, 0.5, 0.49]})
     with pytest.warns(LowConfidenceWarning, match=r"frames \[1, 3\]"):
-        _series.warn_of_frames(table)
+        _series.warn_of_frames(table, FRAMES)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _series.warn_of_frames(table.iloc[[0, 2]])
+        _series.warn_of_frames(table.iloc[[0, 2]], FRAMES)
 
 
 @pytest.mark.parametrize("n_evidence", [0, 2])
@@ -104,3 +104,14 @@ def test_a_trajectory_of_another_series_is_named():
     np.testing.assert_array_equal([motion.drift for motion in motions], [[0, 0], [3, -2]])
     with pytest.raises(ValueError, match="trajectory has 2 rows for 4 frames"):
         _series.motions_of(table, FRAMES)
+
+
+@pytest.mark.parametrize("blank", [0, 2])
+def test_blank_frames_are_named_rather_than_the_good_ones(blank):
+    frames = FRAMES.copy()
+    frames[blank] = 7
+    table = pd.DataFrame({"confidence": np.zeros(len(frames))})
+    with pytest.warns(LowConfidenceWarning, match=rf"^Frames \[{blank}\] are blank") as record:
+        _series.warn_of_frames(table, frames)
+    assert len(record) == 1
+    assert ("relative to the first" in str(record[0].message)) == (blank == 0)

@@ -1,0 +1,85 @@
+"""Tests of changes of gain and exposure within a series."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from stemkit import DriftDecayModel
+from stemkit.damage._exposure import equalize
+from stemkit.datasets import make_damage_sequence, make_llzo_series
+from stemkit.exceptions import ExposureChangeWarning
+
+
+@pytest.fixture(scope="module")
+def llzo():
+    return make_llzo_series(4, shape=(256, 256), random_state=0).frames
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("gain", [0.25, 0.7, 1.5, 4.0])
+def test_changes_of_the_gain_are_divided_out(llzo, gain, unit):
+    frames = unit * llzo * np.array([1, gain, 1, gain], np.float32)[:, None, None]
+    with pytest.warns(ExposureChangeWarning, match="frame 1 has .* times the gain, by its noise"):
+        equal = equalize(frames.astype("f4"), "auto")
+    found = equal.mean((1, 2)) / (unit * llzo.mean((1, 2)))
+    np.testing.assert_allclose(found, 1, atol=0.12)
+    np.testing.assert_array_equal(equal[[0, 2]], frames[[0, 2]].astype("f4"))
+
+
+@pytest.mark.parametrize("offset", [0, 300])
+def test_given_exposures_are_divided_out(llzo, offset):
+    exposure = np.array([2.0, 3.0, 1.0, 8.0])
+    frames = (llzo * (exposure / 2)[:, None, None]).astype("f4")
+    np.testing.assert_allclose(equalize(frames, exposure), llzo, rtol=1e-5)
+    assert equalize(llzo, None) is llzo
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "perlin", "random"])
+@pytest.mark.parametrize("dose", [2, 50, None])
+def test_damage_alone_is_no_change_of_exposure(llzo, kind, dose):
+    frames = make_damage_sequence(kind, 4, shape=(160, 160), dose=dose, random_state=1).frames
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert equalize(frames, "auto") is frames
+        assert equalize(llzo, "auto") is llzo
+        assert equalize(llzo + np.float32(100), "auto").shape == llzo.shape
+
+
+def test_longer_exposures_of_an_undamaged_specimen_are_divided_out():
+    expected = make_damage_sequence("gaussian", 2, shape=(160, 160), random_state=1).frames[0] + 0.3
+    rng = np.random.default_rng(0)
+    frames = np.stack([rng.poisson(dose * expected) for dose in (50, 200)]).astype("f4")
+    with pytest.warns(ExposureChangeWarning, match="dark and bright alike"):
+        equal = equalize(frames, "auto")
+    np.testing.assert_allclose(equal[1].mean() / equal[0].mean(), 1, atol=0.03)
+
+
+def test_damage_does_not_follow_the_gain():
+    model = DriftDecayModel()
+    pair = make_llzo_series(4, random_state=0).frames[[0, 3]]
+    expected = model.predict(pair).damage.mean()
+    for gain in (4, 0.25):
+        other = np.stack([pair[0], gain * pair[1]])
+        with pytest.warns(ExposureChangeWarning):
+            assert model.predict(other).damage.mean() == pytest.approx(expected, abs=0.06)
+        given = DriftDecayModel(exposure=[1, gain]).predict(other)
+        assert given.damage.mean() == pytest.approx(expected, abs=1e-3)
+        # Without it damage is another.
+        as_they_are = DriftDecayModel(exposure=None).predict(other).damage.mean()
+        assert abs(as_they_are - expected) > 0.2
+
+
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
+def test_the_frame_at_half_the_time_has_the_unit_of_the_first(llzo):
+    pair = np.stack([llzo[0], 4 * llzo[3]])
+    state = DriftDecayModel(exposure=[1, 4]).predict(pair, t=0.5)
+    assert state.frame.mean() == pytest.approx(llzo[0].mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "exposure", [[1, 2, 3], [1, -1], [1, 0], [1, np.nan], [1, np.inf], [[1, 2]], "x", 2.0]
+)
+def test_wrong_exposures_are_named(llzo, exposure):
+    with pytest.raises((ValueError, TypeError), match=r"^exposure must be"):
+        DriftDecayModel(exposure=exposure).predict(llzo[:2])
