@@ -41,6 +41,7 @@ BENCHMARKS = {
     "scgn_speed": Benchmark("time and memory of SCGN", 20, 2),
     "pinned": Benchmark("crystals under composite noise", 10, 1.5),
     "scgn": Benchmark("networks on nucleation frames", 1, 1),
+    "instruments": Benchmark("estimators on frames with faults", 6, 0.3),
     "real": Benchmark("drift and damage of real series", 1.3, 1.3, _REAL),
     "real_denoise": Benchmark("SCGN on real frames", 30, 2, _REAL),
 }

@@ -32,6 +32,7 @@ _SHORTEST_LINE = 16
 # Least number of rows that were not recorded, also as a share of the frame, and the least standard
 # deviation of the last row that was, in that of others.
 _LEAST_ROWS = 4
+_FEW_LEVELS = 3
 _LEAST_UNRECORDED = 0.02
 _STOPS = 0.3
 # Pixels of a line that are compared with its neighbours.
@@ -102,8 +103,8 @@ def find_marks(frames: NDArray) -> Mask:
 def find_unrecorded(frame: Float32Array) -> Mask:
     """Return the part at the edges of a frame that was not recorded, as of a scan that was stopped.
 
-    It has one value, and ends at a row or column that varies like the others. Vacuum without counts
-    begins where the specimen gets dark.
+    It has one value, or the two of a bar with letters, and ends at a row or column that varies like
+    the others. Vacuum without counts begins where the specimen gets dark.
 
     Parameters
     ----------
@@ -118,19 +119,26 @@ def find_unrecorded(frame: Float32Array) -> Mask:
     if min(frame.shape) < _SHORTEST_LINE:
         return missing
     for lines, where in ((frame, missing), (frame.T, missing.T)):
-        varied = lines.max(axis=1) > lines.min(axis=1)
-        if varied.all() or not varied.any():
+        n = len(lines)
+        first, last = _first_recorded(lines), n - 1 - _first_recorded(lines[::-1])
+        if first >= last or (first == 0 and last == n - 1):
             continue
-        spread = lines.std(axis=1, dtype=np.float64)
-        typical = float(np.median(spread[varied]))
-        least = max(_LEAST_ROWS, _LEAST_UNRECORDED * len(lines))
-        first, last = np.flatnonzero(varied)[[0, -1]]
-        for empty, edge in ((slice(0, first), first), (slice(last + 1, None), last)):
-            part = lines[empty]
-            stops = spread[edge] > _STOPS * typical
-            if len(part) >= least and stops and part.min() == part.max():
-                where[empty] = True
+        spread = lines[first : last + 1].std(axis=1, dtype=np.float64)
+        typical = float(np.median(spread))
+        least = max(_LEAST_ROWS, _LEAST_UNRECORDED * n)
+        for part, at_edge in ((slice(0, first), spread[0]), (slice(last + 1, n), spread[-1])):
+            if part.stop - part.start >= least and at_edge > _STOPS * typical:
+                where[part] = True
     return missing
+
+
+def _first_recorded(lines: Float32Array) -> int:
+    """Return the first row with more grey levels than a bar of one colour with letters has."""
+    for index, line in enumerate(lines):
+        levels, counts = np.unique(line, return_counts=True)
+        if len(levels) > _FEW_LEVELS or counts.max() < 0.5 * len(line):
+            return index
+    return len(lines)
 
 
 def find_spikes(frame: Float32Array) -> Mask:

@@ -18,9 +18,14 @@ _MIDDLE = 0.36, 0.44
 _HIGHEST = 0.58
 # Lowest frequencies along either axis, which slow changes and noise of whole lines share.
 _LINES = 2.5
+# Skewness below which atoms are taken to be dark, and the side of frames that show it.
+DARK = -0.3
+MIN_SIDE = 48
 # Least number of rings from which the width of an atom is estimated, and the least power of the
 # strongest one in that of the noise.
 _MIN_RINGS = 2
+# Whiteness below which neighbouring pixels share noise, and the standard errors to be certain.
+LEAST_WHITENESS, CERTAIN = 0.7, 4.0
 _MIN_POWER = 1.0
 
 
@@ -95,6 +100,12 @@ def spectral_statistics(frame: NDArray) -> SpectralStatistics:
     # Neighbouring coefficients share power because of the window.
     error = whiteness * float(np.sqrt(3 / highest.size + 3 / medium.size))
     return SpectralStatistics(whiteness, error, _width(frequency, power))
+
+
+def shares_noise(frame: NDArray, least: float = LEAST_WHITENESS) -> bool:
+    """Return whether neighbouring pixels certainly share noise, or the frame has none."""
+    found = spectral_statistics(frame)
+    return bool(found.whiteness + CERTAIN * found.whiteness_error < least)
 
 
 def _width(frequency: Float64Array, power: Float64Array) -> float:

@@ -10,9 +10,11 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 
 from .._constraints import Constraints, Interval
-from .._frame_statistics import noise_level
+from .._frame_statistics import DARK, MIN_SIDE, contrast_skewness, noise_level, shares_noise
 from .._scene import Scene, render_columns
 from .._validation import BAD_PIXELS, BadPixels, Float32Array
+from .._warnings import warn_caller
+from ..exceptions import OutOfDomainWarning
 from ._base import Denoiser
 
 
@@ -117,6 +119,20 @@ class LoGRenderDenoiser(Denoiser):
         self.bad_pixels = bad_pixels
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
+        for index, frame in enumerate(frames):
+            dark = contrast_skewness(frame, max(self.sigma, 1.0)) < DARK
+            if min(frame.shape) >= MIN_SIDE and (shares_noise(frame) or dark):
+                warn_caller(
+                    f"The dots drawn for frame {index} of X may be wrong: "
+                    + (
+                        "its atoms look dark; pass -X."
+                        if dark
+                        else "neighbouring pixels share noise, or there is none, so that it can't "
+                        "be told from atoms."
+                    ),
+                    OutOfDomainWarning,
+                )
+                break
         return np.stack([self._draw(frame) for frame in frames])
 
     def _draw(self, frame: Float32Array) -> Float32Array:

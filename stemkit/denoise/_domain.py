@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from .._arrays import Float32Array
 from .._frame_statistics import (
+    CERTAIN,
+    DARK,
+    MIN_SIDE,
     SpectralStatistics,
     contrast_skewness,
     mean_noise_level,
@@ -24,11 +27,7 @@ from .._frame_statistics import (
 from .._warnings import is_first, warn_caller
 from ..exceptions import OutOfDomainWarning
 
-# Skewness below which atoms are taken to be dark, and the size of frames that show it.
-_DARK = -0.3
-_MIN_SIDE = 48
-# Standard errors by which the noise must differ from white noise.
-_CERTAIN = 4.0
+_TYPICAL_SIGMA = 1.5
 
 
 def warn_of_domain(denoiser: Any, frames: Iterable[Float32Array], *, scaled: bool) -> None:
@@ -79,7 +78,7 @@ def warn_of_scale(denoiser: Any, frames: Float32Array) -> None:
 def _differences(frame: NDArray, domain: Mapping[str, Any], *, scaled: bool) -> Iterable[str]:
     if not scaled:
         yield from _differences_of_scale(frame, domain)
-    if min(frame.shape) < _MIN_SIDE:
+    if min(frame.shape) < MIN_SIDE:
         return
     found = spectral_statistics(frame)
     yield from _differences_of_noise(found, domain)
@@ -90,9 +89,9 @@ def _differences(frame: NDArray, domain: Mapping[str, Any], *, scaled: bool) -> 
             f"its structure has a standard deviation of {found.atom_sigma:.1f} px, the atoms of "
             f"the training {low:g} to {high:g} px"
         )
-    if known and domain.get("atoms") == "bright":
-        skewness = contrast_skewness(frame, found.atom_sigma)
-        if skewness < _DARK:
+    if domain.get("atoms") == "bright":
+        skewness = contrast_skewness(frame, found.atom_sigma if known else _TYPICAL_SIGMA)
+        if skewness < DARK:
             yield (
                 f"its atoms look dark (skewness {skewness:.1f}), those of the training are bright: "
                 f"pass -X, or use MatchedDenoiser(atoms='dark')"
@@ -115,7 +114,7 @@ def _differences_of_scale(frames: NDArray, domain: Mapping[str, Any]) -> Iterabl
 
 def _differences_of_noise(found: SpectralStatistics, domain: Mapping[str, Any]) -> Iterable[str]:
     least = domain.get("least_whiteness", 0.0)
-    if found.whiteness + _CERTAIN * found.whiteness_error < least:
+    if found.whiteness + CERTAIN * found.whiteness_error < least:
         yield (
             f"neighbouring pixels share noise, as after interpolation or by a camera's blur (power "
             f"of the finest details {found.whiteness:.2f} of that of white noise): bin it, or "

@@ -17,10 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
 from .._constraints import Constraints, Interval, Options, check_parameters, check_value
-from .._frame_statistics import contrast_skewness
+from .._frame_statistics import contrast_skewness, shares_noise
 from .._validation import BAD_PIXELS, BadPixels, check_stack
 from .._warnings import warn_caller
-from ..exceptions import PolarityWarning
+from ..exceptions import OutOfDomainWarning, PolarityWarning
 from ..io._conversion import calibration_of, pixel_sides
 from ..metrics import atom_score
 from ..metrics._localization import TOLERANCE
@@ -59,7 +59,9 @@ _DEFAULT_SIGMA = 1.5
 
 # Ratio of the strengths of dark and bright spots above which atoms are dark. Lattices may have
 # spots between their atoms that are as strong.
-_CLEARLY_DARK = 1.5
+_CLEARLY_DARK = 1.25
+# Least variation of the background, in amplitudes of the atoms, at which shared noise matters.
+_VARIED = 0.1
 _SKEWED = -0.1
 _SIGNS: dict[str, np.float32] = {"bright": np.float32(1), "dark": np.float32(-1)}
 
@@ -223,7 +225,7 @@ class AtomLocator(BaseEstimator):
     def _learn(self, frames: NDArray[np.float32]) -> None:
         guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
         self.sigma_ = float(self.sigma or guess)
-        texture, textured = 0.0, False
+        texture, textured, varied = 0.0, False, False
         # Crowded atoms appear smaller than they are until they are fitted. But the grains of a film
         # distort the fits until the threshold excludes them.
         for sweep in range(3):
@@ -247,7 +249,15 @@ class AtomLocator(BaseEstimator):
                 texture = background
             if self.sigma is None:
                 self.sigma_ = float(np.median(sigma).clip(0.75 * guess, 1.33 * guess))
+            varied = background > _VARIED * np.median(amplitudes)
         self.threshold_ = float(self.threshold or threshold)
+        if varied and self.threshold is None and all(shares_noise(frame) for frame in frames):
+            warn_caller(
+                "Neighbouring pixels share noise, as after interpolation, smoothing or by a "
+                "camera's blur, so that maxima of the noise may be taken for atoms and errors are "
+                "too small; pass the frames as they were recorded, or a threshold.",
+                OutOfDomainWarning,
+            )
 
     def predict(self, X: ArrayLike) -> pd.DataFrame:
         """Find the atoms of each frame.
