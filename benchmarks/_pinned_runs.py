@@ -44,12 +44,14 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
     """
     weights = _file(name, seed, folder)
     if weights.exists():
-        return PINNEDDenoiser(weights=weights)
+        return PINNEDDenoiser(weights=weights, normalize="training")
     common = {"random_state": seed, "checkpoint_dir": weights.with_suffix("")}
     started = time.process_time()
     if name == AS_IN_PAPER:
         # A quarter of the default width keeps 500 epochs of five frames affordable.
-        model = PINNEDDenoiser(n_channels=8, flip=False, **common).fit(*papers_pairs(seed))
+        model = PINNEDDenoiser(n_channels=8, flip=False, normalize="training", **common).fit(
+            *papers_pairs(seed)
+        )
     else:
         terms, n = (TUNED, steps) if name == STEMKIT else (ABLATION[name], short_steps)
         model = PINNEDDenoiser(
@@ -64,7 +66,7 @@ def train(name: str, seed: int, folder: Path, *, steps: int, short_steps: int) -
         train_mse=float(last["train_mse"]),
         cpu_seconds=round(time.process_time() - started),
     )
-    return PINNEDDenoiser(weights=weights)
+    return PINNEDDenoiser(weights=weights, normalize="training")
 
 
 def load_or_train(

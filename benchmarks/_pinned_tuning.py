@@ -35,6 +35,7 @@ def _search(seed: int, n_frames: int, max_epochs: int) -> list[dict[str, float]]
     clean = _crystals(seed, n_frames)
     model = PINNEDDenoiser(
         n_channels=4,
+        normalize="training",
         n_blocks=2,
         n_evidence=1,
         noise=CompositeDegradationNoise(level=[1, 2, 3, 4, 5], random_state=seed),

@@ -162,7 +162,9 @@ def main(
     clean, views = clean[::step], views[::step].reset_index(drop=True)
     full = load_or_train((STEMKIT, AS_IN_PAPER), folder, **options)
     if not full[STEMKIT]:
-        full[STEMKIT] = {0: PINNEDDenoiser(weights="default")}  # shipped: this training with seed 0
+        full[STEMKIT] = {
+            0: PINNEDDenoiser(weights="default", normalize="training")
+        }  # shipped: this training with seed 0
     ablation = load_or_train(ABLATION, folder, **options)
     networks = scores_of_networks(full | ablation, clean, seed, folder)
     as_it_is = networks[networks["gain"] == "as it is"]

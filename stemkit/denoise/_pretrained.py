@@ -13,7 +13,7 @@ from typing import Any, Self
 import pandas as pd
 from torch import Tensor
 
-from .._constraints import Constraints, Interval
+from .._constraints import Constraints, Interval, check_value
 from ..engine import load_card, load_weights, read_checkpoint
 from ..networks import rename_released
 
@@ -36,33 +36,69 @@ class _ScalingOfCard:
 
 
 class _ParametersOfCard:
-    """Constraint: an object of which no number is too large for a network."""
+    """Constraint: an object all of whose numbers are finite and at most a limit."""
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
 
     def accepts(self, value: object) -> bool:
         """Return whether the value is such an object."""
-        return isinstance(value, dict) and all(map(_is_within_limits, value.values()))
+        return isinstance(value, dict) and all(map(self._is_within_limits, value.values()))
+
+    def _is_within_limits(self, value: object) -> bool:
+        if isinstance(value, dict | list):
+            items = value.values() if isinstance(value, dict) else value
+            return all(map(self._is_within_limits, items))
+        limits = Interval(float, -self.largest, self.largest)
+        return value is None or isinstance(value, bool | str) or limits.accepts(value)
 
     def __str__(self) -> str:
-        return f"an object whose numbers are finite and at most {_LARGEST_PARAMETER}"
+        return f"an object whose numbers are finite and at most {self.largest:g}"
 
 
-_LARGEST_PARAMETER = 10_000
+class _DomainOfCard:
+    """Constraint: an object with the keys of :mod:`stemkit.denoise._domain`."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether the value is such an object."""
+        return isinstance(value, dict) and all(map(self._is_entry, value, value.values()))
+
+    @staticmethod
+    def _is_entry(key: object, value: Any) -> bool:
+        number = Interval(float, -_LARGEST, _LARGEST)
+        if key in ("background", "noise", "least_whiteness"):
+            return number.accepts(value) and (key == "background" or value > 0)
+        if key in ("background_range", "noise_range", "atom_sigma"):
+            pair = isinstance(value, list) and len(value) == 2 and all(map(number.accepts, value))
+            return bool(pair and value[0] < value[1])
+        return key == "atoms" and value == "bright"
+
+    def __str__(self) -> str:
+        return "an object with background, noise, their ranges, atom_sigma, least_whiteness, atoms"
 
 
-def _is_within_limits(value: object) -> bool:
-    if isinstance(value, dict | list):
-        items = value.values() if isinstance(value, dict) else value
-        return all(map(_is_within_limits, items))
-    limits = Interval(float, -_LARGEST_PARAMETER, _LARGEST_PARAMETER)
-    return value is None or isinstance(value, bool | str) or limits.accepts(value)
-
-
+# A larger number of channels or blocks in a damaged card would take all memory.
+_OF_OUR_NETWORKS = _ParametersOfCard(10_000)
 _CARD: dict[str, Constraints] = {
     "network": [str],
-    "parameters": [_ParametersOfCard()],
+    "parameters": [_ParametersOfCard(_LARGEST)],
     "input_scaling": [_ScalingOfCard()],
     "target_scaling": [_ScalingOfCard()],
 }
+
+
+_OPTIONAL: dict[str, Constraints] = {
+    "input_noise": [None, Interval(float, 0, _LARGEST)],
+    "domain": [_DomainOfCard()],
+}
+
+
+def check_card(card: Mapping[str, Any]) -> None:
+    """Raise InvalidParameterError if an entry of a card is one that can't be loaded again."""
+    for key, allowed in {**_CARD, **_OPTIONAL}.items():
+        if key in card:
+            value = card[key]
+            check_value(list(value) if isinstance(value, tuple) else value, key, allowed)
 
 
 def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
@@ -125,8 +161,9 @@ def _find(
             )
         name = denoiser._default_weights
     card = load_card(name, _CARD)
-    if "input_noise" in card:
-        load_card(name, {"input_noise": [None, Interval(float, 0, _LARGEST)]})
+    is_ours = str(getattr(denoiser._network, "__module__", "")).startswith("stemkit.")
+    more = {key: allowed for key, allowed in _OPTIONAL.items() if key in card}
+    load_card(name, {**more, **({"parameters": [_OF_OUR_NETWORKS]} if is_ours else {})})
     return name, card
 
 

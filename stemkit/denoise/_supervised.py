@@ -26,7 +26,7 @@ from ._domain import warn_of_scale
 from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled, side_multiple
 from ._lattice_prior import warn_of_lattice_prior
 from ._loss import LOSSES, Loss, make_loss
-from ._pretrained import defaults_of, load_pretrained
+from ._pretrained import check_card, defaults_of, load_pretrained
 from ._sources import PairSource, ScaledSource, Scaling, simulator_of, source_of_stream, stream_of
 
 # Steps from checkpoint to checkpoint: on a CPU one step may take most of a minute.
@@ -239,7 +239,8 @@ class SupervisedDenoiser(Denoiser):
         Raises
         ------
         ValueError
-            If ``path`` ends otherwise, or the card can't be written as JSON.
+            If ``path`` ends otherwise, the card can't be written as JSON, or an entry that the
+            network needs can't be used.
         """
         module = self._ready_network()
         known = {
@@ -249,6 +250,7 @@ class SupervisedDenoiser(Denoiser):
             "target_scaling": list(self.target_scaling_),
             "input_noise": self.input_noise_,
         }
+        check_card({**known, **card})
         save_weights(module, path, {**known, **card})
 
     def _learn(

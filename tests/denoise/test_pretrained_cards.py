@@ -4,8 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from stemkit import SCGNDenoiser
+from stemkit.denoise import NetworkDenoiser
+
+from .tiny import random_pairs
 
 FRAMES = np.random.default_rng(0).normal(50, 9, (2, 16, 16)).astype(np.float32)
 
@@ -83,3 +87,50 @@ def test_further_entries_and_older_cards_are_taken(content, tmp_path):
     expected = transform(tmp_path, weights, card)
     older = {key: card[key] for key in card if key != "input_noise"} | {"scores": [float("nan")]}
     np.testing.assert_array_equal(transform(tmp_path, weights, older), expected)
+
+
+class Scaled(torch.nn.Conv2d):
+    """A network of a user's own, with a parameter beyond 10,000."""
+
+    def __init__(self, cutoff=20_000, order=50_000):
+        super().__init__(1, 1, 3, padding=1)
+        self.cutoff = cutoff
+
+
+def test_what_is_saved_can_be_loaded(tmp_path):
+    X, y = random_pairs()
+    settings = {"network": Scaled, "max_epochs": 1, "device": "cpu", "random_state": 0}
+    model = NetworkDenoiser(network_parameters={"cutoff": 30_000}, **settings).fit(X, y)
+    domain = {"background": 3.0, "noise_range": [1, 2], "atoms": "bright", "atom_sigma": [1, 2.5]}
+    model.save_weights(tmp_path / "a.safetensors", domain=domain, input_scaling=(1, 2), seed=3)
+    again = NetworkDenoiser(
+        network=Scaled, network_parameters={"cutoff": 30_000}, weights=tmp_path / "a.safetensors"
+    )
+    assert np.isfinite(again.transform(X)).all()
+    assert again.domain_ == domain
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"input_scaling": [1, 2, 3]},
+        {"input_scaling": [1, 0]},
+        {"target_scaling": [float("nan"), 1]},
+        {"input_noise": -1},
+        {"parameters": [1]},
+        {"network": 3},
+        {"domain": {"noise": 0}},
+        {"domain": {"noise_range": [2, 1]}},
+        {"domain": {"atoms": "green"}},
+        {"domain": {"sizes": 1}},
+        {"domain": [1]},
+    ],
+    ids=str,
+)
+def test_a_card_that_could_not_be_loaded_is_not_saved(entry, tmp_path):
+    X, y = random_pairs()
+    model = NetworkDenoiser(network=Scaled, max_epochs=1, device="cpu", random_state=0).fit(X, y)
+    (key,) = entry
+    with pytest.raises(ValueError, match=f"^{key} must be"):
+        model.save_weights(tmp_path / "a.safetensors", **entry)
+    assert not any(tmp_path.iterdir())
