@@ -22,6 +22,9 @@ _SHARPNESS = 4.0
 # Least height of a bad pixel in standard deviations of the noise, after a square root that makes
 # those of counts equal.
 _STANDARD_DEVIATIONS = 8.0
+# The same in what one pixel in a hundred differs by: noise may have heavier tails than a normal
+# distribution, whose tails would give seven standard deviations.
+_OF_TAILS = 3.0
 # A row or column is bad if four fifths of its pixels differ from their neighbours, all in one
 # direction, by a standard deviation of the noise and by so many times as much as other rows do.
 _OF_LINES = 5.0
@@ -313,11 +316,17 @@ def filled(frame: Float32Array, bad: Mask) -> Float32Array:
 
 
 class _NoiseLaw(NamedTuple):
-    """Noise of a frame: the variance is that at the lowest level plus the gain times the rest."""
+    """Noise of a frame: the variance is that at the lowest level plus the gain times the rest.
+
+    `above` and `below` are what one pixel in a hundred differs by, of noise with heavy tails more
+    than the standard deviation tells.
+    """
 
     low: float
     gain: float
     readout: float
+    above: float = 0.0
+    below: float = 0.0
 
 
 def _ring_median(frame: Float32Array, y: NDArray, x: NDArray) -> Float32Array:
@@ -354,7 +363,8 @@ def _noise_law(frame: Float32Array) -> _NoiseLaw:
         gain = max(gain, squares / counts) if counts > 1e-9 * squares else gain
         above = frame[frame > low]
         gain = max(gain, float(above.min()) - low) if above.size else gain
-    return _NoiseLaw(low, gain, readout)
+    below, above = np.percentile(frame[y, x] - level, (1, 99))
+    return _NoiseLaw(low, gain, readout, float(above), float(-below))
 
 
 def _limits(background: NDArray, law: _NoiseLaw) -> tuple[NDArray, NDArray]:
@@ -365,7 +375,7 @@ def _limits(background: NDArray, law: _NoiseLaw) -> tuple[NDArray, NDArray]:
     counted = (np.sqrt(level) + half * np.sqrt(law.gain)) ** 2 - level
     above = counted + _STANDARD_DEVIATIONS * law.readout
     below = _STANDARD_DEVIATIONS * np.sqrt(law.readout**2 + law.gain * level)
-    return above, below
+    return np.maximum(above, _OF_TAILS * law.above), np.maximum(below, _OF_TAILS * law.below)
 
 
 def _second_neighbours(values: NDArray) -> tuple[NDArray, NDArray]:

@@ -142,8 +142,8 @@ def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
     # The name of a network that a function makes is known only now.
     _check_name(denoiser, type(module).__name__, card, name)
     denoiser.module_ = module
-    denoiser.input_scaling_ = tuple(card["input_scaling"])
-    denoiser.target_scaling_ = tuple(card["target_scaling"])
+    denoiser.input_scaling_ = tuple(map(float, card["input_scaling"]))
+    denoiser.target_scaling_ = tuple(map(float, card["target_scaling"]))
     denoiser.input_noise_ = card.get("input_noise")
     denoiser.domain_ = card.get("domain", {})
 

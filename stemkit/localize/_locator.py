@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
 from .._constraints import Constraints, Interval, Options, check_parameters, check_value
-from .._frame_statistics import contrast_skewness, shares_noise
+from .._frame_statistics import DARK, contrast_skewness, shares_noise
 from .._validation import BAD_PIXELS, BadPixels, check_stack
 from .._warnings import warn_caller
 from ..exceptions import OutOfDomainWarning, PolarityWarning
@@ -62,7 +62,6 @@ _DEFAULT_SIGMA = 1.5
 _CLEARLY_DARK = 1.25
 # Least variation of the background, in amplitudes of the atoms, at which shared noise matters.
 _VARIED = 0.1
-_SKEWED = -0.1
 _SIGNS: dict[str, np.float32] = {"bright": np.float32(1), "dark": np.float32(-1)}
 
 COLUMNS = [
@@ -210,7 +209,7 @@ class AtomLocator(BaseEstimator):
         # Beside few bright spots there are dark places, but the frame has more bright extremes.
         sigma = guess_sigma(-frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
         skewness = np.median([contrast_skewness(frame, sigma) for frame in frames])
-        if skewness > _SKEWED:
+        if skewness > DARK:
             return "bright"
         warn_caller(
             f"Atoms are taken to be dark, since dark spots are {heights[1] / heights[0]:.1f} times "

@@ -140,6 +140,7 @@ MAY_BE_INFINITE = {
     r".* .*'closure'\]": "the same, in a table",
     r"metrics\.atom_score .*\['rms_error'\]": "NaN without a match",
     r".* .*\.(gain|read_sigma|offset|column_sigma)_stderr_?": "NaN for a value that was given",
+    r"io\.as_frame_stack result\.frames": "the frames that were given",
     r"(DriftDecayModel|damage.fit_\w+) result\.(dose|stderr|error)": "inf where nothing decays",
 }
 
