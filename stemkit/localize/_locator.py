@@ -23,9 +23,18 @@ from .._warnings import warn_caller
 from ..exceptions import OutOfDomainWarning, PolarityWarning
 from ..io._conversion import calibration_of, pixel_sides
 from ..metrics import atom_score
-from ..metrics._localization import TOLERANCE
+from ..metrics._localization import TOLERANCE, check_positions, table_of_positions
 from ._fit import fit_atoms, fit_coarsely
-from ._peaks import atom_response, blob_height, find_peaks, guess_sigma, response_noise, white_noise
+from ._peaks import (
+    Spots,
+    atom_response,
+    find_peaks,
+    find_spots,
+    guess_sigma,
+    response_noise,
+    typical_height,
+    white_noise,
+)
 from ._windows import Atoms, Float64Array
 
 if TYPE_CHECKING:
@@ -60,6 +69,7 @@ _DEFAULT_SIGMA = 1.5
 # Ratio of the strengths of dark and bright spots above which atoms are dark. Lattices may have
 # spots between their atoms that are as strong.
 _CLEARLY_DARK = 1.25
+_MIN_SIDE = 16
 # Least variation of the background, in amplitudes of the atoms, at which shared noise matters.
 _VARIED = 0.1
 _SIGNS: dict[str, np.float32] = {"bright": np.float32(1), "dark": np.float32(-1)}
@@ -193,36 +203,18 @@ class AtomLocator(BaseEstimator):
         check_parameters(self)
         frames, _ = check_stack(X, self, reset=True)
         chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
+        polarities = list(_SIGNS) if self.polarity == "auto" else [self.polarity]
+        signs = [float(_SIGNS[polarity]) for polarity in polarities]
+        found = find_spots(frames[chosen], 1.5 * _SIGNIFICANCE, self.n_jobs, signs=signs)
+        spots = dict(zip(polarities, found, strict=True))
         self.polarity_ = self.polarity
         if self.polarity == "auto":
-            self.polarity_ = self._find_polarity(frames[chosen])
-        self._learn(_SIGNS[self.polarity_] * frames[chosen])
+            self.polarity_ = _choose_polarity(frames[chosen], spots["bright"], spots["dark"])
+        guess = guess_sigma(spots[self.polarity_]) or _DEFAULT_SIGMA
+        self._learn(_SIGNS[self.polarity_] * frames[chosen], guess)
         return self
 
-    def _find_polarity(self, frames: NDArray[np.float32]) -> Literal["bright", "dark"]:
-        """Return "dark" if dark spots are much stronger than bright ones, with a warning."""
-        heights = [
-            np.median([blob_height(sign * frame) for frame in frames]) for sign in _SIGNS.values()
-        ]
-        if heights[1] <= _CLEARLY_DARK * heights[0]:
-            return "bright"
-        # Beside few bright spots there are dark places, but the frame has more bright extremes.
-        sigma = guess_sigma(-frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
-        skewness = np.median([contrast_skewness(frame, sigma) for frame in frames])
-        if skewness > DARK:
-            return "bright"
-        warn_caller(
-            f"Atoms are taken to be dark, since dark spots are {heights[1] / heights[0]:.1f} times "
-            f"as strong as bright ones; pass polarity='dark', or 'bright' if that is wrong."
-            if heights[0]
-            else "Atoms are taken to be dark, since there are no bright spots; pass "
-            "polarity='dark', or 'bright' if that is wrong.",
-            PolarityWarning,
-        )
-        return "dark"
-
-    def _learn(self, frames: NDArray[np.float32]) -> None:
-        guess = guess_sigma(frames, 1.5 * _SIGNIFICANCE, self.n_jobs) or _DEFAULT_SIGMA
+    def _learn(self, frames: NDArray[np.float32], guess: float) -> None:
         self.sigma_ = float(self.sigma or guess)
         texture, textured, varied = 0.0, False, False
         # Crowded atoms appear smaller than they are until they are fitted. But the grains of a film
@@ -368,21 +360,37 @@ def _table_of_frames(y: Any, X: ArrayLike) -> Any:
     is_list = isinstance(y, list | tuple) or (isinstance(y, np.ndarray) and y.dtype == object)
     if not is_list or not len(y) or not all(np.ndim(places) == 2 for places in y):
         return y
-    if len(y) != len(as_array(X, "X")):
+    n_frames = len(as_array(X, "X"))
+    if len(y) != n_frames:
         raise ValueError(
-            f"y lists the positions in {len(y)} frames, but X holds {len(as_array(X, 'X'))}; pass "
-            f"one array of (y, x) for each."
+            f"y lists the positions in {len(y)} frames, but X holds {n_frames}; pass one array of "
+            f"(y, x) for each."
         )
-    tables = []
-    for index, places in enumerate(y):
-        table = places if isinstance(places, pd.DataFrame) else pd.DataFrame(np.asarray(places))
-        if not isinstance(places, pd.DataFrame) and table.shape[1] != 2:
-            raise ValueError(
-                f"y[{index}] has shape {table.shape}; pass the positions of a frame, (n_atoms, 2)."
-            )
-        table = table[["y", "x"]] if isinstance(places, pd.DataFrame) else table
-        tables.append(pd.DataFrame({"frame": index, "y": table.iloc[:, 0], "x": table.iloc[:, 1]}))
-    return pd.concat(tables, ignore_index=True)
+    return table_of_positions([check_positions(p, f"y[{i}]")[0] for i, p in enumerate(y)])
+
+
+def _choose_polarity(
+    frames: NDArray[np.float32], bright: list[Spots], dark: list[Spots]
+) -> Literal["bright", "dark"]:
+    """Return "dark" if dark spots are much stronger than bright ones, with a warning."""
+    height, depth = typical_height(bright), typical_height(dark)
+    if min(frames.shape[1:]) < _MIN_SIDE or depth <= _CLEARLY_DARK * height:
+        return "bright"
+    # Beside few bright spots there are dark places, but the frame has more bright extremes.
+    sigma = guess_sigma(dark) or _DEFAULT_SIGMA
+    if np.median([contrast_skewness(frame, sigma) for frame in frames]) > DARK:
+        return "bright"
+    reason = (
+        f"dark spots are {depth / height:.1f} times as strong as bright ones"
+        if height
+        else "there are no bright spots"
+    )
+    warn_caller(
+        f"Atoms are taken to be dark, since {reason}; pass polarity='dark', or 'bright' if that is "
+        f"wrong.",
+        PolarityWarning,
+    )
+    return "dark"
 
 
 def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:

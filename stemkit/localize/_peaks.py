@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -19,9 +22,6 @@ _FILTER = 0.9
 _PRECISION = 1e-6
 # Limits of an atom's sigma in px; it is also at most an eighth of the frame.
 _SIGMA_MIN, _SIGMA_MAX, _N_SIGMAS = 0.8, 10.0, 14
-# Standard deviations of the noise of spots that show the polarity.
-_CLEAR = 6.0
-_MIN_SIDE = 16
 # Atoms that are wider are looked for in binned frames.
 _BINNING = 4
 
@@ -64,27 +64,68 @@ def white_noise(frame: Float64Array) -> float:
     return max(float(np.median(np.abs(detail)) / 0.6745 / scale), least)
 
 
-def guess_sigma(
-    frames: NDArray[np.float32], significance: float, n_jobs: int | None = None
-) -> float | None:
+class Spots(NamedTuple):
+    """The significant maxima of a frame over places and sizes.
+
+    Attributes
+    ----------
+    scale, height : ndarray of shape (n,)
+        Standard deviation in px, and value of the scale-normalised Laplacian.
+    place : ndarray of shape (n, 2)
+        Position (y, x) in px.
+    """
+
+    scale: Float64Array
+    height: Float64Array
+    place: Float64Array
+
+
+def find_spots(
+    frames: NDArray[np.float32],
+    significance: float,
+    n_jobs: int | None = None,
+    *,
+    signs: Sequence[float] = (1,),
+) -> list[list[Spots]]:
+    """Find bright spots of any size, and dark ones, which are bright in the negative.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_frames, H, W), float32
+        Frames.
+    significance : float
+        Least height in standard deviations of the noise.
+    n_jobs : int, optional
+        Number of frames processed at a time.
+    signs : sequence of float, default=(1,)
+        1 for bright spots, -1 for dark ones.
+
+    Returns
+    -------
+    list
+        For each sign, a list of the spots of each frame.
+    """
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_spots_of_any_size)(frame, significance, signs) for frame in frames
+    )
+    return [list(of_sign) for of_sign in zip(*found, strict=True)]
+
+
+def guess_sigma(spots: list[Spots]) -> float | None:
     """Return the atoms' sigma, the scale at which most significant maxima are strongest.
 
     A Gaussian's scale-normalised Laplacian is largest if the filter is as wide as the Gaussian.
-    None if nothing is significant.
+    None if nothing is significant in any frame.
     """
-    largest = max(min(_SIGMA_MAX, max(frames.shape[1:]) / 8), 1.01 * _SIGMA_MIN)
-    sigmas = np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
-    found = Parallel(n_jobs=n_jobs)(
-        delayed(_find_blobs_of_any_size)(frame, sigmas, significance) for frame in frames
+    scale, height = (
+        np.concatenate([getattr(s, name) for s in spots]) for name in Spots._fields[:2]
     )
-    scales, heights, places = zip(*found, strict=True)
-    scale, height = np.concatenate(scales), np.concatenate(heights)
     if len(scale) == 0:
         return None
     # A large blob that contains smaller, similarly strong ones is a cluster of atoms. The frames'
     # positions are shifted far apart, so that one tree holds all.
-    apart = 10 * (frames.shape[1] + _BINNING * _SIGMA_MAX)
-    place = np.concatenate([at + np.array([index * apart, 0]) for index, at in enumerate(places)])
+    apart = 10 * (max(s.place.max(initial=0) for s in spots) + _BINNING * _SIGMA_MAX)
+    place = np.concatenate([s.place + np.array([i * apart, 0]) for i, s in enumerate(spots)])
     within = KDTree(place).query_ball_point(place, np.sqrt(2) * scale)
     alone = [
         not np.any((scale[others] < 0.7 * scale[i]) & (height[others] > 0.6 * height[i]))
@@ -95,57 +136,66 @@ def guess_sigma(
     return float(np.median(scale[clearness > 0.5 * np.quantile(clearness, 0.95)]))
 
 
-def blob_height(frame: NDArray[np.float32]) -> float:
-    """Return the height of the clearest bright spots of a frame; 0 if there are none."""
-    if min(frame.shape) < _MIN_SIDE:
-        return 0.0
-    largest = max(min(_SIGMA_MAX, max(frame.shape) / 8), 1.01 * _SIGMA_MIN)
-    scale, height, _ = _find_blobs_of_any_size(
-        frame, np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS), _CLEAR
-    )
-    return float(np.quantile(height, 0.95)) if len(scale) else 0.0
+def typical_height(spots: list[Spots]) -> float:
+    """Return the height of the clearest spots of a frame, 0 without any: the median over frames."""
+    heights = [np.quantile(s.height, 0.95) if len(s.height) else 0.0 for s in spots]
+    return float(np.median(heights))
 
 
-def _find_blobs_of_any_size(
-    frame: NDArray[np.float32], sigmas: Float64Array, significance: float
-) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return scale, height and place of the significant maxima of a frame, also of wide ones."""
-    scale, height, place = _find_blobs(frame, sigmas, significance)
+def _spots_of_any_size(
+    frame: NDArray[np.float32], significance: float, signs: Sequence[float]
+) -> list[Spots]:
+    """Return the spots of a frame for each sign; wide ones are found in the binned frame."""
+    sigmas = _scales(frame.shape)
+    spots = _find_spots(frame, sigmas, significance, signs)
     if max(frame.shape) < 8 * _SIGMA_MAX:
-        return scale, height, place.astype(float)
-    bins = tuple(min(_BINNING, n) for n in frame.shape)
-    height_of_frame, width = (n // b * b for n, b in zip(frame.shape, bins, strict=True))
-    binned = downscale_local_mean(frame[:height_of_frame, :width], bins).astype(np.float32)
-    largest = max(min(_SIGMA_MAX, max(binned.shape) / 8), 1.01 * _SIGMA_MIN)
-    wide, wide_height, wide_place = _find_blobs(
-        binned, np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS), significance
-    )
-    # Those that both see are taken from the frame itself.
-    new = wide * _BINNING > sigmas[-2]
-    return (
-        np.concatenate([scale, wide[new] * _BINNING]),
-        np.concatenate([height, wide_height[new]]),
-        np.concatenate([place, wide_place[new] * np.array(bins) + (np.array(bins) - 1) / 2]),
+        return spots
+    bins = np.minimum(_BINNING, frame.shape)
+    height, width = frame.shape // bins * bins
+    binned = downscale_local_mean(frame[:height, :width], tuple(bins)).astype(np.float32)
+    wide = _find_spots(binned, _scales(binned.shape), significance, signs)
+    return [_joined(one, other, sigmas[-2], bins) for one, other in zip(spots, wide, strict=True)]
+
+
+def _joined(spots: Spots, wide: Spots, most: float, bins: IntArray) -> Spots:
+    """Return spots with those of a binned frame that are wider than the frame itself shows."""
+    new = wide.scale * _BINNING > most
+    return Spots(
+        np.concatenate([spots.scale, wide.scale[new] * _BINNING]),
+        np.concatenate([spots.height, wide.height[new]]),
+        np.concatenate([spots.place, wide.place[new] * bins + (bins - 1) / 2]),
     )
 
 
-def _find_blobs(
-    frame: NDArray[np.float32], sigmas: Float64Array, significance: float
-) -> tuple[Float64Array, Float64Array, IntArray]:
-    """Return scale, height and place of the significant maxima of a frame."""
+def _scales(shape: tuple[int, ...]) -> Float64Array:
+    largest = max(min(_SIGMA_MAX, max(shape) / 8), 1.01 * _SIGMA_MIN)
+    return np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
+
+
+def _find_spots(
+    frame: NDArray[np.float32],
+    sigmas: Float64Array,
+    significance: float,
+    signs: Sequence[float],
+) -> list[Spots]:
+    """Return the spots of a frame with these scales, for each sign."""
     # Centred, since the truncated filter does not remove a large offset exactly.
     pixels = frame.astype(float)
     pixels -= np.median(pixels)
     noise = white_noise(pixels)
     cube = np.stack([-(s**2) * ndimage.gaussian_laplace(pixels, s) for s in sigmas])
+    return [_maxima(sign * cube, sigmas, significance * noise) for sign in signs]
+
+
+def _maxima(cube: Float64Array, sigmas: Float64Array, least: float) -> Spots:
     peaks = peak_local_max(cube, exclude_border=False)
     scale, height = sigmas[peaks[:, 0]], cube[tuple(peaks.T)]
     # The standard deviation of the scale-normalised Laplacian of white noise.
-    level = noise / (scale * np.sqrt(2 * np.pi))
+    level = least / (scale * np.sqrt(2 * np.pi))
     # A maximum at an end of the scale may continue beyond it: a step, or structure of the film.
     inner = (peaks[:, 0] > 0) & (peaks[:, 0] < len(sigmas) - 1)
-    clear = inner & (height > significance * level)
+    clear = inner & (height > level)
     if clear.any():
         # Without noise every maximum is significant, so faint ones are left out.
         clear &= height > 0.02 * height[clear].max()
-    return scale[clear], height[clear], peaks[clear, 1:]
+    return Spots(scale[clear], height[clear], peaks[clear, 1:].astype(float))

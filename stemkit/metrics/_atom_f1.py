@@ -12,7 +12,7 @@ from skimage.feature import peak_local_max
 from .._arrays import as_array
 from .._constraints import check_arguments
 from .._validation import check_frames, n_dims
-from ._localization import TOLERANCE, atom_score, check_positions
+from ._localization import TOLERANCE, atom_score, check_positions, table_of_positions
 from ._stacks import DATA_RANGE
 
 
@@ -90,9 +90,7 @@ def _as_table(values: Any, name: str, data_range: float) -> tuple[pd.DataFrame, 
             f"{name} must be dot maps (n_frames, H, W), a list of positions (n_atoms, 2) or a "
             f"table; got a {type(values).__name__}."
         )
-    counts = [len(points) for points in positions]
-    table = pd.DataFrame(np.concatenate([np.empty((0, 2)), *positions]), columns=["y", "x"])
-    return table.assign(frame=np.repeat(np.arange(len(counts)), counts)), len(counts)
+    return table_of_positions(positions), len(positions)
 
 
 def _maxima(frame: NDArray[np.float32], threshold: float) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -109,6 +110,13 @@ def atom_score(
         merged=len(merged),
         matches=matches,
     )
+
+
+def table_of_positions(positions: Sequence[Float64Array]) -> pd.DataFrame:
+    """Return the positions (n, 2) of each frame as one table with columns y, x and frame."""
+    counts = [len(points) for points in positions]
+    table = pd.DataFrame(np.concatenate([np.empty((0, 2)), *positions]), columns=["y", "x"])
+    return table.assign(frame=np.repeat(np.arange(len(counts)), counts))
 
 
 def check_positions(

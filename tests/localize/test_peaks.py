@@ -6,12 +6,18 @@ import pytest
 from stemkit.localize._peaks import (
     atom_response,
     find_peaks,
+    find_spots,
     guess_sigma,
     response_noise,
     white_noise,
 )
 
 from .drawn_atoms import draw
+
+
+def guessed(frames, significance):
+    (spots,) = find_spots(frames, significance)
+    return guess_sigma(spots)
 
 
 def blobs(shape, places, amplitude, sigma):
@@ -107,7 +113,7 @@ def test_the_size_of_isolated_atoms_is_guessed(sigma, n_frames):
     size = int(40 * sigma)
     clean = blobs((size, size), grid(size, 10 * sigma), 50.0, sigma)
     frames = clean + np.random.default_rng(0).normal(0, 1, (n_frames, size, size))
-    found = guess_sigma(frames.astype("f4"), 6.0)
+    found = guessed(frames.astype("f4"), 6.0)
     # The scales are a geometric series with steps below 22 %.
     assert found == pytest.approx(sigma, rel=0.15)
 
@@ -118,7 +124,7 @@ def test_blobs_above_40_px_are_not_taken_for_atoms(sigma, is_atom):
     places = np.array([(80, 80), (170, 90), (120, 180)]) * size / 256
     clean = blobs((size, size), places, 50.0, sigma)
     frame = clean + np.random.default_rng(0).normal(0, 0.5, clean.shape)
-    found = guess_sigma(frame[None].astype("f4"), 6.0)
+    found = guessed(frame[None].astype("f4"), 6.0)
     assert (found is not None and found > 5) == is_atom
 
 
@@ -126,21 +132,21 @@ def test_blobs_above_40_px_are_not_taken_for_atoms(sigma, is_atom):
 def test_the_size_is_at_most_an_eighth_of_the_frame(shape):
     _, height, width = shape
     frame = blobs((height, width), [(height / 2, width / 2)], 50.0, max(height, width) / 5)
-    found = guess_sigma(np.broadcast_to(frame, shape).astype("f4"), 6.0)
+    found = guessed(np.broadcast_to(frame, shape).astype("f4"), 6.0)
     assert found is None or found <= max(0.81, max(height, width) / 8)
 
 
 def test_nothing_is_guessed_where_nothing_is_significant():
     noise = np.random.default_rng(0).normal(size=(1, 64, 64)).astype("f4")
-    assert guess_sigma(noise, 8.0) is None
-    assert guess_sigma(np.zeros((2, 32, 32), "f4"), 6.0) is None
+    assert guessed(noise, 8.0) is None
+    assert guessed(np.zeros((2, 32, 32), "f4"), 6.0) is None
 
 
 @pytest.mark.parametrize("factor", [2.0**-20, 2.0**20])
 def test_the_unit_of_the_frames_does_not_change_the_guess(factor):
     clean = blobs((80, 80), grid(80, 16), 50.0, 2.0)
     frames = (clean + np.random.default_rng(0).normal(size=(2, 80, 80))).astype("f4")
-    assert guess_sigma(frames * np.float32(factor), 6.0) == guess_sigma(frames, 6.0)
+    assert guessed(frames * np.float32(factor), 6.0) == guessed(frames, 6.0)
 
 
 def test_clusters_of_atoms_are_not_taken_for_large_atoms():
@@ -149,4 +155,19 @@ def test_clusters_of_atoms_are_not_taken_for_large_atoms():
     centers = np.indices((4, 4)).reshape(2, -1).T * 64 + 32
     places = (centers[:, None] + np.concatenate([ring, [[0, 0]]])).reshape(-1, 2)
     frame = draw((256, 256), places, sigma=1.1) + rng.normal(0, 2, (256, 256))
-    assert guess_sigma(frame[None].astype("float32"), 6.0) < 1.7
+    assert guessed(frame[None].astype("float32"), 6.0) < 1.7
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_dark_spots_are_the_bright_ones_of_the_negative(n_jobs):
+    clean = blobs((360, 360), grid(360, 24), 50.0, 2.0) + blobs(
+        (360, 360), [(100, 200)], 90.0, 14.0
+    )
+    frames = (clean + np.random.default_rng(0).normal(size=(2, 360, 360))).astype("f4")
+    bright, dark = find_spots(frames, 6.0, n_jobs, signs=(1, -1))
+    for sign, expected in ((-1, dark), (1, bright)):
+        (found,) = find_spots(np.float32(sign) * frames, 6.0)
+        for one, other in zip(found, expected, strict=True):
+            assert len(one.scale) > 0
+            for a, b in zip(one, other, strict=True):
+                np.testing.assert_array_equal(a, b)
