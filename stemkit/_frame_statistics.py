@@ -11,6 +11,8 @@ from scipy.stats import skew
 
 Float64Array = NDArray[np.float64]
 
+# Immerkær's mask, which keeps the standard deviation of white noise and passes structure the least.
+FINEST = np.outer((1, -2, 1), (1, -2, 1)) / 6
 # Frequencies in cycles per px. Atoms of a standard deviation of 1 px or more have no structure
 # beyond the first; of the second and the third, white noise has the same power.
 _NOISE_ALONE = 0.4
@@ -25,7 +27,7 @@ MIN_SIDE = 48
 # strongest one in that of the noise.
 _MIN_RINGS = 2
 # Whiteness below which neighbouring pixels share noise, and the standard errors to be certain.
-LEAST_WHITENESS, CERTAIN = 0.7, 4.0
+_LEAST_WHITENESS, _CERTAIN = 0.7, 4.0
 _MIN_POWER = 1.0
 
 
@@ -34,8 +36,7 @@ def noise_level(frame: NDArray) -> float:
 
     Its mask is insensitive to slopes and to lines along an axis, and nearly so to atoms.
     """
-    second = np.array([1, -2, 1]) / 6
-    residual = ndimage.correlate(frame.astype(float), 6 * np.outer(second, second))
+    residual = ndimage.correlate(frame.astype(float), FINEST)
     return float(np.sqrt(np.pi / 2) * np.abs(residual).mean())
 
 
@@ -63,6 +64,10 @@ class SpectralStatistics(NamedTuple):
     whiteness: float
     whiteness_error: float
     atom_sigma: float
+
+    def shares_noise(self, least: float) -> bool:
+        """Return whether the whiteness is certainly below a value."""
+        return self.whiteness + _CERTAIN * self.whiteness_error < least
 
 
 def spectral_statistics(frame: NDArray) -> SpectralStatistics:
@@ -102,10 +107,9 @@ def spectral_statistics(frame: NDArray) -> SpectralStatistics:
     return SpectralStatistics(whiteness, error, _width(frequency, power))
 
 
-def shares_noise(frame: NDArray, least: float = LEAST_WHITENESS) -> bool:
+def shares_noise(frame: NDArray) -> bool:
     """Return whether neighbouring pixels certainly share noise, or the frame has none."""
-    found = spectral_statistics(frame)
-    return bool(found.whiteness + CERTAIN * found.whiteness_error < least)
+    return spectral_statistics(frame).shares_noise(_LEAST_WHITENESS)
 
 
 def _width(frequency: Float64Array, power: Float64Array) -> float:

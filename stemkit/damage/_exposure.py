@@ -9,13 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from .._constraints import shorten
-from .._frame_statistics import spectral_statistics
+from .._frame_statistics import FINEST, spectral_statistics
 from .._validation import Float32Array
 from .._warnings import warn_caller
 from ..exceptions import ExposureChangeWarning
 
-# Immerkær's mask, which structure passes the least.
-_FINEST = np.outer((1, -2, 1), (1, -2, 1)) / 6
 _N_LEVELS = 20
 # Noise that neighbours share is not that of single pixels, from which the gain is measured.
 _LEAST_WHITENESS = 0.6
@@ -153,7 +151,7 @@ def _gain(frame: Float32Array) -> _Gain:
         return unknown
     values = frame.astype(float)
     level = ndimage.gaussian_filter(values, 2.0)
-    square = ndimage.correlate(values, _FINEST, mode="mirror") ** 2
+    square = ndimage.correlate(values, FINEST, mode="mirror") ** 2
     borders = np.unique(np.quantile(level, np.linspace(0, 1, _N_LEVELS + 1)))
     if len(borders) < 4:
         return unknown

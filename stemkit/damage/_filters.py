@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from .._frame_statistics import FINEST
 from .._validation import Float32Array
 
 # Standard deviation in px of the Gaussian that `high_pass` subtracts. Slower changes of intensity
@@ -30,10 +31,6 @@ def gaussian_filter_dct(values: NDArray, sigma: float) -> NDArray:
 @lru_cache(maxsize=128)
 def _transfer(side: int, sigma: float, dtype: str) -> NDArray:
     return np.exp(-0.5 * (np.pi * sigma * np.arange(side) / side) ** 2).astype(dtype)
-
-
-# Immerkær's mask, which structure passes the least.
-_FINEST = np.outer((1, -2, 1), (1, -2, 1)) / 6
 
 
 def high_pass(frame: Float32Array) -> Float32Array:
@@ -74,7 +71,7 @@ def estimate_noise_variance(frame: Float32Array, detail: Float32Array) -> Float3
         white = max(lags[0] - extrapolated, 0.0)
     local_mean = gaussian_filter_dct(frame, 2.0)
     level = (local_mean - local_mean.min()).astype(np.float64)
-    power = ndimage.correlate(detail, _FINEST.astype(detail.dtype), mode="mirror") ** 2.0
+    power = ndimage.correlate(detail, FINEST.astype(detail.dtype), mode="mirror") ** 2.0
     slope = float(np.mean((level - level.mean()) * power))
     slope /= max(float(np.var(level)) * float(power.mean()), np.finfo(float).tiny)
     # Between the same noise everywhere and none where the frame is darkest.

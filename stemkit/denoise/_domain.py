@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .._arrays import Float32Array
 from .._frame_statistics import (
-    CERTAIN,
     DARK,
     MIN_SIDE,
     SpectralStatistics,
@@ -36,15 +35,14 @@ def warn_of_domain(denoiser: Any, frames: Iterable[Float32Array], *, scaled: boo
     Parameters
     ----------
     denoiser : SupervisedDenoiser
-        Nothing is checked if it has no ``domain_``.
+        Nothing is checked if its ``domain_`` is empty.
     frames : iterable of ndarray of shape (H, W)
         Frames as the network gets them.
     scaled : bool
         Whether their median and noise were set, and need no check.
     """
-    domain: Mapping[str, Any] = getattr(denoiser, "domain_", None) or {}
-    for index, frame in enumerate(frames if domain else ()):
-        reasons = list(_differences(frame, domain, scaled=scaled))
+    for index, frame in enumerate(frames if denoiser.domain_ else ()):
+        reasons = list(_differences(frame, denoiser.domain_, scaled=scaled))
         if reasons and is_first((OutOfDomainWarning, type(denoiser))):
             warn_caller(
                 f"Frame {index} of X is unlike the frames that the weights of "
@@ -61,11 +59,11 @@ def warn_of_scale(denoiser: Any, frames: Float32Array) -> None:
     Parameters
     ----------
     denoiser : SupervisedDenoiser
-        Nothing is checked if it has no ``domain_``.
+        Nothing is checked if its ``domain_`` is empty.
     frames : ndarray of shape (n_frames, H, W)
         A first batch of training frames.
     """
-    reasons = list(_differences_of_scale(frames, getattr(denoiser, "domain_", None) or {}))
+    reasons = list(_differences_of_scale(frames, denoiser.domain_))
     if reasons:
         warn_caller(
             f"X is scaled differently from the frames that the weights of "
@@ -114,7 +112,7 @@ def _differences_of_scale(frames: NDArray, domain: Mapping[str, Any]) -> Iterabl
 
 def _differences_of_noise(found: SpectralStatistics, domain: Mapping[str, Any]) -> Iterable[str]:
     least = domain.get("least_whiteness", 0.0)
-    if found.whiteness + CERTAIN * found.whiteness_error < least:
+    if found.shares_noise(least):
         yield (
             f"neighbouring pixels share noise, as after interpolation or by a camera's blur (power "
             f"of the finest details {found.whiteness:.2f} of that of white noise): bin it, or "

@@ -6,6 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -108,6 +109,8 @@ class SupervisedDenoiser(Denoiser):
         "bad_pixels": BAD_PIXELS,
     }
     input_noise_: float | None
+    domain_: Mapping[str, Any] = MappingProxyType({})
+    """What the card of the weights tells of their training frames; nothing for a network's own."""
 
     @property
     @abstractmethod
@@ -299,7 +302,7 @@ class SupervisedDenoiser(Denoiser):
         history = halve_until_it_fits(train, self.batch_size)
         self.history_ = pd.concat([self.history_, history], ignore_index=True)
         self.n_epochs_ = len(self.history_)
-        self.domain_: dict[str, Any] = {}  # that of the weights, which have changed
+        self.domain_ = {}  # that of the weights, which have changed
         return self
 
     def _source_maker(

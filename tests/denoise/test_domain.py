@@ -144,3 +144,14 @@ def test_weights_without_a_noise_level_can_not_scale_frames(nuclei):
     model.input_noise_ = None
     with pytest.raises(ValueError, match=r"needs the noise level .*normalize='training'"):
         model.transform(nuclei.noisy)
+
+
+def test_weights_without_a_domain_are_not_checked(nuclei):
+    """Such as those of a checkpoint, whose noise level is unknown."""
+    model = SCGNDenoiser(n_blocks=1, n_channels=4, max_epochs=1, random_state=0)
+    model.fit(nuclei.noisy, nuclei.target)
+    del model.domain_
+    assert np.isfinite(model.transform(1e4 * nuclei.noisy)).all()
+    model.set_params(normalize="frame").input_noise_ = None
+    with pytest.raises(ValueError, match=r"needs the noise level .*normalize='training'"):
+        model.transform(nuclei.noisy)
