@@ -162,7 +162,7 @@ def find_spikes(frame: Float32Array) -> Mask:
     law = _noise_law(frame)
     second, second_least = _second_neighbours(frame)
     # Only pixels that differ from their neighbours by so much can be bad, and they are few.
-    step = max(1, int(np.sqrt(frame.size / _FOR_NOISE)))
+    step = _sampling(frame)
     low, high = np.percentile(frame[::step, ::step], (0.1, 99.9))
     least = max(_STANDARD_DEVIATIONS * law.readout, _LEAST_SHARE * float(high - low))
     least *= 1 - 1 / _SHARPNESS
@@ -336,10 +336,14 @@ def _ring_median(frame: Float32Array, y: NDArray, x: NDArray) -> Float32Array:
     return np.median(ring, axis=0).astype(np.float32)
 
 
+def _sampling(frame: Float32Array) -> int:
+    """Return the step between the pixels of which there are enough to estimate the noise."""
+    return max(1, int(np.sqrt(frame.size / _FOR_NOISE)))
+
+
 def _noise_law(frame: Float32Array) -> _NoiseLaw:
     """Estimate the noise from the differences of neighbours, at the dark and the bright places."""
-    # A part of the pixels is enough.
-    step = max(1, int(np.sqrt(frame.size / _FOR_NOISE)))
+    step = _sampling(frame)
     y, x = (
         index.ravel() for index in np.mgrid[: frame.shape[0] : step, : frame.shape[1] - 1 : step]
     )

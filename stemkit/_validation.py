@@ -254,9 +254,9 @@ def check_stack(
     X : array-like of shape (n_frames, H, W) or (n_lines, W)
         Frames of any real dtype.
     estimator : estimator
-        The estimator, whose ``bad_pixels`` is that of `check_frames`. Its ``frame_shape_``,
-        (H, W) or (W,), and for lines ``n_features_in_`` and
-        ``feature_names_in_`` are set or compared with X.
+        The estimator, whose ``bad_pixels`` is that of `check_frames`. Its ``frame_shape_``, (H, W)
+        or (W,), and for lines ``n_features_in_`` and ``feature_names_in_`` are set or compared
+        with X.
     reset : bool
         Whether to set these attributes, as fit does, or to compare X with them.
     name : str, default="X"

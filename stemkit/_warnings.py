@@ -10,8 +10,6 @@ from contextvars import ContextVar
 
 # A call of ours goes through these to reach the user's code.
 _INSIDE = ("stemkit.", "sklearn.", "joblib.", "contextlib")
-
-
 # The keys of the warnings that were issued inside `warn_once`.
 _issued: ContextVar[set[object] | None] = ContextVar("_issued", default=None)
 

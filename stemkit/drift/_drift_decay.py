@@ -29,6 +29,7 @@ from .._validation import (
     check_weights,
     n_dims,
     rescale_to_float32,
+    without_repair,
 )
 from ..base import FrameEstimator
 from ..damage import CriticalDose, fit_critical_dose
@@ -535,7 +536,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self._network()
         frames, _ = check_stack(stack, self, reset=False, name="stack", min_frames=3)
         doses = check_increasing(dose, len(frames), "dose")
-        return fit_critical_dose(self.decay_maps(frames, trajectory=trajectory), doses)
+        with without_repair():
+            maps = self.decay_maps(frames, trajectory=trajectory)
+        return fit_critical_dose(maps, doses)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()

@@ -9,17 +9,6 @@ from stemkit.drift import LowConfidenceWarning, Motion, Registration
 from stemkit.io import FrameStack
 
 from ..labelled_arrays import series
-from ..small_drift import fitted_model, noisy_pair
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fitted_model()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return noisy_pair()
 
 
 def test_predict_finds_drift_rotation_and_decay(model, pair):

@@ -14,17 +14,7 @@ from stemkit.damage._decay_estimates import N_ESTIMATES
 from stemkit.engine import save_weights
 from stemkit.networks import DegradationNet
 
-from ..small_drift import fitted_model, noisy_pair
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fitted_model()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return noisy_pair()
+from ..small_drift import fitted_model
 
 
 @pytest.mark.usefixtures("quick_fits")
