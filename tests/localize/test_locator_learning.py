@@ -125,7 +125,7 @@ def test_parts_are_located_once_and_only_on_a_film(monkeypatch, grain, n_times):
 @pytest.mark.parametrize("n_frames", [1, 2, 5, 40])
 def test_at_most_four_frames_are_learned_from(monkeypatch, n_frames):
     learned = []
-    monkeypatch.setattr(AtomLocator, "_learn", lambda self, frames: learned.extend(frames))
+    monkeypatch.setattr(AtomLocator, "_learn", lambda self, frames, guess: learned.extend(frames))
     frames = np.arange(n_frames, dtype="f4")[:, None, None] * np.ones((8, 8))
     AtomLocator().fit(frames)
     indices = [int(frame[0, 0]) for frame in learned]
