@@ -15,6 +15,8 @@ from .._warnings import warn_caller
 from ..exceptions import ExposureChangeWarning
 
 _N_LEVELS = 20
+# Share of each pixel of the mask's footprint in the variance of its response.
+_FOOTPRINT = FINEST**2 / (FINEST**2).sum()
 # Noise that neighbours share is not that of single pixels, from which the gain is measured.
 _LEAST_WHITENESS = 0.6
 _MIN_SIDE = 32
@@ -27,6 +29,16 @@ _LEAST_OF_ALL = 1.1
 _ALIKE = 0.05
 # Ratio of contrasts above which a frame is brighter than damage leaves it.
 _BRIGHTER = 1.5
+
+
+def _surroundings() -> NDArray[np.float64]:
+    """Return the weights of a Gaussian window without the footprint of the mask."""
+    y, x = np.mgrid[-4:5, -4:5]
+    weights = np.exp(-(y**2 + x**2) / 8) * (np.maximum(np.abs(y), np.abs(x)) > 1)
+    return weights / weights.sum()
+
+
+_SURROUNDINGS = _surroundings()
 
 
 class _Gain(NamedTuple):
@@ -150,12 +162,15 @@ def _gain(frame: Float32Array) -> _Gain:
     if not whiteness > _LEAST_WHITENESS:
         return unknown
     values = frame.astype(float)
-    level = ndimage.gaussian_filter(values, 2.0)
     square = ndimage.correlate(values, FINEST, mode="mirror") ** 2
-    borders = np.unique(np.quantile(level, np.linspace(0, 1, _N_LEVELS + 1)))
+    level = ndimage.correlate(values, _FOOTPRINT, mode="mirror")
+    # Pixels are grouped by what surrounds them: grouped by their own level, noise would widen its
+    # range and flatten the slope, the more, the fainter the structure.
+    around = ndimage.correlate(values, _SURROUNDINGS, mode="mirror")
+    borders = np.unique(np.quantile(around, np.linspace(0, 1, _N_LEVELS + 1)))
     if len(borders) < 4:
         return unknown
-    group = np.digitize(level, borders[1:-1])
+    group = np.digitize(around, borders[1:-1])
     counts = np.bincount(group.ravel(), minlength=len(borders) - 1)
     if counts.min() < 10:
         return unknown
