@@ -31,6 +31,8 @@ _LOCAL_SPREAD, _MEAN_SPREAD = 0.5, 3.0
 # An offset is kept if it exceeds so many standard errors and this share of the contrast. Setting
 # it to 0 otherwise makes the level much more precise.
 _OFFSET_ERRORS, _OFFSET_SHARE = 5.0, 0.1
+# Damage counts as uneven if its variation exceeds that of its noise by so many standard errors.
+_UNEVEN_ERRORS = 4.0
 # Blocks along each side of the frame in the jackknife of the offset.
 _BLOCKS = 4
 
@@ -122,7 +124,8 @@ def estimate_background(pair: AlignedPair) -> BackgroundEstimate:
     # its variance without noise corrects for that.
     spread = float((weight * (damage - average) ** 2).sum()) / total
     noise_spread = float((weight * variance).sum()) / total
-    damage = average + max(spread - noise_spread, 0.0) / max(spread, 1e-30) * (damage - average)
+    shrink = max(spread - noise_spread, 0.0) / max(spread, 1e-30)
+    damage = average + shrink * (damage - average)
     inside = gaussian_filter_dct(overlap, _WINDOW).clip(1e-3)
     first_mean, second_mean = (
         gaussian_filter_dct(overlap * frame, _WINDOW) / inside
@@ -130,7 +133,7 @@ def estimate_background(pair: AlignedPair) -> BackgroundEstimate:
     )
     response = second_mean - first_mean + damage * first_mean
     contrast = float(np.sqrt(power))
-    offset = _fit_offset(weight, damage, response, contrast)
+    offset = _fit_offset(weight, damage, shrink**2 * variance, response, contrast)
     return BackgroundEstimate(
         offset, contrast, weight * damage**2, weight * damage * (response - offset)
     )
@@ -158,7 +161,9 @@ def _smooth_level(
     return level.astype(np.float32)
 
 
-def _fit_offset(weight: NDArray, damage: NDArray, response: NDArray, contrast: float) -> float:
+def _fit_offset(
+    weight: NDArray, damage: NDArray, variance: NDArray, response: NDArray, contrast: float
+) -> float:
     """Fit ``response = damage * level + offset``; return 0 if the offset is not significant.
 
     The level is a quadratic polynomial of the position. Damage often follows the thickness, and
@@ -181,7 +186,26 @@ def _fit_offset(weight: NDArray, damage: NDArray, response: NDArray, contrast: f
     n_blocks = len(blocks)
     error = np.sqrt((n_blocks - 1) / n_blocks * np.sum((left_out - offset) ** 2))
     significant = abs(offset) > max(_OFFSET_ERRORS * error, _OFFSET_SHARE * contrast)
-    return float(offset) if significant else 0.0
+    if not significant or _is_even(sums.sum(axis=0), weight, damage, variance, terms[1:-1]):
+        return 0.0
+    return float(offset)
+
+
+def _is_even(
+    sums: NDArray, weight: NDArray, damage: NDArray, variance: NDArray, terms: NDArray
+) -> bool:
+    """Return whether noise alone may be what tells even damage from an offset.
+
+    The jackknife does not show it, since all blocks share the damage's noise and its correction.
+    """
+    inverse = np.linalg.pinv(sums[1:-1, 1:-1], rcond=1e-9, hermitian=True)
+    fitted = np.tensordot(inverse @ sums[1:-1, 0], terms, axes=1)
+    left = float((weight * (1 - fitted) ** 2).sum())
+    # The same multiples of the polynomials, times the noise of the damage.
+    factor = fitted / np.where(np.abs(damage) < 1e-3, 1e-3, damage)
+    noise = float((weight * variance * factor**2).sum())
+    n_windows = max(damage.size / (4 * np.pi * _WINDOW**2), 1.0)
+    return left < (1 + _UNEVEN_ERRORS * np.sqrt(2 / n_windows)) * noise
 
 
 def _first_coefficient(sums: NDArray) -> NDArray:

@@ -81,6 +81,22 @@ def test_a_wedge_that_turns_amorphous_from_its_thin_side_has_no_offset(seed):
     assert estimate(*pair).offset == 0
 
 
+@pytest.mark.parametrize("seed", [22, 33])
+def test_noise_in_even_damage_makes_no_offset(seed):
+    rng = np.random.default_rng(seed)
+    scene = make_scene(SHAPE, content="aperiodic", spacing=(9, 12), random_state=seed)
+    pair = [
+        record(
+            degrade(scene, SHAPE, damage=lambda y, x: np.ones(SHAPE), strength=strength)[0],
+            dose=10, background=0.1, random_state=rng,
+        )
+        for strength in (0, 0.2)
+    ]  # fmt: skip
+    found = estimate(*pair)
+    assert found.offset == 0
+    assert found.level.mean() == pytest.approx(0.1, abs=0.1 * float(pair[0].std()))
+
+
 def test_a_series_gives_a_better_level_than_its_first_pair():
     alone, together = [], []
     for seed in range(6):
