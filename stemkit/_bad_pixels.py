@@ -6,13 +6,12 @@ several pixels, so that the second of the four nearest neighbours has a good par
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ._arrays import Float32Array, rescale_to_float32
+from ._noise_law import RING, NoiseLaw, noise_law, ring_median, sampling
 
 Mask = NDArray[np.bool_]
 
@@ -47,10 +46,6 @@ _MOST_SPIKES = 0.01
 # as the gaps between the chips of a detector.
 _MARKS = {np.dtype("u2"): 2**16 - 1, np.dtype("u4"): 2**32 - 1, np.dtype("i4"): 2**31 - 1}
 _MOST_MARKED = 0.2
-# Pixels from which the noise is estimated.
-_FOR_NOISE = 2**14
-# The 16 pixels at a distance of two.
-_RING = np.pad(np.zeros((3, 3), bool), 1, constant_values=True)
 
 
 def find_bad(frames: Float32Array, known: Mask, *, spikes: bool = True, lines: bool = True) -> Mask:
@@ -159,16 +154,16 @@ def find_spikes(frame: Float32Array) -> Mask:
     if min(frame.shape) < 3:
         return np.zeros(frame.shape, bool)
     frame, _ = rescale_to_float32(frame)
-    law = _noise_law(frame)
+    law = noise_law(frame)
     second, second_least = _second_neighbours(frame)
     # Only pixels that differ from their neighbours by so much can be bad, and they are few.
-    step = _sampling(frame)
+    step = sampling(frame)
     low, high = np.percentile(frame[::step, ::step], (0.1, 99.9))
     least = max(_STANDARD_DEVIATIONS * law.readout, _LEAST_SHARE * float(high - low))
     least *= 1 - 1 / _SHARPNESS
     above, below = frame - second > least, second_least - frame > least
     y, x = np.nonzero(above | below)
-    background = _ring_median(frame, y, x)
+    background = ring_median(frame, y, x)
     found = np.zeros(frame.shape, bool)
     found[y, x] = _too_sharp(
         frame[y, x] - background,
@@ -196,8 +191,8 @@ def find_fixed(frames: Float32Array) -> Mask:
     frames, _ = rescale_to_float32(frames)
     heights, above, below = [], [], []
     for frame in frames:
-        background = ndimage.median_filter(frame, footprint=_RING, mode="reflect")
-        highest, deepest = _limits(background, _noise_law(frame))
+        background = ndimage.median_filter(frame, footprint=RING, mode="reflect")
+        highest, deepest = _limits(background, noise_law(frame))
         heights.append(frame - background)
         above.append(highest)
         below.append(deepest)
@@ -315,63 +310,7 @@ def filled(frame: Float32Array, bad: Mask) -> Float32Array:
     return fill(frame, bad) if bad.any() and not bad.all() else frame
 
 
-class _NoiseLaw(NamedTuple):
-    """Noise of a frame: the variance is that at the lowest level plus the gain times the rest.
-
-    `above` and `below` are what one pixel in a hundred differs by, of noise with heavy tails more
-    than the standard deviation tells.
-    """
-
-    low: float
-    gain: float
-    readout: float
-    above: float = 0.0
-    below: float = 0.0
-
-
-def _ring_median(frame: Float32Array, y: NDArray, x: NDArray) -> Float32Array:
-    """Return the median of the 16 pixels at a distance of two of each of some pixels."""
-    padded = np.pad(frame, 2, mode="reflect")
-    ring = [padded[y + dy, x + dx] for dy, dx in np.argwhere(_RING)]
-    return np.median(ring, axis=0).astype(np.float32)
-
-
-def _sampling(frame: Float32Array) -> int:
-    """Return the step between the pixels of which there are enough to estimate the noise."""
-    return max(1, int(np.sqrt(frame.size / _FOR_NOISE)))
-
-
-def _noise_law(frame: Float32Array) -> _NoiseLaw:
-    """Estimate the noise from the differences of neighbours, at the dark and the bright places."""
-    step = _sampling(frame)
-    y, x = (
-        index.ravel() for index in np.mgrid[: frame.shape[0] : step, : frame.shape[1] - 1 : step]
-    )
-    level = _ring_median(frame, y, x)
-    difference = (frame[y, x + 1] - frame[y, x]) / np.float32(np.sqrt(2))
-    low, high = (float(value) for value in np.percentile(level, (5, 95)))
-
-    def deviation(where: Mask) -> float:
-        # The mean, since the median of whole numbers is one; with the largest clipped, bad pixels.
-        values = np.abs(difference[where])
-        return 1.2837 * float(np.mean(values.clip(None, np.percentile(values, 95))))
-
-    readout, at_high = deviation(level <= low), deviation(level >= high)
-    gain = max(at_high**2 - readout**2, 0.0) / (high - low) if high > low else 0.0
-    if np.median(np.abs(difference)) == 0:
-        # Few counts, mostly zero: their variance is the gain times their mean, and one electron
-        # gives the smallest step.
-        square, mean = difference**2, 0.5 * (frame[y, x + 1] + frame[y, x]) - low
-        inner = square <= np.percentile(square, 99.5)
-        squares, counts = (float(values[inner].sum()) for values in (square, mean))
-        gain = max(gain, squares / counts) if counts > 1e-9 * squares else gain
-        above = frame[frame > low]
-        gain = max(gain, float(above.min()) - low) if above.size else gain
-    below, above = np.percentile(frame[y, x] - level, (1, 99))
-    return _NoiseLaw(low, gain, readout, float(above), float(-below))
-
-
-def _limits(background: NDArray, law: _NoiseLaw) -> tuple[NDArray, NDArray]:
+def _limits(background: NDArray, law: NoiseLaw) -> tuple[NDArray, NDArray]:
     """Return how far above and below the background noise takes a pixel at most."""
     level = np.maximum(background - law.low, 0)
     # Few counts scatter further up than down: their square roots scatter alike.
