@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._thumbnail import thumbnail_step, to_grey, to_img
+
 PixelSize = float | tuple[float, float]
-_THUMBNAIL = 160
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,16 +153,8 @@ class FrameStack:
 
     def _thumbnail(self) -> str:
         """Return the first frame as an HTML image, from its 1st to its 99th percentile."""
-        import imageio.v3 as iio
-
-        step = max(1, math.ceil(max(self.shape[1:]) / _THUMBNAIL))
-        frame = np.asarray(self.frames[0, ::step, ::step], dtype=float)
-        finite = frame[np.isfinite(frame)]
-        low, high = np.percentile(finite, (1, 99)) if finite.size else (0.0, 1.0)
-        scaled = (frame - low) / ((high - low) or 1.0)
-        grey = (255 * np.clip(np.nan_to_num(scaled), 0, 1)).astype(np.uint8)
-        png = base64.b64encode(iio.imwrite("<bytes>", grey, extension=".png")).decode()
-        return f'<img alt="first frame" src="data:image/png;base64,{png}">'
+        step = thumbnail_step(self.shape[1:])
+        return to_img(to_grey(np.asarray(self.frames[0, ::step, ::step])), "first frame")
 
 
 def _keys_of_axes(index: Any) -> list[Any]:
