@@ -34,7 +34,7 @@ _BRIGHTER = 1.5
 def _surroundings() -> NDArray[np.float64]:
     """Return the weights of a Gaussian window without the footprint of the mask."""
     y, x = np.mgrid[-4:5, -4:5]
-    weights = np.exp(-(y**2 + x**2) / 8) * (np.maximum(np.abs(y), np.abs(x)) > 1)
+    weights = np.exp(-(y**2 + x**2) / 4.5) * (np.maximum(np.abs(y), np.abs(x)) > 1)
     return weights / weights.sum()
 
 
