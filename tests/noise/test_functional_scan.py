@@ -123,6 +123,18 @@ def test_whole_pixels_only_move_and_mirror_at_the_border(shifts, width):
     np.testing.assert_array_equal(torch_shifted, expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64"])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_shifts_may_be_of_any_real_type(dtype, as_tensor):
+    frame, shift = np.arange(12, dtype="f4").reshape(1, 12), np.ones(1, dtype=dtype)
+    expected = shift_rows(frame, np.ones(1, dtype="f4"))
+    if as_tensor:
+        found = shift_rows(torch.tensor(frame), torch.tensor(shift)).numpy()
+    else:
+        found = shift_rows(frame, shift)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_wrong_shifts_are_named(run):
     frames = np.ones((2, 4, 5), dtype="float32")
     with pytest.raises(ValueError, match=r"^shift must .* shape \(2, 4\) .*of shape \(2, 3\)"):

@@ -215,6 +215,11 @@ def _check_shift(frames: Frames, shift: Frames) -> Frames:
             f"shift must hold a number for each row, in shape {n_rows} and the library of frames; "
             f"got {shorten(shift)}."
         )
+    # Booleans and unsigned numbers have no negative ones.
+    if is_tensor(values):
+        values = values if values.is_floating_point() else values.float()
+    elif values.dtype.kind in "bu":
+        values = values.astype(np.float32)
     if not bool((abs(values) <= _MAX_SHIFT).all()):
         raise ValueError(
             f"shift must be finite and at most {_MAX_SHIFT:g} px; leave out rows that have none."
