@@ -27,6 +27,14 @@ class ExposureChangeWarning(UserWarning):
     """Gain or exposure change within a series, which is no damage."""
 
 
+class OutOfViewWarning(UserWarning):
+    """Frames of a series show nothing of the field that they are aligned to."""
+
+
+class ResolutionWarning(UserWarning):
+    """The halves of a series do not determine the resolution of their average."""
+
+
 class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
@@ -38,5 +46,7 @@ __all__ = [
     "LatticePriorWarning",
     "LowConfidenceWarning",
     "OutOfDomainWarning",
+    "OutOfViewWarning",
     "PolarityWarning",
+    "ResolutionWarning",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import fft
 
 from .._constraints import check_arguments
-from .._fourier_rings import fourier_rings
+from .._fourier_rings import correlate_rings
 from ._stacks import (
     PIXEL_SIZE,
     Float64Array,
@@ -150,29 +150,18 @@ def fourier_ring_correlation(
     """
     true, pred = check_stacks(y_true, y_pred)
     unit = 1.0 if pixel_size is None else pixel_size
-    ring, frequency = fourier_rings(true.shape[1], true.shape[2])
-    inside = ring > 0
-    ring = ring[inside] - 1
-    n_pixels = np.bincount(ring)
-    # Every ring has pixels, since it is as wide as the coarser grid.
-    root = np.sqrt(n_pixels / 2)
-    half_bit = (0.2071 * root + 1.9102) / (1.2071 * root + 0.9102)
     tables = []
     for index, pair in enumerate(zip(true, pred, strict=True)):
-        first, second = (fft.fft2(frame.astype(float))[inside] for frame in pair)
-        products = np.bincount(ring, weights=(first * second.conj()).real)
-        powers = [np.bincount(ring, weights=np.abs(values) ** 2) for values in (first, second)]
-        strength = np.sqrt(powers[0] * powers[1])
+        frequency, correlation, n_pixels = correlate_rings(*pair)
+        root = np.sqrt(n_pixels / 2)
         tables.append(
             pd.DataFrame(
                 {
                     "frame": index,
-                    "frequency": np.bincount(ring, weights=frequency[inside]) / n_pixels / unit,
-                    "correlation": np.divide(
-                        products, strength, out=np.zeros(len(products)), where=strength > 0
-                    ),
+                    "frequency": frequency / unit,
+                    "correlation": correlation,
                     "n_pixels": n_pixels,
-                    "half_bit": half_bit,
+                    "half_bit": (0.2071 * root + 1.9102) / (1.2071 * root + 0.9102),
                     "one_seventh": 1 / 7,
                 }
             )

@@ -1,8 +1,8 @@
 """Registration of pairs and series of frames: how the specimen moved. No network is used.
 
 :func:`register` estimates the motion between two frames with a confidence, :func:`reconcile`
-combines the registrations of many pairs into one motion for each frame, and :func:`align_stack`
-resamples the frames. A :class:`Motion` is drift, rotation, shear, stretch and scale about the
+combines the registrations of many pairs into one motion for each frame, :func:`align_stack`
+resamples the frames, and :func:`average` averages them where they hold data. A :class:`Motion` is drift, rotation, shear, stretch and scale about the
 frame's centre. A trajectory as a table is a DataFrame with one row for each frame, as
 :meth:`stemkit.drift.DriftDecayModel.trajectory` returns it.
 
@@ -22,6 +22,8 @@ Examples
 
 from .._motion import Motion
 from ._aligned_stack import AlignedStack
+from ._average import average
+from ._averaged_series import AveragedSeries
 from ._pair import Registration, register
 from ._reconcile import Trajectory, reconcile
 from ._trajectory_table import frame_pairs, motions_from_table, trajectory_table
@@ -29,10 +31,12 @@ from ._warping import align_stack, coverage, warp
 
 __all__ = [
     "AlignedStack",
+    "AveragedSeries",
     "Motion",
     "Registration",
     "Trajectory",
     "align_stack",
+    "average",
     "coverage",
     "frame_pairs",
     "motions_from_table",

@@ -103,6 +103,7 @@ ARGUMENTS: dict[str, Callable[[SampleFiles], Any]] = {
 }
 # Arguments of a single function or method.
 OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
+    "average": {"weights": lambda files: np.ones(FRAMES[0])},
     "register": {"motion": lambda files: "translation", "bad_pixels": lambda files: None},
     "fit_module": {"source": lambda files: _source()},
     "load_card": {"name": lambda files: files.weights},

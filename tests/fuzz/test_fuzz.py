@@ -22,6 +22,8 @@ def files():
         yield files
 
 
+# Frames of random numbers have no resolution.
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.ResolutionWarning")
 @pytest.mark.parametrize("name", calls.public_functions())
 def test_every_function_has_arguments_that_it_takes(name, files):
     function = calls.public_functions()[name]
