@@ -2,9 +2,10 @@
 
 :func:`register` estimates the motion between two frames with a confidence, :func:`reconcile`
 combines the registrations of many pairs into one motion for each frame, :func:`align_stack`
-resamples the frames, and :func:`average` averages them where they hold data. A :class:`Motion` is drift, rotation, shear, stretch and scale about the
-frame's centre. A trajectory as a table is a DataFrame with one row for each frame, as
-:meth:`stemkit.drift.DriftDecayModel.trajectory` returns it.
+resamples the frames, and :func:`average` averages them where they hold data. A :class:`Motion` is
+drift, rotation, shear, stretch and scale about the frame's centre. A trajectory as a table is a
+DataFrame with one row for each frame, as :meth:`stemkit.drift.DriftDecayModel.trajectory` returns
+it.
 
 Examples
 --------
