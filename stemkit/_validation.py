@@ -1,16 +1,8 @@
-"""Checks of the arrays that users pass: frames, stacks, pairs, times and weights.
-
-Estimators repair bad pixels here: those that are missing, which are NaN or masked, and those that
-do not show the specimen, see :mod:`stemkit._bad_pixels`.
-"""
+"""Checks of the arrays that users pass: frames, stacks, pairs, times and weights."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,161 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import Float32Array as Float32Array
 from ._arrays import as_array, is_tensor
 from ._arrays import rescale_to_float32 as rescale_to_float32
-from ._bad_pixels import Mask, filled, find_bad, find_marks
-from ._constraints import Constraints, Options, shorten
-from ._labelled import axes_of, unlabelled
-from ._warnings import is_first, warn_caller
-from .exceptions import BadPixelWarning
+from ._constraints import shorten
+from ._finite_frames import BAD_OR_MISSING as BAD_OR_MISSING
+from ._finite_frames import BAD_PIXELS as BAD_PIXELS
+from ._finite_frames import BadOrMissing as BadOrMissing
+from ._finite_frames import BadPixels as BadPixels
+from ._finite_frames import _as_real as _as_real
+from ._finite_frames import as_frames
+from ._finite_frames import split_missing as split_missing
+from ._finite_frames import without_repair as without_repair
+from ._labelled import axes_of
+from ._missing import Mask
+from ._warnings import warn_caller
 
-BadPixels = Literal["repair"] | None
-BAD_PIXELS: Constraints = [None, Options("repair")]
-
-# Largest share of a frame that is filled.
-_MOST_MISSING = 0.5
 # A 2-D array with this many lines and columns is most likely a single frame. The arrays of
 # scikit-learn's own checks are smaller.
 _MIN_FRAME_SIDE = 32
-
-
-def _as_real(values: ArrayLike, name: str) -> NDArray:
-    if isinstance(values, str | os.PathLike):
-        raise ValueError(
-            f"{name} is a path, not frames; pass stemkit.io.read_stack({str(values)!r})."
-        )
-    if hasattr(values, "frames") and not hasattr(values, "__array__"):
-        raise ValueError(f"{name} holds frames and more; pass {name}.frames.")
-    array = as_array(values, name)
-    if array.dtype == object:
-        raise ValueError(
-            f"{name} has dtype object, which frames of different shapes or mixed types give; "
-            f"pass one array of numbers of shape (n_frames, H, W)."
-        )
-    if array.dtype.kind not in "buif":
-        raise ValueError(
-            f"{name} has dtype {array.dtype}, but frames are real numbers; "
-            f"take the modulus or convert them first."
-        )
-    return array
-
-
-def _as_float32(
-    X: ArrayLike,
-    check_shape: Callable[[NDArray], None],
-    *,
-    name: str,
-    bad_pixels: BadPixels = None,
-    unit: str = "frame",
-    lines: bool = True,
-) -> Float32Array:
-    """Return frames, or pairs of them, as finite float32, with bad pixels filled if repaired."""
-    if bad_pixels is None or not _repairs.get():
-        values, missing = X, None
-        _check_unmasked(X, name)
-    else:
-        values, missing = split_missing(X, name)
-    array = _as_real(values, name)
-    check_shape(array)
-    with np.errstate(over="ignore"):
-        frames = np.ascontiguousarray(array, dtype=np.float32)
-    _check_finite(frames, name, unit)
-    if missing is None or not frames.size:
-        return frames
-    stack = frames.reshape(-1, *frames.shape[-2:])
-    missing = missing.reshape(stack.shape)
-    bad = find_bad(stack, missing | find_marks(array.reshape(stack.shape)), lines=lines)
-    if not bad.any():
-        return frames
-    _check_enough(bad, name)
-    repaired = np.stack([filled(*frame) for frame in zip(stack, bad, strict=True)])
-    _warn_of_bad_pixels(bad, missing, name)
-    return repaired.reshape(frames.shape)
-
-
-def split_missing(values: Any, name: str) -> tuple[NDArray, Mask]:
-    """Return an array with zeros where values are NaN or masked, and a mask of these."""
-    values = unlabelled(values, name)
-    if isinstance(values, np.ma.MaskedArray):
-        array, missing = np.asarray(values.data), np.ma.getmaskarray(values)
-    else:
-        array = as_array(values, name)
-        masked = getattr(values, "mask", None) if hasattr(values, "frames") else None
-        missing = np.zeros(array.shape, bool) if masked is None else masked
-    # The smallest value is NaN if any is, and no mask as large as the frames is made.
-    if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
-        missing = missing | np.isnan(array)
-    return (np.where(missing, array.dtype.type(0), array) if missing.any() else array), missing
-
-
-def _check_unmasked(values: ArrayLike, name: str) -> None:
-    if hasattr(values, "frames") and np.any(getattr(values, "mask", None)):
-        raise ValueError(
-            f"{name} has masked pixels; fill them first, as "
-            f"stemkit.preprocessing.BadPixelRepair does."
-        )
-
-
-_repairs: ContextVar[bool] = ContextVar("_repairs", default=True)
-
-
-@contextmanager
-def without_repair() -> Iterator[None]:
-    """Let estimators use frames as they are, such as those that were repaired before."""
-    token = _repairs.set(False)
-    try:
-        yield
-    finally:
-        _repairs.reset(token)
-
-
-def _check_enough(bad: Mask, name: str) -> None:
-    """Raise an error if a frame lacks so many pixels that it can't be filled."""
-    share = bad.mean(axis=(1, 2))
-    worst = int(share.argmax())
-    if share[worst] > _MOST_MISSING:
-        raise ValueError(
-            f"{name} lacks {share[worst]:.0%} of the pixels of frame {worst}, which are NaN, "
-            f"masked or not recorded; crop the frames to the recorded part, or leave it out."
-        )
-
-
-def _warn_of_bad_pixels(bad: Mask, missing: Mask, name: str) -> None:
-    if not is_first(BadPixelWarning):
-        return
-    counts = bad.sum(axis=(1, 2))
-    hit = np.flatnonzero(counts)
-    first = int(hit[0])
-    places = ", ".join(str((int(y), int(x))) for y, x in np.argwhere(bad[first])[:3])
-    more = ", ..." if counts[first] > 3 else ""
-    n_missing = int(missing.sum())
-    kinds = [
-        f"{n} {what}"
-        for n, what in (
-            (n_missing, "NaN or masked"),
-            (int(counts.sum()) - n_missing, "stuck, hot, dead, hit by X-rays or not recorded"),
-        )
-        if n
-    ]
-    warn_caller(
-        f"{name} has bad pixels in {len(hit)} of {len(bad)} frames: {'; '.join(kinds)}. The first "
-        f"are in frame {first} at (y, x) = {places}{more}. They were filled from their neighbours. "
-        f"See stemkit.preprocessing.BadPixelRepair, or pass bad_pixels=None to use frames as they "
-        f"are.",
-        BadPixelWarning,
-    )
-
-
-def _check_finite(frames: Float32Array, name: str, unit: str) -> None:
-    """Raise an error that names the first frame or pair that is not finite."""
-    # The sum of a frame is finite only if all of its pixels are. A mask would need more memory.
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = frames.reshape(frames.shape[0], -1).sum(axis=1, dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(sums))
-    if bad.size:
-        kind = "NaN" if np.isnan(frames[bad[0]]).any() else "inf or values beyond float32"
-        raise ValueError(
-            f"{name} contains {kind} in {unit} {bad[0]}; replace these pixels "
-            f"(np.nan_to_num, or the median of their neighbours) or leave the {unit} out."
-        )
 
 
 def check_stack_shape(shape: tuple[int, ...], name: str, min_frames: int = 1) -> None:
@@ -237,7 +90,7 @@ def check_frames(
     def check_shape(array: NDArray) -> None:
         check_stack_shape(array.shape, name, min_frames)
 
-    return _as_float32(X, check_shape, name=name, bad_pixels=bad_pixels, lines=lines)
+    return as_frames(X, check_shape, name=name, bad_pixels=bad_pixels, lines=lines)[0]
 
 
 def check_stack(
@@ -282,7 +135,38 @@ def check_stack(
     BadPixelWarning
         If pixels were filled.
     """
+    frames, shape, _ = _check_stack(X, estimator, reset, name, min_frames)
+    return frames, shape
+
+
+def check_masked_stack(
+    X: ArrayLike, estimator: Any, *, reset: bool, name: str = "X", min_frames: int = 1
+) -> tuple[Float32Array, tuple[int, ...], Mask | None]:
+    """Return what `check_stack` does, and where frames hold no data.
+
+    Returns
+    -------
+    frames : ndarray of shape (n_frames, H, W), float32
+        The stack; pixels without data are filled.
+    shape : tuple of int
+        Shape of X.
+    missing : ndarray of shape (n_frames, H, W), bool, or None
+        True where a pixel is to be left out, None without such pixels.
+    """
+    return _check_stack(X, estimator, reset, name, min_frames, leaves_out=True)
+
+
+def _check_stack(
+    X: ArrayLike,
+    estimator: Any,
+    reset: bool,
+    name: str,
+    min_frames: int,
+    *,
+    leaves_out: bool = False,
+) -> tuple[Float32Array, tuple[int, ...], Mask | None]:
     lines = n_dims(X) == 2 and (reset or len(getattr(estimator, "frame_shape_", ())) == 1)
+    missing = None
     if lines:
         # Imported here, since it takes long and stacks do not need it.
         from sklearn.utils.validation import validate_data
@@ -295,12 +179,14 @@ def check_stack(
         )
         frames = array[:, np.newaxis]
     else:
-        array = frames = check_frames(
+        frames, missing = as_frames(
             X,
+            lambda array: check_stack_shape(array.shape, name, min_frames),
             name=name,
-            min_frames=min_frames,
             bad_pixels=getattr(estimator, "bad_pixels", None),
+            leaves_out=leaves_out,
         )
+        array = frames
     if reset:
         if lines and min(array.shape) >= _MIN_FRAME_SIDE:
             warn_caller(
@@ -311,7 +197,7 @@ def check_stack(
         if not lines:
             for of_lines in ("n_features_in_", "feature_names_in_"):
                 vars(estimator).pop(of_lines, None)
-    return frames, array.shape
+    return frames, array.shape, missing
 
 
 def n_dims(X: ArrayLike) -> int:
@@ -323,10 +209,15 @@ def n_dims(X: ArrayLike) -> int:
         return 0
 
 
-def check_pair(
-    pair: ArrayLike, *, name: str = "pair", bad_pixels: BadPixels = None
-) -> Float32Array:
+def check_pair(pair: ArrayLike, *, name: str = "pair") -> Float32Array:
     """Return two frames, the earlier first, as float32 of shape (2, H, W)."""
+    return check_masked_pair(pair, name=name, bad_pixels=None)[0]
+
+
+def check_masked_pair(
+    pair: ArrayLike, *, name: str = "pair", bad_pixels: BadOrMissing
+) -> tuple[Float32Array, Mask | None]:
+    """Return two frames (2, H, W), and where they hold no data, or None."""
 
     def check_shape(array: NDArray) -> None:
         if array.ndim != 3 or array.shape[0] != 2 or 0 in array.shape:
@@ -335,11 +226,13 @@ def check_pair(
                 f"first; pass np.stack([first, second])."
             )
 
-    return _as_float32(pair, check_shape, name=name, bad_pixels=bad_pixels)
+    return as_frames(pair, check_shape, name=name, bad_pixels=bad_pixels, leaves_out=True)
 
 
-def check_pairs(pairs: ArrayLike, *, name: str = "X", bad_pixels: BadPixels = None) -> Float32Array:
-    """Return pairs as float32 of shape (n_pairs, 2, H, W)."""
+def check_masked_pairs(
+    pairs: ArrayLike, *, name: str = "X", bad_pixels: BadOrMissing
+) -> tuple[Float32Array, Mask | None]:
+    """Return pairs (n_pairs, 2, H, W) as float32, and where they hold no data, or None."""
 
     def check_shape(array: NDArray) -> None:
         if array.ndim != 4 or array.shape[1] != 2 or 0 in array.shape:
@@ -348,7 +241,9 @@ def check_pairs(pairs: ArrayLike, *, name: str = "X", bad_pixels: BadPixels = No
                 f"pass np.stack of pairs, each with the earlier frame first."
             )
 
-    return _as_float32(pairs, check_shape, name=name, bad_pixels=bad_pixels, unit="pair")
+    return as_frames(
+        pairs, check_shape, name=name, bad_pixels=bad_pixels, unit="pair", leaves_out=True
+    )
 
 
 def check_times(t: ArrayLike, *, name: str = "t") -> NDArray[np.float64]:
@@ -401,11 +296,23 @@ def check_increasing(values: ArrayLike, n_frames: int, name: str) -> NDArray[np.
     return axis
 
 
-def check_frame(
-    frame: ArrayLike, *, name: str = "frame", bad_pixels: BadPixels = None
-) -> Float32Array:
+def check_frame(frame: ArrayLike, *, name: str = "frame") -> Float32Array:
     """Return one frame as float32 of shape (H, W)."""
+    return check_masked_frame(frame, name=name, bad_pixels=None)[0]
+
+
+def check_masked_frame(
+    frame: ArrayLike, *, name: str, bad_pixels: BadOrMissing
+) -> tuple[Float32Array, Mask | None]:
+    """Return one frame (H, W), and where it holds no data, or None."""
     array: Any = frame if isinstance(frame, np.ma.MaskedArray) else _as_real(frame, name)
     if array.ndim != 2:
         raise ValueError(f"{name} has {array.ndim} dimensions; pass one frame of shape (H, W).")
-    return check_frames(array[np.newaxis], name=name, bad_pixels=bad_pixels)[0]
+    frames, missing = as_frames(
+        array[np.newaxis],
+        lambda array: check_stack_shape(array.shape, name),
+        name=name,
+        bad_pixels=bad_pixels,
+        leaves_out=True,
+    )
+    return frames[0], None if missing is None else missing[0]

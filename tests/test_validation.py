@@ -9,8 +9,8 @@ from sklearn.utils import Bunch
 
 from stemkit._validation import (
     check_frames,
+    check_masked_pairs,
     check_pair,
-    check_pairs,
     check_stack,
     check_times,
     check_weights,
@@ -40,7 +40,7 @@ def test_float32_is_not_copied_nor_written():
     X.flags.writeable = False
     assert np.shares_memory(check_frames(X), X)
     assert np.shares_memory(check_pair(X), X)
-    assert np.shares_memory(check_pairs(X[np.newaxis]), X)
+    assert np.shares_memory(check_masked_pairs(X[np.newaxis], bad_pixels=None)[0], X)
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_a_wrong_shape_of_a_pair_is_an_error(shape):
 @pytest.mark.parametrize("shape", [(2, 4, 5), (3, 1, 4, 5), (0, 2, 4, 5), (1, 2, 0, 5)])
 def test_a_wrong_shape_of_pairs_is_an_error(shape):
     with pytest.raises(ValueError, match=r"X has shape .* \(n_pairs, 2, H, W\)"):
-        check_pairs(np.ones(shape))
+        check_masked_pairs(np.ones(shape), bad_pixels=None)
 
 
 def test_bad_values_of_pairs_are_found():
     with pytest.raises(ValueError, match="pair contains NaN in frame 1"):
         check_pair(poisoned(np.nan, shape=(2, 4, 5)))
     with pytest.raises(ValueError, match="X contains NaN in pair 2"):
-        check_pairs(poisoned(np.nan, shape=(3, 2, 4, 5), at=(2, 1, 0, 0)))
+        check_masked_pairs(poisoned(np.nan, shape=(3, 2, 4, 5), at=(2, 1, 0, 0)), bad_pixels=None)
 
 
 @pytest.mark.parametrize("peak", [1e-44, 1e-30, 1e-9, 1.0, 1e9, 1e30, 3e38])

@@ -52,6 +52,8 @@ class DetailedFrame:
     ----------
     frame : ndarray of shape (H, W), float32
         The frame.
+    inside : ndarray of shape (H, W), bool, or None
+        Where it holds data; None if it does everywhere.
     detail : ndarray of shape (H, W), float32
         The frame without its local mean.
     template : ndarray of shape (H, W), float32
@@ -61,6 +63,7 @@ class DetailedFrame:
     """
 
     frame: Float32Array
+    inside: NDArray[np.bool_] | None = None
 
     @cached_property
     def detail(self) -> Float32Array:
@@ -72,7 +75,7 @@ class DetailedFrame:
 
     @cached_property
     def noise_variance(self) -> Float32Array:
-        return estimate_noise_variance(self.frame, self.detail)
+        return estimate_noise_variance(self.frame, self.detail, self.inside)
 
 
 @dataclass(frozen=True, eq=False)

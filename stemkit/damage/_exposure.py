@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from .._constraints import shorten
 from .._frame_statistics import FINEST, spectral_statistics
+from .._missing import Mask
 from .._validation import Float32Array
 from .._warnings import warn_caller
 from ..exceptions import ExposureChangeWarning
@@ -27,6 +28,8 @@ _CERTAIN = 4.0
 _QUANTILES = 0.02, 0.1, 0.5, 0.9
 _LEAST_OF_ALL = 1.1
 _ALIKE = 0.05
+# Least share of a frame in which levels are compared.
+_LEAST_SHARE = 0.05
 # Ratio of contrasts above which a frame is brighter than damage leaves it.
 _BRIGHTER = 1.5
 
@@ -49,7 +52,11 @@ class _Gain(NamedTuple):
 
 
 def equalize(
-    frames: Float32Array, exposure: ArrayLike | None, *, name: str = "stack"
+    frames: Float32Array,
+    exposure: ArrayLike | None,
+    *,
+    name: str = "stack",
+    missing: Mask | None = None,
 ) -> Float32Array:
     """Divide frames by their exposure relative to the first.
 
@@ -61,6 +68,8 @@ def equalize(
         Relative exposures; "auto" estimates changes, with a warning.
     name : str, default="stack"
         Name of the frames, for messages.
+    missing : ndarray of shape (n_frames, H, W), bool, optional
+        Pixels without data, which tell nothing about the exposure.
 
     Returns
     -------
@@ -70,7 +79,7 @@ def equalize(
     if exposure is None:
         return frames
     if isinstance(exposure, str):
-        ratios = _estimate(frames, name)
+        ratios = _estimate(frames, name, missing)
     else:
         given = np.asarray(exposure, dtype=float)
         if given.shape != (len(frames),) or not ((given > 0) & np.isfinite(given)).all():
@@ -84,17 +93,25 @@ def equalize(
     return (frames / ratios[:, np.newaxis, np.newaxis]).astype(np.float32)
 
 
-def _estimate(frames: Float32Array, name: str) -> NDArray:
+def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
     """Estimate exposures relative to the first frame, and warn if any differs."""
     if min(frames.shape[1:]) < _MIN_SIDE:
         return np.ones(len(frames))
-    gains = [_gain(frame) for frame in frames]
+    holds = [None] * len(frames) if missing is None else [~mask for mask in missing]
+    gains = [_gain(*each) for each in zip(frames, holds, strict=True)]
     smooth = [ndimage.gaussian_filter(frame, 1.5)[::2, ::2] for frame in frames]
     quantiles = np.array([np.quantile(frame, _QUANTILES) for frame in smooth], dtype=float)
     ratios = np.ones(len(frames))
     reasons: list[str] = []
     brighter: list[int] = []
     for index in range(1, len(frames)):
+        if missing is not None and missing[[0, index]].any():
+            # Levels are compared where both frames hold data.
+            both = ~missing[[0, index], ::2, ::2].any(axis=0)
+            if both.mean() < _LEAST_SHARE:
+                continue
+            for i in (0, index):
+                quantiles[i] = np.quantile(smooth[i][both], _QUANTILES)
         by_noise = _change_of_gain(gains[0], gains[index])
         by_level = _change_of_level(quantiles[0], quantiles[index])
         if by_noise != 1:
@@ -155,7 +172,7 @@ def _is_brighter(first: NDArray, other: NDArray) -> bool:
     return bool(heights[1] > _BRIGHTER * heights[0] > 0)
 
 
-def _gain(frame: Float32Array) -> _Gain:
+def _gain(frame: Float32Array, where: Mask | None = None) -> _Gain:
     """Measure the gain as the slope of the variance of the noise over the intensity."""
     unknown = _Gain(np.nan, np.inf)
     whiteness = spectral_statistics(frame).whiteness
@@ -167,6 +184,12 @@ def _gain(frame: Float32Array) -> _Gain:
     # Pixels are grouped by what surrounds them: grouped by their own level, noise would widen its
     # range and flatten the slope, the more, the fainter the structure.
     around = ndimage.correlate(values, _SURROUNDINGS, mode="mirror")
+    if where is not None:
+        # The neighbours of filled pixels have less noise.
+        inner = ndimage.binary_erosion(where, np.ones((3, 3)), border_value=1)
+        level, around, square = level[inner], around[inner], square[inner]
+        if level.size < _MIN_SIDE**2:
+            return unknown
     borders = np.unique(np.quantile(around, np.linspace(0, 1, _N_LEVELS + 1)))
     if len(borders) < 4:
         return unknown

@@ -55,26 +55,37 @@ def shift_columns(frame: Float32Array, lag: int = 1) -> Float32Array:
     return np.pad(frame, ((0, 0), (0, lag)), mode="symmetric")[:, lag:]
 
 
-def estimate_noise_variance(frame: Float32Array, detail: Float32Array) -> Float32Array:
+def estimate_noise_variance(
+    frame: Float32Array, detail: Float32Array, inside: NDArray[np.bool_] | None = None
+) -> Float32Array:
     """Estimate the variance of white noise at each pixel, (H, W), from a frame and its detail.
 
     The autocovariance along the rows is extrapolated from lags 1 and 2 to lag 0 as a Gaussian,
     which it is for Gaussian columns. What the variance exceeds it by is white noise. How it grows
     with the local mean, as shot noise does, is taken from the finest detail, so that an offset of
-    the detector has no influence.
+    the detector has no influence. Only pixels ``inside`` are used, by default all.
     """
-    lags = [float(np.mean(detail * shift_columns(detail, lag))) for lag in (0, 1, 2)]
+    if inside is not None and not inside.any():
+        return np.zeros_like(frame)
+
+    def mean(values: NDArray) -> float:
+        return float(np.mean(values) if inside is None else np.mean(values[inside]))
+
+    lags = [mean(detail * shift_columns(detail, lag)) for lag in (0, 1, 2)]
     if lags[1] <= 0:
         white = lags[0]
     else:
         extrapolated = lags[1] * (lags[1] / max(lags[2], 0.05 * lags[1])) ** (1 / 3)
         white = max(lags[0] - extrapolated, 0.0)
     local_mean = gaussian_filter_dct(frame, 2.0)
-    level = (local_mean - local_mean.min()).astype(np.float64)
+    lowest = local_mean.min() if inside is None else local_mean[inside].min()
+    level = (local_mean - lowest).clip(0).astype(np.float64)
     power = ndimage.correlate(detail, FINEST.astype(detail.dtype), mode="mirror") ** 2.0
-    slope = float(np.mean((level - level.mean()) * power))
-    slope /= max(float(np.var(level)) * float(power.mean()), np.finfo(float).tiny)
+    average = mean(level)
+    slope = mean((level - average) * power)
+    variance = float(np.var(level) if inside is None else np.var(level[inside]))
+    slope /= max(variance * mean(power), np.finfo(float).tiny)
     # Between the same noise everywhere and none where the frame is darkest.
-    steepest = 1 / max(float(level.mean()), np.finfo(float).tiny)
-    share = 1 + min(max(slope, 0.0), steepest) * (level - level.mean())
+    steepest = 1 / max(average, np.finfo(float).tiny)
+    share = 1 + min(max(slope, 0.0), steepest) * (level - average)
     return (white * share).astype(np.float32)

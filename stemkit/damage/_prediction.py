@@ -24,7 +24,9 @@ def explained_share(
     return 1 - float((residual[overlap] ** 2).sum() / (observed[overlap] ** 2).sum())
 
 
-def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
+def mean_over_specimen(
+    first: Float32Array, values: Float32Array, where: NDArray[np.bool_] | None = None
+) -> float:
     """Average a map over the specimen.
 
     Pixels are weighted by the local variance of the first frame's structure, so that vacuum and
@@ -36,6 +38,8 @@ def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
         First frame of the pair or series.
     values : ndarray of shape (H, W), float32
         Map to average, such as the damage.
+    where : ndarray of shape (H, W), bool, optional
+        Pixels to average over, such as those where both frames hold data; by default all.
 
     Returns
     -------
@@ -58,6 +62,13 @@ def mean_over_specimen(first: Float32Array, values: Float32Array) -> float:
     first, values = check_pair([first, values], name="(first, values)")
     (first, _), (values, unit) = rescale_to_float32(first), rescale_to_float32(values)
     weight = ndimage.gaussian_filter(_structure(first) ** 2, WINDOW)
+    if where is not None:
+        if np.shape(where) != first.shape:
+            raise ValueError(
+                f"where has shape {np.shape(where)}, but first has {first.shape}; pass one bool "
+                f"for each pixel."
+            )
+        weight = weight * np.asarray(where, dtype=bool)
     total = float(weight.sum(dtype=np.float64))
     if total == 0:
         return 0.0

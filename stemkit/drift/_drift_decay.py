@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -16,20 +15,21 @@ from sklearn.utils import Tags
 from tqdm.auto import tqdm
 
 from .._constraints import Constraints, Interval, Options
+from .._missing import Mask
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
-    BAD_PIXELS,
-    BadPixels,
+    BAD_OR_MISSING,
+    BadOrMissing,
     Float32Array,
     check_increasing,
-    check_pair,
-    check_pairs,
+    check_masked_pair,
+    check_masked_pairs,
+    check_masked_stack,
     check_stack,
     check_times,
     check_weights,
     n_dims,
     rescale_to_float32,
-    without_repair,
 )
 from ..base import FrameEstimator
 from ..damage import CriticalDose, fit_critical_dose
@@ -43,7 +43,14 @@ from ..registration import AlignedStack, Registration, align_stack, register
 from ..registration._binning import bin_frame, choose_binning
 from ..registration._pair import MotionModel
 from . import _series
-from ._pairs import RegisterPair, network_registration, predict_pair, score_pair, warn_of_pair
+from ._pairs import (
+    RegisterPair,
+    correlation_registration,
+    network_registration,
+    predict_pair,
+    score_pair,
+    warn_of_pair,
+)
 from ._results import DriftDecayAnalysis, DriftDecayState
 
 if TYPE_CHECKING:
@@ -89,10 +96,13 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         divided before damage is estimated. "auto" estimates changes of the gain from the noise,
         and of the exposure from dark and bright intensities that change alike, with an
         :class:`~stemkit.exceptions.ExposureChangeWarning`. None compares intensities as they are.
-    bad_pixels : {"repair"} or None, default="repair"
+    bad_pixels : {"repair", "mask"} or None, default="repair"
         Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
-        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
-        are used as they are, and NaN is an error.
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. Parts that were not
+        recorded or are masked, of 5 x 5 px and more, are left out: they take no part in the drift,
+        lie outside of the overlap and of the mask of aligned frames, and the decay is there that
+        of the nearest pixel inside. With "mask" all of these pixels are left out. With None,
+        frames are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -156,7 +166,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "exposure": [Options("auto"), None, "array-like"],
-        "bad_pixels": BAD_PIXELS,
+        "bad_pixels": BAD_OR_MISSING,
     }
 
     def __init__(
@@ -173,7 +183,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         random_state: RandomState = None,
         verbose: int = 0,
         exposure: Literal["auto"] | ArrayLike | None = "auto",
-        bad_pixels: BadPixels = "repair",
+        bad_pixels: BadOrMissing = "repair",
     ) -> None:
         self.motion = motion
         self.registration = registration
@@ -243,9 +253,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self._check_parameters()
         check_resumable(self.checkpoint_dir, self.random_state)
         if n_dims(X) == 4:
-            frames, _ = check_stack(
-                np.concatenate(check_pairs(X, bad_pixels=self.bad_pixels)), self, reset=True
-            )
+            pairs, _ = check_masked_pairs(X, bad_pixels=self.bad_pixels)
+            frames, _ = check_stack(np.concatenate(pairs), self, reset=True)
         else:
             frames, _ = check_stack(X, self, reset=True)
         seed = check_seed(self.random_state)
@@ -294,8 +303,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         ValueError
             If ``pair`` is not two frames of finite numbers.
         """
-        (first, second), _ = rescale_to_float32(check_pair(pair, bad_pixels=self.bad_pixels))
-        return self._register_pair(self._network(), first, second)
+        frames, missing = check_masked_pair(pair, bad_pixels=self.bad_pixels)
+        (first, second), _ = rescale_to_float32(frames)
+        return self._register_pair(self._network(), first, second, missing)
 
     def predict(self, pair: ArrayLike, t: ArrayLike = 1.0) -> DriftDecayState:
         """Relate two frames, and predict the frame at a time between them.
@@ -320,13 +330,17 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             If ``weights`` is None and the model is not fitted.
         """
         network, times = self._network(), check_times(t)
-        (first, second), unit = rescale_to_float32(check_pair(pair, bad_pixels=self.bad_pixels))
+        frames, missing = check_masked_pair(pair, bad_pixels=self.bad_pixels)
+        (first, second), unit = rescale_to_float32(frames)
         with tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1) as progress:
-            found = self._register_pair(network, first, second)
+            found = self._register_pair(network, first, second, missing)
             progress.update()
-            first, second = equalize(np.stack([first, second]), self.exposure, name="pair")
+            first, second = equalize(
+                np.stack([first, second]), self.exposure, name="pair", missing=missing
+            )
+            lacks = _series.masks_of_frames(missing, 2)
             state = predict_pair(
-                network, first, second, found, times, self._binning_for(first), unit
+                network, first, second, found, times, self._binning_for(first), unit, lacks
             )
             progress.update()
         return state
@@ -358,17 +372,24 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         network = self._network()
         if n_dims(X) == 4:
-            pairs = check_pairs(X, bad_pixels=self.bad_pixels)
+            pairs, missing = check_masked_pairs(X, bad_pixels=self.bad_pixels)
         else:
-            frames = check_stack(X, self, reset=False, min_frames=2)[0]
+            frames, _, missing = check_masked_stack(X, self, reset=False, min_frames=2)
             pairs = np.stack([frames[:-1], frames[1:]], axis=1)
+            if missing is not None:
+                missing = np.stack([missing[:-1], missing[1:]], axis=1)
         weights = check_weights(sample_weight, len(pairs))
         register_pair = self._registration(network)
         scores = []
-        for first, second in rescale_to_float32(pairs)[0]:
-            motion = register_pair(first, second).motion
-            first, second = equalize(np.stack([first, second]), self.exposure, name="the pair")
-            scores.append(score_pair(network, first, second, motion, self._binning_for(first)))
+        for index, (first, second) in enumerate(rescale_to_float32(pairs)[0]):
+            lack = None if missing is None else missing[index]
+            lacks = _series.masks_of_frames(lack, 2)
+            motion = register_pair(first, second, lacks).motion
+            first, second = equalize(
+                np.stack([first, second]), self.exposure, name="the pair", missing=lack
+            )
+            binning = self._binning_for(first)
+            scores.append(score_pair(network, first, second, motion, binning, lacks))
         return float(np.average(scores, weights=weights))
 
     def analyze(self, stack: ArrayLike, times: ArrayLike | None = None) -> DriftDecayAnalysis:
@@ -393,7 +414,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             If ``stack`` has less than two frames or is not finite, or ``times`` do not increase.
         """
         network = self._network()
-        stacked, shape = check_stack(stack, self, reset=False, name="stack", min_frames=2)
+        stacked, shape, missing = check_masked_stack(
+            stack, self, reset=False, name="stack", min_frames=2
+        )
         known = calibration_of(stack)
         name = "times"
         if times is None:
@@ -401,10 +424,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         when = range(len(stacked)) if times is None else times
         when = check_increasing(when, len(stacked), name)
         frames, _ = rescale_to_float32(stacked)
-        table = self._register_series(network, frames)
+        table = self._register_series(network, frames, missing)
         # Motions are read back from the table, so that the maps are those of `decay_maps` with it.
-        maps = self._decay_maps(network, frames, table)
-        _series.add_time_and_damage(table, when, frames[0], maps)
+        maps = self._decay_maps(network, frames, table, missing)
+        _series.add_time_and_damage(table, when, frames[0], maps, missing)
         _series.add_nm(table, known.pixel_size)
         return DriftDecayAnalysis(table, maps.reshape(shape))
 
@@ -468,13 +491,14 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             If ``stack`` is not finite, or ``trajectory`` is of another series.
         """
         network = self._network()
-        frames, shape = check_stack(stack, self, reset=False, name="stack")
+        frames, shape, missing = check_masked_stack(stack, self, reset=False, name="stack")
         if trajectory is None and len(frames) > 1:
-            trajectory = self._register_series(network, rescale_to_float32(frames)[0])
-        aligned = align_stack(frames, _series.motions_of(trajectory, frames), fill=fill)
-        return AlignedStack(
-            np.asarray(aligned).reshape(shape), np.asarray(aligned.mask).reshape(shape)
-        )
+            trajectory = self._register_series(network, rescale_to_float32(frames)[0], missing)
+        motions = _series.motions_of(trajectory, frames)
+        aligned = align_stack(frames, motions, fill=fill)
+        mask = np.asarray(aligned.mask)
+        _series.leave_out_missing(mask, motions, missing)
+        return AlignedStack(np.asarray(aligned).reshape(shape), mask.reshape(shape))
 
     def decay_maps(
         self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
@@ -503,11 +527,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             If ``stack`` is not finite, or ``trajectory`` is of another series.
         """
         network = self._network()
-        stacked, shape = check_stack(stack, self, reset=False, name="stack")
-        frames, _ = rescale_to_float32(stacked)
-        if trajectory is None and len(frames) > 1:
-            trajectory = self._register_series(network, frames)
-        return self._decay_maps(network, frames, trajectory).reshape(shape)
+        stacked, shape, missing = check_masked_stack(stack, self, reset=False, name="stack")
+        return self._decay_of_checked(network, stacked, missing, trajectory).reshape(shape)
 
     def critical_dose(
         self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
@@ -533,12 +554,13 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         ValueError
             If ``stack`` has less than three frames or is not finite, or ``dose`` does not increase.
         """
-        self._network()
-        frames, _ = check_stack(stack, self, reset=False, name="stack", min_frames=3)
-        doses = check_increasing(dose, len(frames), "dose")
-        with without_repair():
-            maps = self.decay_maps(frames, trajectory=trajectory)
-        return fit_critical_dose(maps, doses)
+        network = self._network()
+        stacked, shape, missing = check_masked_stack(
+            stack, self, reset=False, name="stack", min_frames=3
+        )
+        doses = check_increasing(dose, len(stacked), "dose")
+        maps = self._decay_of_checked(network, stacked, missing, trajectory)
+        return fit_critical_dose(maps.reshape(shape), doses)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
@@ -579,26 +601,53 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _registration(self, network: DamageNetwork) -> RegisterPair:
         """Return the function that registers two frames."""
         if self.registration == "correlation":
-            return partial(register, motion=self.motion, bad_pixels=None)
+            return correlation_registration(register, self.motion)
         return network_registration(network, self._binning_for, self.motion == "translation")
 
     def _register_pair(
-        self, network: DamageNetwork, first: Float32Array, second: Float32Array
+        self,
+        network: DamageNetwork,
+        first: Float32Array,
+        second: Float32Array,
+        missing: Mask | None,
     ) -> Registration:
-        found = self._registration(network)(first, second)
+        lacks = _series.masks_of_frames(missing, 2)
+        found = self._registration(network)(first, second, lacks)
         if self.registration == "correlation":
             warn_of_pair(found)
         return found
 
-    def _register_series(self, network: DamageNetwork, frames: Float32Array) -> pd.DataFrame:
-        table = _series.register_series(frames, self._registration(network), verbose=self.verbose)
+    def _register_series(
+        self, network: DamageNetwork, frames: Float32Array, missing: Mask | None
+    ) -> pd.DataFrame:
+        table = _series.register_series(
+            frames, self._registration(network), verbose=self.verbose, missing=missing
+        )
         if self.registration == "correlation":
             _series.warn_of_frames(table, frames)
         return table
 
+    def _decay_of_checked(
+        self,
+        network: DamageNetwork,
+        stacked: Float32Array,
+        missing: Mask | None,
+        trajectory: pd.DataFrame | None,
+    ) -> Float32Array:
+        frames, _ = rescale_to_float32(stacked)
+        if trajectory is None and len(frames) > 1:
+            trajectory = self._register_series(network, frames, missing)
+        return self._decay_maps(network, frames, trajectory, missing)
+
     def _decay_maps(
-        self, network: DamageNetwork, frames: Float32Array, trajectory: pd.DataFrame | None
+        self,
+        network: DamageNetwork,
+        frames: Float32Array,
+        trajectory: pd.DataFrame | None,
+        missing: Mask | None,
     ) -> Float32Array:
         motions, binning = _series.motions_of(trajectory, frames), self._binning_for(frames[0])
-        frames = equalize(frames, self.exposure)
-        return _series.decay_of_series(network, frames, motions, binning, verbose=self.verbose)
+        frames = equalize(frames, self.exposure, missing=missing)
+        return _series.decay_of_series(
+            network, frames, motions, binning, verbose=self.verbose, missing=missing
+        )

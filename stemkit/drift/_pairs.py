@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._missing import Mask, bin_missing
 from .._motion import Motion
 from .._validation import Float32Array
 from .._warnings import warn_caller
@@ -15,13 +17,36 @@ from ..damage._decay_map import decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import explained_share, predict_frames
 from ..exceptions import LowConfidenceWarning
-from ..registration import Registration, coverage
+from ..registration import Registration
 from ..registration._binning import bin_frame, bin_overlap, unbin_map
-from ..registration._pair import MIN_CONFIDENCE
-from ..registration._warping import align
+from ..registration._pair import MIN_CONFIDENCE, MotionModel, register_frames
+from ..registration._warping import align, holds_data
 from ._results import DriftDecayState
 
-RegisterPair = Callable[[Float32Array, Float32Array], Registration]
+Missing = Sequence[Mask | None]
+
+
+class RegisterPair(Protocol):
+    """Registers two frames; pixels of ``missing`` hold no data in the first, and in the second."""
+
+    def __call__(
+        self, first: Float32Array, second: Float32Array, missing: Missing = (None, None)
+    ) -> Registration: ...
+
+
+def correlation_registration(
+    register: Callable[..., Registration], motion: MotionModel
+) -> RegisterPair:
+    """Return a registration of pairs by correlation, given ``stemkit.registration.register``."""
+
+    def register_pair(
+        first: Float32Array, second: Float32Array, missing: Missing = (None, None)
+    ) -> Registration:
+        if all(mask is None for mask in missing):
+            return register(first, second, motion=motion, bad_pixels=None)
+        return register_frames(np.stack([first, second]), missing, motion)
+
+    return register_pair
 
 
 def network_registration(
@@ -29,13 +54,15 @@ def network_registration(
 ) -> RegisterPair:
     """Return a registration of pairs by the network's motion head, which gives no confidence."""
 
-    def register_pair(first: Float32Array, second: Float32Array) -> Registration:
+    def register_pair(
+        first: Float32Array, second: Float32Array, missing: Missing = (None, None)
+    ) -> Registration:
         shape, binning = (first.shape[0], first.shape[1]), binning_for(first)
         binned = network.motion(bin_frame(first, binning), bin_frame(second, binning))
         motion = binned.rescaled(binning, shape)
         if translation:
             motion = Motion(shape, motion.drift)
-        overlap = float(coverage(motion.inverse()).mean())
+        overlap = float(holds_data(motion, *missing).mean())
         return Registration(motion, 0.0, ((motion, 1.0),), overlap)
 
     return register_pair
@@ -59,12 +86,13 @@ def predict_pair(
     times: NDArray[np.float64],
     binning: int,
     unit: np.float32,
+    missing: Missing = (None, None),
 ) -> DriftDecayState:
     """Predict decay and frames of a registered pair at one time or several."""
     motion = found.motion
     all_times = np.atleast_1d(times)
-    aligned, overlap = align(second, motion)
-    decay = _decay(network, first, aligned, overlap, all_times, binning)
+    aligned, overlap = align(second, motion, missing)
+    decay = _decay(network, first, aligned, overlap, all_times, binning, missing)
     frames = predict_frames(first, aligned, overlap, decay, motion, all_times, binning)
     steps = [motion.at(float(time)) for time in all_times]
     drift = np.stack([step.drift for step in steps])
@@ -89,12 +117,14 @@ def score_pair(
     second: Float32Array,
     motion: Motion,
     binning: int,
+    missing: Missing = (None, None),
 ) -> float:
     """Return the share of the second frame's structure that the first one's predicts."""
-    aligned, overlap = align(second, motion)
-    decay = _decay(network, first, aligned, overlap, np.ones(1), binning)[0]
+    aligned, overlap = align(second, motion, missing)
+    decay = _decay(network, first, aligned, overlap, np.ones(1), binning, missing)[0]
     reference, observed, expected = (bin_frame(f, binning) for f in (first, aligned, decay))
-    return explained_share(reference, observed, expected, bin_overlap(overlap, binning) == 1)
+    inside = _bin_overlap(overlap, binning, missing) == 1
+    return explained_share(reference, observed, expected, inside)
 
 
 def _decay(
@@ -104,18 +134,36 @@ def _decay(
     overlap: NDArray[np.bool_],
     times: NDArray[np.float64],
     binning: int,
+    missing: Missing,
 ) -> Float32Array:
     """Return the decay (n_times, H, W) from a first frame to a second one aligned to it."""
-    pair = binned_pair(DetailedFrame(bin_frame(first, binning)), aligned, overlap, binning)
+    pair = binned_pair(detailed(first, missing[0], binning), aligned, overlap, binning, missing)
     maps = decay_between(network, pair, times)
     shape = (first.shape[0], first.shape[1])
     return np.stack([unbin_map(one, binning, shape) for one in maps])
 
 
+def detailed(frame: Float32Array, missing: Mask | None, binning: int) -> DetailedFrame:
+    """Return a frame at the resolution of the network."""
+    inside = None if missing is None else ~bin_missing(missing, binning)
+    return DetailedFrame(bin_frame(frame, binning), inside)
+
+
 def binned_pair(
-    first: DetailedFrame, aligned: Float32Array, overlap: NDArray[np.bool_], binning: int
+    first: DetailedFrame,
+    aligned: Float32Array,
+    overlap: NDArray[np.bool_],
+    binning: int,
+    missing: Missing = (None, None),
 ) -> AlignedPair:
     """Return a pair at the resolution of the network; its first frame is binned already."""
-    return AlignedPair(
-        first, DetailedFrame(bin_frame(aligned, binning)), bin_overlap(overlap, binning)
-    )
+    inside = _bin_overlap(overlap, binning, missing)
+    second = DetailedFrame(bin_frame(aligned, binning), None if missing[1] is None else inside == 1)
+    return AlignedPair(first, second, inside)
+
+
+def _bin_overlap(overlap: NDArray[np.bool_], binning: int, missing: Missing) -> Float32Array:
+    """Return 1 for blocks of px that hold data and 0 for others; a single pixel may be missing."""
+    if all(mask is None for mask in missing):
+        return bin_overlap(overlap, binning)
+    return (~bin_missing(~overlap, binning)).astype(np.float32)

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from .._missing import Mask
 from .._motion import Motion
 from .._validation import Float32Array
 from .._warnings import warn_caller
-from ..damage._aligned_pair import AlignedPair, Background, DetailedFrame
+from ..damage._aligned_pair import AlignedPair, Background
 from ..damage._background_level import backgrounds_of_series
 from ..damage._decay_map import decay_between
 from ..damage._network import DamageNetwork
@@ -21,11 +22,11 @@ from ..exceptions import LowConfidenceWarning
 from ..io._conversion import pixel_sides
 from ..io._frame_stack import PixelSize
 from ..registration import frame_pairs, reconcile, trajectory_table
-from ..registration._binning import bin_frame, unbin_map
+from ..registration._binning import unbin_map
 from ..registration._pair import MIN_CONFIDENCE
 from ..registration._trajectory_table import read_motions
-from ..registration._warping import align
-from ._pairs import RegisterPair, binned_pair
+from ..registration._warping import align, holds_data
+from ._pairs import RegisterPair, binned_pair, detailed
 
 
 def register_series(
@@ -33,11 +34,13 @@ def register_series(
     register_pair: RegisterPair,
     *,
     verbose: int,
+    missing: Mask | None = None,
 ) -> pd.DataFrame:
     """Register pairs of a series and return the reconciled motions as a table."""
     pairs = frame_pairs(len(frames))
+    lacks = masks_of_frames(missing, len(frames))
     registrations = {
-        (i, j): register_pair(frames[i], frames[j])
+        (i, j): register_pair(frames[i], frames[j], (lacks[i], lacks[j]))
         for i, j in tqdm(pairs, desc="drift", unit="pair", disable=verbose < 1)
     }
     return trajectory_table(*reconcile(registrations, len(frames)))
@@ -70,15 +73,18 @@ def decay_of_series(
     binning: int,
     *,
     verbose: int,
+    missing: Mask | None = None,
 ) -> Float32Array:
     """Return the decay (n_frames, H, W) from the first frame to each, with a common background."""
     shape = (frames.shape[1], frames.shape[2])
-    first = DetailedFrame(bin_frame(frames[0], binning))
+    lacks = masks_of_frames(missing, len(frames))
+    first = detailed(frames[0], lacks[0], binning)
 
     def pairs() -> Iterator[AlignedPair]:
         # Aligned anew in each pass: all aligned frames at once would need twice the memory.
-        for frame, motion in zip(frames[1:], motions[1:], strict=True):
-            yield binned_pair(first, *align(frame, motion), binning)
+        for frame, motion, lack in zip(frames[1:], motions[1:], lacks[1:], strict=True):
+            of_pair = (lacks[0], lack)
+            yield binned_pair(first, *align(frame, motion, of_pair), binning, of_pair)
 
     # Released networks use no estimates and need no background.
     known: Sequence[Background | None] = [None] * (len(frames) - 1)
@@ -92,11 +98,40 @@ def decay_of_series(
     return maps
 
 
+def masks_of_frames(missing: Mask | None, n_frames: int) -> list[Mask | None]:
+    """Return where each frame holds no data; None for frames without such pixels."""
+    if missing is None:
+        return [None] * n_frames
+    return [mask if mask.any() else None for mask in missing]
+
+
+def leave_out_missing(mask: Mask, motions: Sequence[Motion], missing: Mask | None) -> None:
+    """Set the mask of aligned frames to False where they hold no data."""
+    for of_frame, motion, lack in zip(
+        mask, motions, masks_of_frames(missing, len(mask)), strict=True
+    ):
+        if lack is not None:
+            of_frame &= holds_data(motion, None, lack)
+
+
 def add_time_and_damage(
-    trajectory: pd.DataFrame, times: NDArray, first: Float32Array, decay_maps: Float32Array
+    trajectory: pd.DataFrame,
+    times: NDArray,
+    first: Float32Array,
+    decay_maps: Float32Array,
+    missing: Mask | None = None,
 ) -> None:
     """Add the columns ``time`` and ``mean_damage`` to the table of a registered series."""
-    damage = [mean_over_specimen(first, 1 - decay) for decay in decay_maps]
+    if missing is None:
+        damage = [mean_over_specimen(first, 1 - decay) for decay in decay_maps]
+    else:
+        # The damage is unknown where either frame holds no data.
+        motions = read_motions(trajectory, (first.shape[0], first.shape[1]), "trajectory")
+        lacks = masks_of_frames(missing, len(motions))
+        damage = [
+            mean_over_specimen(first, 1 - decay, holds_data(motion, lacks[0], lack))
+            for decay, motion, lack in zip(decay_maps, motions, lacks, strict=True)
+        ]
     trajectory.insert(list(trajectory.columns).index("confidence"), "mean_damage", damage)
     trajectory.insert(0, "time", times)
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from .._missing import Mask, missing_regions
 from .._motion import Motion
 from .._validation import Float32Array
 from ._binning import wide_gaussian_filter
@@ -38,6 +39,9 @@ _HIGH_PASS = 0.1
 _SIGNAL_END = 0.35
 # Noise assumed at least, as a share of the frame's variance.
 _MIN_NOISE = 1e-3
+# Least overlap of the data of two frames with parts missing, as a share of a frame: a few pixels
+# agree by chance.
+_MIN_OVERLAP = 0.05
 # Smallest distance of peaks, in px of the binned frames.
 SEPARATION = 3.0
 
@@ -56,7 +60,32 @@ def border(shape: tuple[int, int]) -> tuple[int, int]:
     return rows, columns
 
 
-def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
+def share_of_data(missing: Mask, width: int) -> Float32Array:
+    """Return a factor for each pixel, which rises from 0 at parts without data to 1.
+
+    Parameters
+    ----------
+    missing : ndarray of shape (H, W), bool
+        Pixels without data.
+    width : int
+        Distance in px from a part without data at which the factor is 1. Beside single pixels, it
+        is 1: their filled values are good enough for their neighbours to be filtered.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+    """
+    regions = missing_regions(missing)
+    if not regions.any():
+        return (~missing).astype(np.float32)
+    depth = ndimage.distance_transform_edt(~regions)
+    share = np.sin(np.pi / 2 * np.minimum((depth - 0.5).clip(0) / width, 1)) ** 2
+    return np.where(missing, 0, share).astype(np.float32)
+
+
+def weigh_frequencies(
+    frame: Float32Array, unexplained: float, share: Float32Array | None = None
+) -> Float32Array:
     """Weight the frequencies of a frame by their information about a displacement.
 
     Parameters
@@ -65,13 +94,18 @@ def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
         A frame in any unit.
     unexplained : float
         Noise proportional to the signal, as a share of the signal's power.
+    share : ndarray of shape (H, W), float32, optional
+        Factor of each pixel, 0 where the frame holds no data, see :func:`share_of_data`.
 
     Returns
     -------
     ndarray of shape (H, W), float32
-        The weighted frame with a variance of 1, or zeros for a frame without signal.
+        The weighted frame with a variance of 1, or zeros for a frame without signal. Pixels without
+        data are 0.
     """
     detail = frame - wide_gaussian_filter(frame, _HIGH_PASS * min(frame.shape))
+    if share is not None:
+        detail *= share
     scale = float(np.sqrt(np.mean(detail**2, dtype=np.float64)))
     # A constant frame is not exactly 0 after filtering, from rounding.
     if scale <= 1e-5 * float(np.abs(frame).max()):
@@ -96,6 +130,8 @@ def weigh_frequencies(frame: Float32Array, unexplained: float) -> Float32Array:
     spectrum *= np.sqrt(signal / (noise * (noise + 2 * signal) + tiny))
     weighted = fft.irfft2(spectrum, padded.shape, workers=-1)
     weighted = weighted[rim[0] : -rim[0], rim[1] : -rim[1]]
+    if share is not None:
+        weighted = weighted * share
     scale = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
     return weighted / np.float32(scale) if scale > 0 else np.zeros_like(frame)
 
@@ -107,6 +143,7 @@ def search(
     rotations: NDArray[np.float64],
     max_drift: float,
     n_peaks: int,
+    shares: Sequence[Float32Array] | None = None,
 ) -> list[Peak]:
     """Find the highest peaks of the overlap-normalised correlation of two frames.
 
@@ -120,6 +157,8 @@ def search(
         Largest drift along each axis, as a share of the frame's side.
     n_peaks : int
         Maximum number of peaks.
+    shares : sequence of two ndarray of shape (H, W), float32, optional
+        Factors of the pixels of either frame, 0 where it holds no data.
 
     Returns
     -------
@@ -135,7 +174,14 @@ def search(
     ]
     near = [index[np.argsort(lag[index])] for index, lag in zip(near, lags, strict=True)]
     drifts = [lag[index] for lag, index in zip(lags, near, strict=True)]
-    overlap = np.multiply.outer(*(1 - np.abs(d) / n for d, n in zip(drifts, shape, strict=True)))
+    if shares is None:
+        sides = (1 - np.abs(d) / n for d, n in zip(drifts, shape, strict=True))
+        overlap = np.multiply.outer(*sides)
+    else:
+        spectra = [fft.rfft2(np.square(share), padded, workers=-1) for share in shares]
+        overlap = fft.irfft2(spectra[1] * spectra[0].conj(), padded, workers=-1)[np.ix_(*near)]
+        overlap = overlap / np.float32(np.prod(shape))
+        overlap[overlap < _MIN_OVERLAP] = np.inf
     # The noise of a sum over the overlap grows with the root of its area.
     normalise = (1 / np.sqrt(overlap)).astype(np.float32)
 

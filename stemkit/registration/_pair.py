@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
@@ -11,10 +12,24 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from .._constraints import Interval, Options, check_arguments
+from .._missing import Mask, bin_missing
 from .._motion import Motion
-from .._validation import BAD_PIXELS, BadPixels, check_frame, rescale_to_float32
+from .._validation import (
+    BAD_OR_MISSING,
+    BadOrMissing,
+    Float32Array,
+    check_masked_frame,
+    rescale_to_float32,
+)
 from ._binning import bin_frame
-from ._correlation_search import SEPARATION, Peak, search, weigh_frequencies
+from ._correlation_search import (
+    SEPARATION,
+    Peak,
+    border,
+    search,
+    share_of_data,
+    weigh_frequencies,
+)
 from ._refinement import Prepared, correlation_margins, count_places, prepare, refine
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]
@@ -108,7 +123,7 @@ class _Candidate:
     motion=[Options(*get_args(MotionModel))],
     max_drift=[Interval(float, 0, 1, closed="neither")],
     max_rotation=[Interval(float, 0, 45)],
-    bad_pixels=BAD_PIXELS,
+    bad_pixels=BAD_OR_MISSING,
 )
 def register(
     first: ArrayLike,
@@ -117,7 +132,7 @@ def register(
     motion: MotionModel = "rigid",
     max_drift: float = 0.5,
     max_rotation: float = 6.0,
-    bad_pixels: BadPixels = "repair",
+    bad_pixels: BadOrMissing = "repair",
 ) -> Registration:
     """Estimate how the specimen moved between two frames.
 
@@ -135,10 +150,11 @@ def register(
         Largest drift along each axis, in shares of the frame's side.
     max_rotation : float, default=6.0
         Largest rotation in degrees, either way, for "rigid" and "affine".
-    bad_pixels : {"repair"} or None, default="repair"
+    bad_pixels : {"repair", "mask"} or None, default="repair"
         Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
-        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
-        are used as they are, and NaN is an error.
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. Parts that were not
+        recorded or are masked, of 5 x 5 px and more, are left out. With "mask" all of these pixels
+        are left out. With None, frames are used as they are, and NaN is an error.
 
     Returns
     -------
@@ -162,27 +178,48 @@ def register(
     >>> bool(abs(result.motion.drift - data.drift[0]).max() < 1)
     True
     """
-    pair = [
-        check_frame(frame, name=name, bad_pixels=bad_pixels)
-        for frame, name in ((first, "first"), (second, "second"))
-    ]
+    pair, missing = zip(
+        *(
+            check_masked_frame(frame, name=name, bad_pixels=bad_pixels)
+            for frame, name in ((first, "first"), (second, "second"))
+        ),
+        strict=True,
+    )
     if pair[0].shape != pair[1].shape:
         raise ValueError(
             f"first has shape {pair[0].shape} and second {pair[1].shape}; "
             f"crop or pad them to one (H, W)."
         )
-    frames, _ = rescale_to_float32(np.stack(pair))
+    return register_frames(np.stack(pair), missing, motion, max_drift, max_rotation)
+
+
+def register_frames(
+    frames: Float32Array,
+    missing: Sequence[Mask | None] = (None, None),
+    motion: MotionModel = "rigid",
+    max_drift: float = 0.5,
+    max_rotation: float = 6.0,
+) -> Registration:
+    """Register two frames (2, H, W), in which pixels of ``missing`` hold no data."""
+    frames, _ = rescale_to_float32(frames)
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:
         return _no_registration(shape)
 
     coarse, fine = (-(-max(shape) // side) for side in (_SEARCH_SIDE, _REFINEMENT_SIDE))
-    weighted = [weigh_frequencies(bin_frame(f, coarse), _SEARCH_NOISE) for f in frames]
+    binned, shares = _binned(frames, missing, coarse)
+    weighted = [
+        weigh_frequencies(f, _SEARCH_NOISE, share) for f, share in zip(binned, shares, strict=True)
+    ]
     peaks = search(
-        *weighted, rotations=_rotations(motion, max_rotation), max_drift=max_drift, n_peaks=_N_PEAKS
+        *weighted,
+        rotations=_rotations(motion, max_rotation),
+        max_drift=max_drift,
+        n_peaks=_N_PEAKS,
+        shares=_known(shares, binned[0].shape),
     )
-    prepared = [prepare(f) for f in weighted]
+    prepared = [prepare(*each) for each in zip(weighted, shares, strict=True)]
     limit = np.deg2rad(max_rotation) + _ROTATION_STEP
     ranked = _rank_candidates(peaks, prepared, _FREE[motion], limit)
     if not ranked:
@@ -197,7 +234,10 @@ def register(
         start = _rescaled(found, before, binning, shape)
         last = binning == binnings[-1]
         noise = _REFINEMENT_NOISE if last else _SEARCH_NOISE
-        finer = [prepare(weigh_frequencies(bin_frame(f, binning), noise)) for f in frames]
+        finer = [
+            prepare(weigh_frequencies(f, noise, share), share)
+            for f, share in zip(*_binned(frames, missing, binning), strict=True)
+        ]
         # At low resolution shear and rotation of a narrow frame can't be separated.
         best = refine(finer, start, (_FITTED if last else _FREE)[motion], full_steps=last)
         found = best.motion
@@ -222,6 +262,26 @@ def register(
         count_places(prepared, ranked[0].motion),
     )
     return Registration(found, confidence, tuple(candidates), best.overlap)
+
+
+def _binned(
+    frames: Float32Array, missing: Sequence[Mask | None], binning: int
+) -> tuple[list[Float32Array], list[Float32Array | None]]:
+    """Return the frames in blocks of px, and the share of data of each block if some lack it."""
+    binned = [bin_frame(frame, binning) for frame in frames]
+    width = max(border((binned[0].shape[0], binned[0].shape[1])))
+    shares = [
+        None if where is None else share_of_data(bin_missing(where, binning), width)
+        for where in missing
+    ]
+    return binned, shares
+
+
+def _known(shares: list[Float32Array | None], shape: tuple[int, ...]) -> list[Float32Array] | None:
+    """Return the shares of both frames, 1 in one that holds data everywhere, or None for both."""
+    if all(share is None for share in shares):
+        return None
+    return [np.ones(shape, np.float32) if share is None else share for share in shares]
 
 
 def _rank_candidates(

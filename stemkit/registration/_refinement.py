@@ -24,8 +24,12 @@ from ._warping import coverage
 
 # Standard deviation of the window for the local contrast, as a share of the shorter side.
 _WINDOW = 0.12
+# Least share of pixels with data in such a window.
+_LEAST_DATA = 0.05
 # Contrast below this share of the whole frame's is noise and is not amplified further.
 _MIN_CONTRAST = 0.3
+# Share of data of pixels that are not affected by filled ones.
+_WELL_INSIDE = 0.99
 # Side in px of a place in `count_places`: about a column in the binned frames of the search.
 _PLACE = 4
 # Side in px of statistically independent patches: a column with its surroundings.
@@ -47,25 +51,34 @@ class Refined:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame of even contrast with its spline coefficients and gradient."""
+    """A frame of even contrast with its spline coefficients and gradient.
+
+    ``share`` is 0 where the frame holds no data and 1 well inside, or None if there are no such
+    places.
+    """
 
     values: Float32Array
     coefficients: Float32Array
     gradient: tuple[Float32Array, Float32Array]
+    share: Float32Array | None = None
 
 
-def prepare(weighted: Float32Array) -> Prepared:
+def prepare(weighted: Float32Array, share: Float32Array | None = None) -> Prepared:
     """Divide a frame by its local contrast, and compute what each step of `refine` uses."""
     window = _WINDOW * min(weighted.shape)
     power = wide_gaussian_filter(np.square(weighted), window)
     rms = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
+    if share is not None and share.any():
+        # The contrast is that of the data alone.
+        power = power / wide_gaussian_filter(np.square(share), window).clip(_LEAST_DATA)
+        rms /= float(np.sqrt(np.mean(share**2, dtype=np.float64)))
     if rms > 0:
         contrast = np.hypot(np.sqrt(power), np.float32(_MIN_CONTRAST * rms))
         values = np.divide(weighted, contrast, dtype=np.float32)
     else:
         values = weighted
     gradient = _gradient(values)
-    return Prepared(values, ndimage.spline_filter(values, 3, output=np.float32), gradient)
+    return Prepared(values, ndimage.spline_filter(values, 3, output=np.float32), gradient, share)
 
 
 def refine(
@@ -103,7 +116,7 @@ def refine(
     reach = 0.5 * float(np.hypot(height, width))
     motion = start
     for _ in range(max_steps):
-        moved, inside = _align_second(second.coefficients, motion)
+        moved, inside = _align_second(first, second, motion)
         residual = (first.values - moved) * inside
         slope_y, slope_x = _gradient(moved)
         along_y = 0.5 * (slope_y + first.gradient[0]) * inside
@@ -142,8 +155,11 @@ def refine(
         motion = small.then(motion)
         if np.abs(step).max() < _TOLERANCE:
             break
-    moved, inside = _align_second(second.coefficients, motion)
-    overlap = float(coverage(motion.inverse()).mean())
+    moved, inside = _align_second(first, second, motion)
+    covered = coverage(motion.inverse())
+    if first.share is not None or second.share is not None:
+        covered &= _both_hold_data(first, second, motion, 0)
+    overlap = float(covered.mean())
     return Refined(motion, _correlation(first.values, moved, inside), overlap)
 
 
@@ -154,7 +170,7 @@ def count_places(frames: Sequence[Prepared], motion: Motion) -> float:
     spot in both frames.
     """
     first, second = frames
-    moved, inside = _align_second(second.coefficients, motion)
+    moved, inside = _align_second(first, second, motion)
     agreement = bin_frame(first.values * moved * inside, _PLACE).astype(np.float64)
     square = float((agreement**2).sum())
     return max(float(agreement.sum()), 0.0) ** 2 / square if square > 0 else 0.0
@@ -191,8 +207,9 @@ def _correlation_by_patch(
     frames: Sequence[Prepared], motion: Motion
 ) -> tuple[float, NDArray[np.float64]]:
     """Return the correlation under a motion, and the influence of each patch on it."""
-    moved, inside = _align_second(frames[1].coefficients, motion)
-    reference, observed = frames[0].values * inside, moved * inside
+    first, second = frames
+    moved, inside = _align_second(first, second, motion)
+    reference, observed = first.values * inside, moved * inside
     products = (reference * observed, reference * reference, observed * observed)
     joint, *powers = (bin_frame(product, _PATCH).astype(np.float64) for product in products)
     totals = [float(power.sum()) for power in powers]
@@ -211,20 +228,39 @@ def _solve(normal: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 
 
 def _align_second(
-    coefficients: Float32Array, motion: Motion
+    first: Prepared, second: Prepared, motion: Motion
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """Resample the second frame at the pixels of the first; also return where both hold data."""
+    moved = _resample(second.coefficients, motion, order=3)
+    inside = coverage(motion.inverse(), margin=border(motion.shape))
+    if first.share is not None or second.share is not None:
+        inside &= _both_hold_data(first, second, motion, _WELL_INSIDE)
+    return moved, inside
+
+
+def _both_hold_data(
+    first: Prepared, second: Prepared, motion: Motion, least: float
+) -> NDArray[np.bool_]:
+    """Return where the share of data is above a value in both frames, at the first's pixels."""
+    both = np.ones(motion.shape, dtype=bool)
+    if first.share is not None:
+        both &= first.share > least
+    if second.share is not None:
+        both &= _resample(second.share, motion, order=1) > least
+    return both
+
+
+def _resample(values: Float32Array, motion: Motion, *, order: int) -> Float32Array:
     offset = motion.center + motion.drift - motion.matrix @ motion.center
-    moved = ndimage.affine_transform(
-        coefficients,
+    return ndimage.affine_transform(
+        values,
         motion.matrix,
         offset,
         output=np.float32,
-        order=3,
+        order=order,
         mode="nearest",
         prefilter=False,
     )
-    return moved, coverage(motion.inverse(), margin=border(motion.shape))
 
 
 def _gradient(values: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -10,9 +10,13 @@ from scipy import ndimage
 
 from .._constraints import Interval, Options, check_arguments
 from .._constraints import Sequence as SequenceOf
+from .._missing import Mask
 from .._motion import Motion
 from .._validation import Float32Array, check_frame, check_frames
 from ._aligned_stack import AlignedStack
+
+# Weight of pixels without data in an interpolated one, from which on it holds no data itself.
+_LEAST_WEIGHT = 0.01
 
 
 @check_arguments(
@@ -125,18 +129,53 @@ def coverage(motion: Motion, *, margin: tuple[int, int] = (0, 0)) -> NDArray[np.
     return inside
 
 
-def align(second: Float32Array, motion: Motion) -> tuple[Float32Array, NDArray[np.bool_]]:
-    """Resample a second frame at the pixels of the first, mirrored where it holds no data.
+def holds_data(
+    motion: Motion, first_lacks: Mask | None, second_lacks: Mask | None
+) -> NDArray[np.bool_]:
+    """Return at which pixels of a first frame it and the second hold data.
+
+    Parameters
+    ----------
+    motion : Motion
+        From the first frame to the second.
+    first_lacks, second_lacks : ndarray of shape (H, W), bool, or None
+        Pixels without data inside either frame.
+
+    Returns
+    -------
+    ndarray of shape (H, W), bool
+    """
+    back = motion.inverse()
+    inside = coverage(back)
+    if first_lacks is not None:
+        inside &= ~first_lacks
+    if second_lacks is not None and second_lacks.any():
+        inside &= warp(second_lacks.astype(np.float32), back, fill=0.0, order=1) < _LEAST_WEIGHT
+    return inside
+
+
+def align(
+    second: Float32Array, motion: Motion, missing: Sequence[Mask | None] = (None, None)
+) -> tuple[Float32Array, NDArray[np.bool_]]:
+    """Resample a second frame at the pixels of the first, mirrored beyond its border.
+
+    Parameters
+    ----------
+    second : ndarray of shape (H, W), float32
+        The frame.
+    motion : Motion
+        From the first frame to the second.
+    missing : sequence of two ndarray of shape (H, W), bool, or None
+        Pixels without data in the first frame and in the second.
 
     Returns
     -------
     aligned : ndarray of shape (H, W), float32
         The frame.
     overlap : ndarray of shape (H, W), bool
-        Where it holds data.
+        Where both frames hold data.
     """
-    back = motion.inverse()
-    return warp(second, back, fill="reflect"), coverage(back)
+    return warp(second, motion.inverse(), fill="reflect"), holds_data(motion, *missing)
 
 
 @check_arguments(motions=[SequenceOf(Motion)])

@@ -20,7 +20,7 @@ DRIFTS = np.array([[0, 0], [1, -2], [3, -2], [4, 5]])
 
 
 def test_pairs_are_registered_from_the_earlier_frame_to_the_later_one():
-    def register_pair(first, second):
+    def register_pair(first, second, missing):
         i, j = (int(np.argmax((f == FRAMES).all(axis=(1, 2)))) for f in (first, second))
         motion = Motion(SHAPE, DRIFTS[j] - DRIFTS[i])
         return Registration(motion, 0.9, ((motion, 1.0),), 0.8)

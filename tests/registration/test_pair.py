@@ -333,3 +333,62 @@ def test_tensors_with_a_gradient_are_registered_and_ragged_frames_named():
     assert register(frame, frame.half()).motion.shape == (20, 20)
     with pytest.raises(ValueError, match=r"^second holds frames of different shapes"):
         register(frame, [[1, 2], [3]])
+
+
+@pytest.fixture(scope="module")
+def moved_scene():
+    """Two noisy frames of a scene that moves by (9, -6), without a period."""
+    scene, shape = make_scene((160, 160), random_state=3), (160, 160)
+    motion = Motion(shape, (9, -6))
+    return np.stack(
+        [
+            record(degrade(scene, shape, motion=m)[0], dose=60, background=0.1, random_state=i)
+            for i, m in enumerate((Motion(shape), motion))
+        ]
+    ).astype("f4")
+
+
+def lost(frames, kind):
+    """Return frames in which a part holds no data."""
+    frames = frames.copy()
+    if kind == "stopped":
+        frames[1, 90:] = 0
+    elif kind == "left half of the first":
+        frames[0, :, :70] = np.nan
+    elif kind == "beam stop":
+        frames[:, 40:110, 50:115] = np.nan
+    elif kind == "bar with text":
+        frames[:, 130:] = 0
+        frames[:, 138:150, 20:60:3] = frames.max()
+    elif kind == "single pixels":
+        frames[np.random.default_rng(1).random(frames.shape) < 0.03] = np.nan
+    return frames
+
+
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.BadPixelWarning")
+@pytest.mark.parametrize("bad_pixels", ["repair", "mask"])
+@pytest.mark.parametrize(
+    "kind", ["stopped", "left half of the first", "beam stop", "bar with text", "single pixels"]
+)
+def test_the_motion_is_that_of_the_recorded_parts(moved_scene, kind, bad_pixels):
+    found = register(*lost(moved_scene, kind), motion="translation", bad_pixels=bad_pixels)
+    assert found.confidence > 0.9
+    np.testing.assert_allclose(found.motion.drift, (9, -6), atol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.BadPixelWarning")
+def test_values_in_parts_without_data_have_no_influence(moved_scene):
+    where = np.zeros(moved_scene.shape, bool)
+    where[:, 40:110, 50:115] = True
+    rng = np.random.default_rng(0)
+    values = np.where(where, 1e3 * rng.random(where.shape[1:], dtype="f4"), moved_scene)
+    fixed = register(*np.ma.array(values, mask=where))
+    plain = register(*np.ma.array(moved_scene, mask=where))
+    assert fixed == plain or np.array_equal(fixed.motion.drift, plain.motion.drift)
+
+
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.BadPixelWarning")
+def test_the_overlap_is_that_of_the_data(moved_scene):
+    found = register(*lost(moved_scene, "stopped"), motion="translation")
+    # Rows 90 and on are missing in the second frame: its data are 81 rows of the first.
+    assert found.overlap == pytest.approx(81 * 154 / 160**2, abs=0.02)
