@@ -96,3 +96,16 @@ def test_the_frame_at_half_the_time_has_the_unit_of_the_first(llzo):
 def test_wrong_exposures_are_named(llzo, exposure):
     with pytest.raises((ValueError, TypeError), match=r"^exposure must be"):
         DriftDecayModel(exposure=exposure).predict(llzo[:2])
+
+
+def test_parts_without_data_tell_nothing_about_the_exposure(llzo):
+    missing = np.zeros(llzo.shape, bool)
+    missing[1, 100:] = missing[2, :, 128:] = True
+    frames = np.where(missing, llzo.mean(), llzo).astype("f4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ExposureChangeWarning)
+        assert equalize(frames, "auto", missing=missing) is frames
+    gains = np.array([1, 1.5, 1, 0.6], np.float32)[:, None, None]
+    with pytest.warns(ExposureChangeWarning):
+        equal = equalize(frames * gains, "auto", missing=missing)
+    np.testing.assert_allclose(equal.mean((1, 2)) / frames.mean((1, 2)), 1, atol=0.12)

@@ -78,3 +78,13 @@ def test_noise_variance_is_proportional_to_the_local_mean():
     variance = estimate_noise_variance(frame, high_pass(frame))
     dim, bright = variance[:, :60].mean(), variance[:, 100:].mean()
     assert bright / dim == pytest.approx(4, rel=0.05)
+
+
+def test_the_noise_is_that_of_the_pixels_with_data():
+    frame = np.random.default_rng(0).normal(10, 2, (96, 96)).astype("f4")
+    inside = np.ones(frame.shape, bool)
+    inside[40:] = False
+    filled = np.where(inside, frame, np.float32(10))
+    found = estimate_noise_variance(filled, high_pass(filled), inside)
+    np.testing.assert_allclose(found[inside].mean(), 4, rtol=0.15)
+    assert estimate_noise_variance(filled, high_pass(filled)).mean() < 2.5

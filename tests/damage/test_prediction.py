@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from stemkit.damage._prediction import explained_share, mean_over_specimen, predict_frames
+from stemkit.datasets import make_damage_sequence
 from stemkit.registration import Motion
 
 SHAPE = (60, 72)
@@ -93,3 +94,15 @@ def test_the_local_mean_is_that_of_binned_frames():
     # The window has the same width in binned px.
     mean = ndimage.gaussian_filter(first, 32)
     np.testing.assert_allclose(frames[0], mean + 0.3 * (first - mean), atol=0.03)
+
+
+def test_the_mean_is_of_the_pixels_that_are_asked_for():
+    first = make_damage_sequence("gaussian", 2, shape=(64, 64), random_state=0).frames[0]
+    left = np.zeros((64, 64), bool)
+    left[:, :30] = True
+    values = np.where(left, 0.25, 0.75).astype("f4")
+    assert mean_over_specimen(first, values, left) == pytest.approx(0.25)
+    assert mean_over_specimen(first, values, ~left) == pytest.approx(0.75)
+    assert mean_over_specimen(first, values, np.zeros_like(left)) == 0
+    with pytest.raises(ValueError, match="where has shape"):
+        mean_over_specimen(first, values, left[1:])
