@@ -105,15 +105,15 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
     reasons: list[str] = []
     brighter: list[int] = []
     for index in range(1, len(frames)):
+        of_pair = [quantiles[0], quantiles[index]]
         if missing is not None and missing[[0, index]].any():
             # Levels are compared where both frames hold data.
             both = ~missing[[0, index], ::2, ::2].any(axis=0)
             if both.mean() < _LEAST_SHARE:
                 continue
-            for i in (0, index):
-                quantiles[i] = np.quantile(smooth[i][both], _QUANTILES)
+            of_pair = [np.quantile(smooth[i][both], _QUANTILES) for i in (0, index)]
         by_noise = _change_of_gain(gains[0], gains[index])
-        by_level = _change_of_level(quantiles[0], quantiles[index])
+        by_level = _change_of_level(*of_pair)
         if by_noise != 1:
             ratios[index] = by_noise
             reasons.append(f"frame {index} has {by_noise:.2f} times the gain, by its noise")
@@ -122,7 +122,7 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
             reasons.append(
                 f"frame {index} has {by_level:.2f} times the intensity, dark and bright alike"
             )
-        elif _is_brighter(quantiles[0], quantiles[index]):
+        elif _is_brighter(*of_pair):
             brighter.append(index)
     if brighter:
         warn_caller(
