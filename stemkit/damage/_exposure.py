@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from .._constraints import shorten
-from .._frame_statistics import FINEST, spectral_statistics
+from .._gain import CERTAIN, Gain, gain
 from .._missing import Mask
 from .._validation import Float32Array
 from .._warnings import warn_caller
 from ..exceptions import ExposureChangeWarning
 
-_N_LEVELS = 20
-# Share of each pixel of the mask's footprint in the variance of its response.
-_FOOTPRINT = FINEST**2 / (FINEST**2).sum()
-# Noise that neighbours share is not that of single pixels, from which the gain is measured.
-_LEAST_WHITENESS = 0.6
 _MIN_SIDE = 32
-# Least change of the gain, as a ratio and in standard errors.
+# Least change of the gain, as a ratio.
 _LEAST_CHANGE = 1.15
-_CERTAIN = 4.0
 # Quantiles of the intensity, the least change of all of them, and how much they may differ in it.
 _QUANTILES = 0.02, 0.1, 0.5, 0.9
 _LEAST_OF_ALL = 1.1
@@ -32,23 +24,6 @@ _ALIKE = 0.05
 _LEAST_SHARE = 0.05
 # Ratio of contrasts above which a frame is brighter than damage leaves it.
 _BRIGHTER = 1.5
-
-
-def _surroundings() -> NDArray[np.float64]:
-    """Return the weights of a Gaussian window without the footprint of the mask."""
-    y, x = np.mgrid[-4:5, -4:5]
-    weights = np.exp(-(y**2 + x**2) / 4.5) * (np.maximum(np.abs(y), np.abs(x)) > 1)
-    return weights / weights.sum()
-
-
-_SURROUNDINGS = _surroundings()
-
-
-class _Gain(NamedTuple):
-    """Counts of a single electron, and the standard error of its logarithm."""
-
-    value: float
-    error: float
 
 
 def equalize(
@@ -98,7 +73,7 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
     if min(frames.shape[1:]) < _MIN_SIDE:
         return np.ones(len(frames))
     holds = [None] * len(frames) if missing is None else [~mask for mask in missing]
-    gains = [_gain(*each) for each in zip(frames, holds, strict=True)]
+    gains = [gain(*each) for each in zip(frames, holds, strict=True)]
     smooth = [ndimage.gaussian_filter(frame, 1.5)[::2, ::2] for frame in frames]
     quantiles = np.array([np.quantile(frame, _QUANTILES) for frame in smooth], dtype=float)
     ratios = np.ones(len(frames))
@@ -143,13 +118,13 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
     return ratios
 
 
-def _change_of_gain(first: _Gain, other: _Gain) -> float:
+def _change_of_gain(first: Gain, other: Gain) -> float:
     """Return the ratio of two gains; 1 if it is not significant."""
     error = np.hypot(first.error, other.error)
     if not np.isfinite(error):
         return 1.0
     ratio = other.value / first.value
-    least = max(np.log(_LEAST_CHANGE), _CERTAIN * error)
+    least = max(np.log(_LEAST_CHANGE), CERTAIN * error)
     return float(ratio) if abs(np.log(ratio)) > least else 1.0
 
 
@@ -170,43 +145,3 @@ def _is_brighter(first: NDArray, other: NDArray) -> bool:
     """Return whether bright pixels, above dark ones, got brighter, which damage can't do."""
     heights = [values[-1] - values[0] for values in (first, other)]
     return bool(heights[1] > _BRIGHTER * heights[0] > 0)
-
-
-def _gain(frame: Float32Array, where: Mask | None = None) -> _Gain:
-    """Measure the gain as the slope of the variance of the noise over the intensity."""
-    unknown = _Gain(np.nan, np.inf)
-    whiteness = spectral_statistics(frame).whiteness
-    if not whiteness > _LEAST_WHITENESS:
-        return unknown
-    values = frame.astype(float)
-    square = ndimage.correlate(values, FINEST, mode="mirror") ** 2
-    level = ndimage.correlate(values, _FOOTPRINT, mode="mirror")
-    # Pixels are grouped by what surrounds them: grouped by their own level, noise would widen its
-    # range and flatten the slope, the more, the fainter the structure.
-    around = ndimage.correlate(values, _SURROUNDINGS, mode="mirror")
-    if where is not None:
-        # The neighbours of filled pixels have less noise.
-        inner = ndimage.binary_erosion(where, np.ones((3, 3)), border_value=1)
-        level, around, square = level[inner], around[inner], square[inner]
-        if level.size < _MIN_SIDE**2:
-            return unknown
-    borders = np.unique(np.quantile(around, np.linspace(0, 1, _N_LEVELS + 1)))
-    if len(borders) < 4:
-        return unknown
-    group = np.digitize(around, borders[1:-1])
-    counts = np.bincount(group.ravel(), minlength=len(borders) - 1)
-    if counts.min() < 10:
-        return unknown
-    mean = ndimage.mean(level, group, np.arange(len(counts)))
-    # The median of few counts would be too small.
-    variance = ndimage.mean(square, group, np.arange(len(counts)))
-    if variance.min() <= 0:
-        return unknown
-    # Squares of neighbouring pixels are correlated by the mask.
-    weight = np.sqrt(counts / 6) / variance
-    terms = np.stack([np.ones_like(mean), mean - mean.mean()], axis=1)
-    normal = (terms * weight[:, np.newaxis] ** 2).T @ terms
-    covariance = np.linalg.inv(normal)
-    slope = float((covariance @ (terms.T @ (weight**2 * variance)))[1])
-    error = float(np.sqrt(covariance[1, 1]))
-    return _Gain(slope, error / slope) if slope > _CERTAIN * error else unknown
