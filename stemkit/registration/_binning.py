@@ -35,7 +35,8 @@ def choose_binning(frame: Float32Array) -> int:
         The binning in px; 1 if no lattice is found.
     """
     side = min(frame.shape)
-    if side < 32:
+    # The mean of a constant frame is not exact, and rounding gives spots of its own.
+    if np.ptp(frame) <= 1e-6 * np.abs(frame).max():
         return 1
     window = np.hanning(frame.shape[0])[:, None] * np.hanning(frame.shape[1])
     power = np.abs(np.fft.rfft2((frame - frame.mean()) * window)) ** 2
@@ -44,7 +45,7 @@ def choose_binning(frame: Float32Array) -> int:
     ring = np.rint(np.hypot(fy, fx) * side).astype(int).ravel()
     n_rings = side // 2 + 1
     # A lattice gives spots in a ring of frequencies; noise, edges and amorphous matter fill it.
-    order = np.argsort(ring, kind="stable")
+    order = np.argsort(ring)
     starts = np.searchsorted(ring[order], np.arange(_MIN_PERIODS, n_rings + 1))
     strongest = np.zeros(n_rings)
     for index, (start, stop) in enumerate(pairwise(starts), start=_MIN_PERIODS):
@@ -55,7 +56,7 @@ def choose_binning(frame: Float32Array) -> int:
         return 1
     # The lowest frequency is that of the unit cell; higher ones are of the motif inside.
     lowest = int(np.flatnonzero(strongest > _FAINT * strongest.max())[0])
-    return int(np.clip(side / lowest // _MIN_SPACING, 1, side // 32))
+    return max(1, int(side / lowest // _MIN_SPACING))
 
 
 def bin_frame(frame: Float32Array, binning: int) -> Float32Array:
@@ -74,7 +75,7 @@ def wide_gaussian_filter(frame: Float32Array, sigma: float) -> Float32Array:
     grows with the third power of the frame's side.
     """
     binning = -(-max(frame.shape) // _FILTER_SIDE)
-    binned = ndimage.gaussian_filter(bin_frame(frame, binning), sigma / binning, mode="reflect")
+    binned = ndimage.gaussian_filter(bin_frame(frame, binning), sigma / binning)
     return unbin_map(binned, binning, (frame.shape[0], frame.shape[1]))
 
 
@@ -98,6 +99,6 @@ def unbin_map(values: Float32Array, binning: int, shape: tuple[int, int]) -> Flo
     for axis, position in enumerate(positions):
         below = np.floor(position).astype(int)
         above = np.minimum(below + 1, values.shape[axis] - 1)
-        share = (position - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        share = np.expand_dims((position - below).astype(np.float32), 1 - axis)
         values = values.take(below, axis) * (1 - share) + values.take(above, axis) * share
     return values

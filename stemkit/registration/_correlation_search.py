@@ -113,7 +113,7 @@ def weigh_frequencies(
     rim = [max(1, int(_RIM * side)) for side in frame.shape]
     padded = np.pad(detail / np.float32(scale), [(r, r) for r in rim], mode="reflect")
     padded *= _window(padded.shape, rim)
-    spectrum = fft.rfft2(padded, workers=-1)
+    spectrum = fft.rfft2(padded)
     power = np.square(np.abs(spectrum))
     smooth = ndimage.gaussian_filter(power, 1.0, mode=("wrap", "reflect"))
     # High frequencies along the slow axis contain hardly anything but noise. The noise of misplaced
@@ -122,13 +122,13 @@ def weigh_frequencies(
     # mean.
     beyond = np.abs(fft.fftfreq(padded.shape[0])) > _SIGNAL_END
     floor = np.median(power[beyond], axis=0) / np.float32(np.log(2))
-    floor = ndimage.gaussian_filter1d(floor, 2.0, mode="reflect")
+    floor = ndimage.gaussian_filter1d(floor, 2.0)
     floor += _MIN_NOISE * np.float32(np.mean(power))
     signal = np.maximum(smooth - floor, 0)
     noise = floor + unexplained * smooth
     tiny = np.finfo(np.float32).tiny
     spectrum *= np.sqrt(signal / (noise * (noise + 2 * signal) + tiny))
-    weighted = fft.irfft2(spectrum, padded.shape, workers=-1)
+    weighted = fft.irfft2(spectrum, padded.shape)
     weighted = weighted[rim[0] : -rim[0], rim[1] : -rim[1]]
     if share is not None:
         weighted = weighted * share
@@ -187,15 +187,15 @@ def search(
 
     inner = _window(shape, border(shape))
     first, second = first * inner, second * inner
-    transformed = fft.rfft2(second, padded, workers=-1)
+    transformed = fft.rfft2(second, padded)
     highest = np.full(normalise.shape, -np.inf, dtype=np.float32)
     which = np.zeros(normalise.shape, dtype=int)
     power = 0.0
     for index, rotation in enumerate(rotations):
         turn = Motion.from_parameters(shape, rotation=rotation)
         turned = warp(first, turn, fill=0.0, order=1) if rotation else first
-        product = transformed * fft.rfft2(turned, padded, workers=-1).conj()
-        surface = fft.irfft2(product, padded, workers=-1)[np.ix_(*near)] * normalise
+        product = transformed * fft.rfft2(turned, padded).conj()
+        surface = fft.irfft2(product, padded)[np.ix_(*near)] * normalise
         power += float(np.mean(surface**2, dtype=np.float64))
         better = surface > highest
         highest[better] = surface[better]

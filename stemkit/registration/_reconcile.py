@@ -249,7 +249,7 @@ def _solve(
     right -= left[:, :2] @ identity
     rest = np.linalg.lstsq(left[:, 2:], right, rcond=1e-9)[0].reshape(n_frames - 1, 2, 3)
     # Frames without a chain to the first have no equation and are left unmoved.
-    rest[(np.abs(rest[:, :, :2]).max(axis=(1, 2)) < 1e-6)] = identity
+    rest[np.abs(rest).max(axis=(1, 2)) < 1e-6] = identity
     last = np.array([[0.0, 0.0, 1.0]])
     return [np.eye(3), *(np.vstack([part, last]) for part in rest)]
 

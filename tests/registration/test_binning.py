@@ -55,3 +55,48 @@ def test_a_lattice_is_binned_to_a_spacing_of_12_px_or_a_little_more(amplitudes, 
 def test_noise_is_not_taken_for_a_lattice():
     noise = np.random.default_rng(0).normal(size=(300, 400)).astype(np.float32)
     assert choose_binning(noise) == 1
+
+
+def test_a_weak_lattice_is_found_in_noise():
+    # Its spot has about 300 times the power of the noise.
+    noise = np.random.default_rng(0).normal(size=(480, 640)).astype(np.float32)
+    assert choose_binning(waves(0.08) + noise) == 3
+
+
+@pytest.mark.parametrize("n_periods, binning", [(6, 1), (8, 5), (10, 4), (20, 2), (23, 1)])
+def test_structure_of_fewer_than_eight_periods_is_no_lattice(n_periods, binning):
+    rng = np.random.default_rng(1)
+    frame = waves(1.0, period=480 / n_periods) + rng.normal(0, 1, (480, 640)).astype("f4")
+    assert choose_binning(frame) == binning
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (15, 400), (40, 31), (90, 640)])
+def test_small_frames_are_not_binned(shape):
+    period = min(40.0, shape[1] / 8)
+    assert choose_binning(waves(1.0, period=period, shape=shape)) == 1
+
+
+def test_a_constant_frame_of_any_value_is_not_binned():
+    for value in (0.1, 3.3, 1e6):
+        assert choose_binning(np.full((480, 640), value, "float32")) == 1
+
+
+@pytest.mark.parametrize("binning", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(17, 20), (20, 17)])
+def test_interpolation_of_a_binned_map_equals_that_of_scipy(shape, binning):
+    sides = [n // binning for n in shape]
+    values = np.random.default_rng(0).normal(size=sides).astype(np.float32)
+    places = (np.indices(shape) + 0.5) / binning - 0.5
+    expected = ndimage.map_coordinates(values, places, order=1, mode="nearest")
+    found = unbin_map(values, binning, shape)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_blocks_are_averaged_in_single_precision(dtype):
+    frame = np.random.default_rng(0).integers(0, 60_000, (11, 13)).astype(dtype)
+    expected = [[frame[i : i + 3, j : j + 3].mean() for j in (0, 3, 6, 9)] for i in (0, 3, 6)]
+    found = bin_frame(frame, 3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -150,3 +152,61 @@ def test_heights_do_not_depend_on_how_many_rotations_are_tried():
         search(first, second, rotations=np.zeros(n), max_drift=0.3, n_peaks=1)[0] for n in (1, 3)
     )
     assert three.height == pytest.approx(one.height, rel=1e-5)
+
+
+def ring_powers(frame, edges):
+    power = np.abs(np.fft.rfft2(frame)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(frame.shape[0])[:, None], np.fft.rfftfreq(frame.shape[1]))
+    return np.array(
+        [
+            power[(low <= frequency) & (frequency < high)].mean()
+            for low, high in itertools.pairwise(edges)
+        ]
+    )
+
+
+@pytest.mark.parametrize("unexplained", [0.0, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 1.0])
+def test_weights_of_frequencies_are_those_of_theory(noise, unexplained):
+    # Knapp and Carter: the variance of a delay is least with the weight S / (N (N + 2 S)) of the
+    # product of both spectra, for signal S and noise N.
+    rng = np.random.default_rng(0)
+    sigma, side = 2.0, 320
+    scene = ndimage.gaussian_filter(rng.normal(size=(side, side)), sigma, mode="wrap")
+    scene /= scene.std()
+    frame = (scene + noise * rng.normal(size=scene.shape)).astype(np.float32)
+    edges = np.arange(0.03, 0.34, 0.02)
+    found = ring_powers(weigh_frequencies(frame, unexplained), edges) / ring_powers(frame, edges)
+    frequency = (edges[1:] + edges[:-1]) / 2
+    signal = 4 * np.pi * sigma**2 * np.exp(-((2 * np.pi * sigma * frequency) ** 2))
+    # Noise of a thousandth of the variance is always assumed.
+    floor = noise**2 + 1e-3 * (1 + noise**2)
+    power = np.maximum(signal - 1e-3, 0)
+    explained = floor + unexplained * (signal + noise**2)
+    expected = power / (explained * (explained + 2 * power))
+    clear = signal > 2 * floor
+    assert clear.sum() > 4
+    ratio = np.log(found[clear] / expected[clear])
+    np.testing.assert_allclose(ratio, ratio.mean(), atol=0.5 if noise == 0 else 0.35)
+
+
+@pytest.mark.parametrize("unexplained", [0.0, 1.0])
+def test_slow_changes_of_intensity_are_left_out(unexplained):
+    frame = textured((120, 140)) - 3
+    y, x = np.indices(frame.shape)
+    slow = np.exp(-((y - 70) ** 2 + (x - 60) ** 2) / (2 * 45**2)).astype(np.float32)
+    weighted, other = (
+        weigh_frequencies(f, unexplained) for f in (frame, frame + 3 * frame.std() * slow)
+    )
+    assert np.corrcoef(weighted.ravel(), other.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("apart, both", [(3, False), (4, True)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_peaks_are_more_than_three_px_apart(apart, both, axis):
+    first = np.random.default_rng(0).normal(size=(80, 90)).astype(np.float32)
+    second = np.roll(first, 2, axis) + 0.9 * np.roll(first, 2 - apart, axis)
+    peaks = search(first, second, rotations=np.zeros(1), max_drift=0.2, n_peaks=2)
+    drifts = [peak.motion.drift[axis] for peak in peaks]
+    assert drifts[0] == pytest.approx(2, abs=0.5)
+    assert (abs(drifts[1] - (2 - apart)) < 0.5) == both

@@ -292,3 +292,22 @@ def test_residuals_within_the_tolerance_lower_the_confidence():
     found = reconcile(pairs, 3)
     assert found.confidence[1:].max() < 0.93
     assert found.confidence[1:].min() > 0.6
+
+
+@pytest.mark.parametrize("error", [0.03, 1.0, 2.5])
+@pytest.mark.parametrize("confidence", [(0.9, 0.9, 0.9), (0.3, 0.8, 0.6)])
+def test_the_error_of_a_loop_is_shared_by_confidence_and_residual(error, confidence):
+    # Where the loss of Geman and McClure is least, weight times residual is that of all pairs.
+    drifts = {(0, 1): (3, 0), (1, 2): (2, 0), (0, 2): (5 + error, 0)}
+    pairs = {
+        edge: registration(Motion(SHAPE, drift), p)
+        for (edge, drift), p in zip(drifts.items(), confidence, strict=True)
+    }
+    motions = reconcile(pairs, 3).motions
+    residual = np.array(
+        [drift[0] - (motions[j].drift - motions[i].drift)[0] for (i, j), drift in drifts.items()]
+    )
+    tolerance = 0.5 + 0.002 * max(SHAPE)
+    force = np.array(confidence) * residual / (1 + (residual / tolerance) ** 2) ** 2
+    assert residual[2] - residual[0] - residual[1] == pytest.approx(error)
+    np.testing.assert_allclose(force, force[2] * np.array([-1, -1, 1]), rtol=0.02)

@@ -4,7 +4,7 @@ from scipy import ndimage
 
 from stemkit.datasets import make_drift_pairs
 from stemkit.registration import Motion
-from stemkit.registration._correlation_search import weigh_frequencies
+from stemkit.registration._correlation_search import border, weigh_frequencies
 from stemkit.registration._refinement import (
     _correlation_by_patch,
     correlation_margins,
@@ -152,3 +152,22 @@ def test_steps_follow_the_frames_however_far_they_are_turned():
     found = refine(frames, start, ("rotation",)).motion
     np.testing.assert_allclose(found.drift, expected.drift, atol=0.03)
     assert found.rotation == pytest.approx(expected.rotation, abs=1e-3)
+
+
+@pytest.mark.parametrize("drift", [(0.0, 0.0), (0.4, -1.3), (60.0, -50.0)])
+def test_correlations_are_those_of_the_frames_where_they_overlap(drift):
+    frame = textured((80, 70))
+    motion = Motion(frame.shape, drift)
+    noisy = warp(frame, motion, fill=0.0) + 0.5 * textured((80, 70), seed=1)
+    frames = [prepare(frame), prepare(noisy)]
+    margin = border(frame.shape)
+    inside = coverage(motion.inverse(), margin=margin)
+    # The last rows and columns fill no patch of 8 px.
+    inside[80:], inside[:, 64:] = False, False
+    a = frames[0].values[inside]
+    b = warp(frames[1].values, motion.inverse())[inside]
+    correlation, _ = _correlation_by_patch(frames, motion)
+    assert correlation == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-3)
+    assert refine(frames, motion, (), max_steps=0).correlation == pytest.approx(
+        correlation, abs=0.05
+    )
