@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 from tqdm.auto import tqdm
 
-from .._constraints import Constraints, Interval, Options
+from .._constraints import Constraints, Interval, Options, check_value
 from .._missing import Mask
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
@@ -39,10 +39,18 @@ from ..damage._normalization import Units
 from ..engine import fit_parameters, pick_device, pick_precision, read_checkpoint
 from ..io._conversion import calibration_of
 from ..networks.degradation import DegradationNet
-from ..registration import AlignedStack, Registration, align_stack, register
+from ..registration import (
+    AlignedStack,
+    AveragedSeries,
+    Registration,
+    align_stack,
+    apply_motions,
+    register,
+)
 from ..registration._binning import bin_frame, choose_binning
+from ..registration._canvas import CANVAS, CanvasKind
 from ..registration._pair import MotionModel
-from . import _series
+from . import _averaging, _series
 from ._pairs import (
     RegisterPair,
     correlation_registration,
@@ -468,6 +476,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         *,
         trajectory: pd.DataFrame | None = None,
         fill: str | float = "edge",
+        canvas: CanvasKind = "first",
     ) -> AlignedStack:
         """Align a series to its first frame.
 
@@ -479,26 +488,178 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             The result of :meth:`trajectory`, to save the time of estimating it again.
         fill : {"edge", "reflect"} or float, default="edge"
             Values where a frame holds no data.
+        canvas : {"first", "union", "common"}, default="first"
+            Pixels of the aligned frames: those of the first frame, of all frames, or the largest
+            rectangle that all frames show. Lines are always aligned to the first.
 
         Returns
         -------
         AlignedStack of shape (n_frames, H, W), float32
-            An array; its ``mask`` is True where the frame holds data.
+            An array; its ``mask`` is True where the frame holds data, and its ``origin`` is the
+            position (y, x) of its first pixel in px of the first frame.
 
         Raises
         ------
+        MemoryError
+            If the canvas is too large, as after a wrong drift.
         ValueError
             If ``stack`` is not finite, or ``trajectory`` is of another series.
+
+        Warns
+        -----
+        OutOfViewWarning
+            If frames show nothing of the first frame's view.
         """
         network = self._network()
+        check_value(canvas, "canvas", CANVAS)
         frames, shape, missing = check_masked_stack(stack, self, reset=False, name="stack")
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, rescale_to_float32(frames)[0], missing)
         motions = _series.motions_of(trajectory, frames)
-        aligned = align_stack(frames, motions, fill=fill)
+        is_stack = len(shape) == 3
+        aligned = align_stack(frames, motions, fill=fill, canvas=canvas if is_stack else "first")
         mask = np.asarray(aligned.mask)
-        _series.leave_out_missing(mask, motions, missing)
+        _series.leave_out_missing(mask, motions, missing, aligned.origin)
+        if is_stack:
+            return aligned
         return AlignedStack(np.asarray(aligned).reshape(shape), mask.reshape(shape))
+
+    def average(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = None,
+        canvas: CanvasKind = "first",
+        weights: Literal["inverse-variance"] | ArrayLike | None = None,
+        dose: ArrayLike | None = None,
+    ) -> AveragedSeries:
+        """Average a series at the pixels of its first frame, with its error and resolution.
+
+        Each pixel is averaged over the frames that show it. Bad pixels and masked ones are no data.
+
+        Parameters
+        ----------
+        stack : FrameStack or array-like of shape (n_frames, H, W)
+            The series.
+        trajectory : DataFrame, optional
+            The result of :meth:`trajectory`.
+        canvas : {"first", "union", "common"}, default="first"
+            Pixels of the average: those of the first frame, of all frames, or the largest
+            rectangle that all frames show.
+        weights : "inverse-variance" or array-like, default=None
+            Weight of each frame, or of each of its pixels, of shape (n_frames,) or
+            (n_frames, H, W); 0 leaves it out. "inverse-variance" measures the noise of each frame,
+            for dwell times or currents that differ. By default all are the same.
+        dose : array-like of shape (n_frames,), optional
+            Accumulated dose at each frame, increasing, in any unit. At each spatial frequency,
+            frames are then weighted by how much structure is left, which is estimated from the
+            series, so that fine structure comes from the frames before it is lost.
+
+        Returns
+        -------
+        AveragedSeries
+            Mean, standard error, coverage, Fourier ring correlation of the halves, and resolution.
+
+        Raises
+        ------
+        MemoryError
+            If the canvas is too large, as after a wrong drift.
+        ValueError
+            If ``stack`` is not finite, ``trajectory`` is of another series, ``weights`` do not
+            fit, or ``dose`` does not increase or is that of less than three frames.
+
+        Warns
+        -----
+        OutOfViewWarning
+            If frames show nothing of the first frame's view.
+        ResolutionWarning
+            If the resolution is not determined.
+
+        See Also
+        --------
+        stemkit.registration.average : The method, for motions that are known.
+
+        Examples
+        --------
+        >>> from stemkit import DriftDecayModel
+        >>> from stemkit.datasets import make_llzo_series
+        >>> series = make_llzo_series(4, shape=(128, 128), random_state=0)
+        >>> result = DriftDecayModel().average(series.frames, canvas="union")
+        >>> bool(result.resolution < 6), int(result.coverage.max())
+        (True, 4)
+        """
+        network = self._network()
+        _averaging.check_average(canvas, weights)
+        frames, _, missing = check_masked_stack(stack, self, reset=False, name="stack")
+        if trajectory is None and len(frames) > 1:
+            trajectory = self._register_series(network, rescale_to_float32(frames)[0], missing)
+        return _averaging.average_series(
+            equalize(frames, self.exposure, missing=missing),
+            _series.motions_of(trajectory, frames),
+            canvas=canvas,
+            weights=weights,
+            recorded=_averaging.recorded_pixels(stack, frames),
+            dose=dose,
+            pixel_size=calibration_of(stack).pixel_size,
+        )
+
+    def apply(
+        self,
+        trajectory: pd.DataFrame,
+        array: ArrayLike,
+        *,
+        frame_shape: tuple[int, int] | None = None,
+        canvas: CanvasKind = "first",
+        fill: float = 0.0,
+        order: int = 1,
+    ) -> AlignedStack:
+        """Align data that were recorded along with a series, such as spectrum images or 4D-STEM.
+
+        Parameters
+        ----------
+        trajectory : DataFrame
+            The result of :meth:`trajectory`.
+        array : array-like of shape (n_frames, H, W, ...)
+            Data at each pixel of each frame: a number, a spectrum or a pattern.
+        frame_shape : (int, int), optional
+            Shape (H, W) of the frames of the trajectory, if ``array`` has smaller or larger pixels
+            of the same field.
+        canvas : {"first", "union", "common"}, default="first"
+            Pixels of the result, as for :meth:`transform`.
+        fill : float, default=0.0
+            Value where a frame holds no data.
+        order : int, default=1
+            Order of the interpolating spline, 0 to 5. From 2 on, few counts can become negative.
+
+        Returns
+        -------
+        AlignedStack of shape (n_frames, H, W, ...), float32
+            An array; its ``mask`` is True where the frame holds data.
+
+        Raises
+        ------
+        MemoryError
+            If the result is too large.
+        ValueError
+            If ``array`` is not finite, or ``trajectory`` is of another series.
+
+        See Also
+        --------
+        stemkit.registration.apply_motions : The method, for motions that are known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from stemkit import DriftDecayModel
+        >>> path = pd.DataFrame({"dy": [0.0, 4.0], "dx": [0.0, -2.0]})
+        >>> spectra = np.ones((2, 32, 32, 100))
+        >>> aligned = DriftDecayModel().apply(path, spectra, frame_shape=(64, 64))
+        >>> aligned.shape, int(aligned.mask[1, :, :, 0].sum())
+        ((2, 32, 32, 100), 930)
+        """
+        motions = _averaging.motions_for(trajectory, array, frame_shape)
+        return apply_motions(array, motions, canvas=canvas, fill=fill, order=order)
 
     def decay_maps(
         self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None

@@ -23,6 +23,7 @@ from ..io._conversion import pixel_sides
 from ..io._frame_stack import PixelSize
 from ..registration import frame_pairs, reconcile, trajectory_table
 from ..registration._binning import unbin_map
+from ..registration._canvas import Canvas, source_of
 from ..registration._pair import MIN_CONFIDENCE
 from ..registration._trajectory_table import read_motions
 from ..registration._warping import align, holds_data
@@ -105,13 +106,17 @@ def masks_of_frames(missing: Mask | None, n_frames: int) -> list[Mask | None]:
     return [mask if mask.any() else None for mask in missing]
 
 
-def leave_out_missing(mask: Mask, motions: Sequence[Motion], missing: Mask | None) -> None:
-    """Set the mask of aligned frames to False where they hold no data."""
+def leave_out_missing(
+    mask: Mask, motions: Sequence[Motion], missing: Mask | None, origin: tuple[int, int] | None
+) -> None:
+    """Set the mask of frames aligned on a canvas to False where they hold no data."""
+    canvas = Canvas((mask.shape[1], mask.shape[2]), origin or (0, 0))
     for of_frame, motion, lack in zip(
         mask, motions, masks_of_frames(missing, len(mask)), strict=True
     ):
         if lack is not None:
-            of_frame &= holds_data(motion, None, lack)
+            source = source_of(motion, canvas, canvas.whole())
+            of_frame &= source.holds_data(lack)
 
 
 def add_time_and_damage(

@@ -23,6 +23,7 @@ Examples
 
 from .._motion import Motion
 from ._aligned_stack import AlignedStack
+from ._apply import apply_motions
 from ._average import average
 from ._averaged_series import AveragedSeries
 from ._pair import Registration, register
@@ -37,6 +38,7 @@ __all__ = [
     "Registration",
     "Trajectory",
     "align_stack",
+    "apply_motions",
     "average",
     "coverage",
     "frame_pairs",

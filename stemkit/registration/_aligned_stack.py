@@ -20,11 +20,16 @@ class AlignedStack(np.ndarray):
         The frames.
     mask : ndarray of shape (n_frames, H, W), bool, optional
         True where a frame holds data.
+    origin : (int, int), default=(0, 0)
+        Position (y, x) of the first pixel in px of the first frame.
 
     Attributes
     ----------
     mask : ndarray of shape (n_frames, H, W), bool, or None
         True where a frame holds data.
+    origin : (int, int) or None
+        Position (y, x) of the first pixel in px of the first frame; None of views and of slices
+        of the pixels.
 
     Examples
     --------
@@ -36,15 +41,22 @@ class AlignedStack(np.ndarray):
     """
 
     mask: NDArray[np.bool_] | None
+    origin: tuple[int, int] | None
 
-    def __new__(cls, frames: NDArray, mask: NDArray[np.bool_] | None = None) -> Self:
+    def __new__(
+        cls,
+        frames: NDArray,
+        mask: NDArray[np.bool_] | None = None,
+        origin: tuple[int, int] | None = (0, 0),
+    ) -> Self:
         stack = np.asarray(frames).view(cls)
         stack.mask = mask
+        stack.origin = origin
         return stack
 
     def __array_finalize__(self, other: Any) -> None:
-        # The mask would not fit views of other shapes.
-        self.mask = None
+        # They would not fit views of other shapes.
+        self.mask = self.origin = None
 
     def __array_wrap__(
         self, array: NDArray, context: Any = None, return_scalar: bool = False
@@ -55,7 +67,8 @@ class AlignedStack(np.ndarray):
         part = super().__getitem__(key)
         if self.mask is None or not isinstance(part, np.ndarray):
             return part
-        return AlignedStack(part, self.mask[key])
+        of_frames = not isinstance(key, tuple) and part.ndim == self.ndim
+        return AlignedStack(part, self.mask[key], self.origin if of_frames else None)
 
     def copy(self, order: Any = "C") -> Self:
         """Return a copy with a mask of its own.
@@ -70,7 +83,7 @@ class AlignedStack(np.ndarray):
         AlignedStack of the same shape
         """
         mask = None if self.mask is None else self.mask.copy()
-        return type(self)(np.array(self, order=order), mask)
+        return type(self)(np.array(self, order=order), mask, self.origin)
 
     __copy__ = copy
 
@@ -78,4 +91,4 @@ class AlignedStack(np.ndarray):
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AlignedStack, (np.asarray(self), self.mask)
+        return AlignedStack, (np.asarray(self), self.mask, self.origin)

@@ -123,9 +123,10 @@ def average(
     Errors that all frames share, as a wrong reference, are not in it.
 
     For the resolution see :func:`stemkit.metrics.fourier_ring_correlation`: the halves are the
-    averages of the even and of the odd frames, tapered at the borders of what both show, and agree
-    above a correlation of 1/7. Beyond the first gap, as between the reflections of a crystal, a
-    ring counts if its correlation is 4 standard errors of chance.
+    averages of the frames 0, 3, 5, 6, 9, ... and 1, 2, 4, 7, 8, ..., between which slow changes
+    are balanced. They are tapered at the borders of what both show, and agree above a correlation
+    of 1/7, averaged over three rings. Agreement counts if it exceeds 4 standard errors of chance:
+    that of successive rings together, or, as of the reflections of a crystal, of a single one.
 
     References
     ----------
@@ -166,7 +167,7 @@ def average(
 
 
 class _Part:
-    """Sums over some of the frames, all or the even ones, at the pixels of a canvas.
+    """Sums over some of the frames, all or one half, at the pixels of a canvas.
 
     `total` and `power` hold one map for each band: the weighted sum of the frames, and the power
     of white noise in it. `weight` and `square` are those of the pixels' weights alone.
@@ -221,7 +222,7 @@ class _Sums:
         n_bands = bands.shape[1]
         self.canvas, self.bands = canvas, bands
         self.coverage = np.zeros(canvas.shape, np.int32)
-        self.all, self.even = _Part(n_bands, canvas.shape), _Part(n_bands, canvas.shape)
+        self.all, self.half = _Part(n_bands, canvas.shape), _Part(n_bands, canvas.shape)
         self.differences = Differences(canvas.shape)
         # Neighbouring bands share frequencies.
         self.pairs = [(band, band) for band in range(n_bands)]
@@ -247,8 +248,9 @@ class _Sums:
             for part in split_bands(frame, len(bands))
         ]
         self.all.add(window, weight, bands, values)
-        if index % 2 == 0:
-            self.even.add(window, weight, bands, values)
+        # The Thue-Morse sequence: 0, 1, 1, 0, 1, 0, 0, 1, ...
+        if index.bit_count() % 2 == 0:
+            self.half.add(window, weight, bands, values)
         shown = weight > 0
         self.coverage[window] += shown
         gain = noise_gain(source)
@@ -271,10 +273,10 @@ class _Sums:
         )
         known = shown & np.isfinite(frame_variance)
         variance = np.where(known, frame_variance * self._noise_of_mean(shown), 0)
-        odd = self.all - self.even
-        both = shown & odd.shown() & self.even.shown()
+        rest = self.all - self.half
+        both = shown & rest.shown() & self.half.shown()
         frc, resolution = correlate_halves(
-            (self.even.mean(both), odd.mean(both)), both, pixel_size, n_frames=len(self.bands)
+            (self.half.mean(both), rest.mean(both)), both, pixel_size, n_frames=len(self.bands)
         )
         effective = np.divide(1, share, out=np.zeros(shown.shape), where=shown)
         return AveragedSeries(
@@ -315,13 +317,11 @@ def _sampled_weights(
     source: Source, weights: float | NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.float64]:
     """Return the weight of each pixel of the window; 0 where the frame holds no data."""
-    inside = source.is_inside(shape)
     if not isinstance(weights, np.ndarray):
-        return np.where(inside, float(weights), 0.0)
-    sampled = source.sample(weights, order=1).astype(float)
+        return np.where(source.is_inside(shape), float(weights), 0.0)
     # A pixel without data enters all that are interpolated between it and its neighbours.
-    lacking = source.sample((weights == 0).astype(np.float32), order=1)
-    return np.where(inside & (lacking < 1e-5), sampled, 0.0)
+    held = source.holds_data(weights == 0)
+    return np.where(held, source.sample(weights, order=1).astype(float), 0.0)
 
 
 def _count(frames: Any) -> int:

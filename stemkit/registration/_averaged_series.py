@@ -32,8 +32,8 @@ class AveragedSeries:
     n_effective : ndarray of shape (H, W), float32
         Number of frames of equal weight whose mean has the same white noise.
     frc : DataFrame
-        Fourier ring correlation between the averages of the even and of the odd frames, a row for
-        each ring: ``frequency`` (cycles per px), ``correlation``, ``n_pixels``, ``threshold``
+        Fourier ring correlation between the averages of two halves of the frames, a row for each
+        ring: ``frequency`` (cycles per px), ``correlation``, ``n_pixels``, ``threshold``
         (1/7), and ``frequency_per_nm`` where the pixel size is known. It has no rows where there
         are no two halves of at least 16 px.
     resolution : float

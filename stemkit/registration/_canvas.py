@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .._constraints import Constraints, Options, shorten
+from .._missing import Mask
 from .._motion import Motion
 from .._validation import Float32Array
 from .._warnings import warn_caller
@@ -20,6 +21,8 @@ CanvasKind = Literal["first", "union", "common"]
 CANVAS: Constraints = [Options("first", "union", "common")]
 # Keeps rounding from excluding a border row of an unmoved frame.
 _TOLERANCE = 1e-6
+# Weight of pixels without data in an interpolated one, from which on it holds no data itself.
+LEAST_WEIGHT = 0.01
 Window = tuple[slice, slice]
 
 
@@ -75,9 +78,12 @@ class Source(NamedTuple):
             inside &= (place >= -_TOLERANCE) & (place <= side - 1 + _TOLERANCE)
         return inside
 
-    def sample(
-        self, frame: NDArray, *, order: int, mode: str = "nearest", fill: float = 0.0
-    ) -> Float32Array:
+    def holds_data(self, missing: Mask) -> Mask:
+        """Return at which pixels of the window a frame that lacks some pixels holds data."""
+        share = self.sample(missing.astype(np.float32), order=1)
+        return self.is_inside((missing.shape[0], missing.shape[1])) & (share < LEAST_WEIGHT)
+
+    def sample(self, frame: NDArray, *, order: int, mode: str = "nearest") -> Float32Array:
         """Interpolate a frame at the pixels of the window."""
         return ndimage.affine_transform(
             frame,
@@ -87,7 +93,6 @@ class Source(NamedTuple):
             output=np.float32,
             order=order,
             mode=mode,
-            cval=fill,
         )
 
 

@@ -18,7 +18,7 @@ THRESHOLD = 1 / 7
 # Shortest side of a field with enough rings.
 _MIN_SIDE = 16
 # Width of the taper as a share of the distance from the border to the middle.
-_TAPER = 1 / 3
+_TAPER = 1 / 2
 # Standard errors of chance from which a correlation is certain.
 _CERTAIN = 4.0
 
@@ -60,7 +60,7 @@ def correlate_halves(
         warn_caller(
             "The average has no resolution: it needs at least two frames."
             if n_frames < 2
-            else f"The average has no resolution: its halves, of the even and of the odd frames, "
+            else f"The average has no resolution: the averages of the two halves of the frames "
             f"have no common field of at least {_MIN_SIDE} x {_MIN_SIDE} px.",
             ResolutionWarning,
         )
@@ -78,14 +78,14 @@ def correlate_halves(
     resolution = _resolution(frequency, correlation, independent)
     if not np.isfinite(resolution):
         warn_caller(
-            "The average has no resolution: the averages of the even and of the odd frames agree "
-            "at no frequency, as of noise, wrong drifts or frames of different fields.",
+            "The average has no resolution: the averages of the two halves of the frames agree at "
+            "no frequency, as of noise, wrong drifts or frames of different fields.",
             ResolutionWarning,
         )
     elif resolution <= 1 / frequency[-1]:
         warn_caller(
             f"The resolution of the average is limited by its pixels, to {resolution:.3g} px: the "
-            f"averages of the even and of the odd frames agree at all frequencies. Frames that "
+            f"averages of the two halves of the frames agree at all frequencies. Frames that "
             f"share a pattern, as of the detector, agree too.",
             ResolutionWarning,
         )
@@ -115,26 +115,31 @@ def _resolution(
     correlation: NDArray[np.float64],
     independent: NDArray[np.float64],
 ) -> float:
-    """Return the period of the finest ring in which the halves agree.
+    """Return the period of the finest structure in which the halves agree.
 
-    Rings from the lowest frequency on agree up to the first below the threshold. Beyond it, as
-    between the reflections of a crystal, single rings count only if they agree for certain.
+    The lowest rings have few bins and scatter, so three neighbours are averaged, and rings that
+    agree one after the other have to be certain together. A single ring, as of the reflections of
+    a crystal, counts if it is certain by itself.
     """
-    agrees = correlation >= THRESHOLD
-    chance = 1 / np.sqrt(independent)
-    last = np.flatnonzero(agrees & (correlation >= _CERTAIN * chance))
-    best = int(last[-1]) if last.size else -1
-    n_first = len(agrees) if agrees.all() else int(agrees.argmin())
-    # A few of the lowest rings agree by chance; together they have to be certain.
-    together = (correlation * independent)[:n_first].sum()
-    if together > _CERTAIN * np.sqrt(independent[:n_first].sum()):
-        best = max(best, n_first - 1)
-    if best < 0:
+    kernel = np.ones(3)
+    smooth = np.convolve(correlation * independent, kernel, "same")
+    smooth /= np.convolve(independent, kernel, "same")
+    last = -1
+    for run in np.split(np.arange(len(smooth)), np.flatnonzero(np.diff(smooth >= THRESHOLD)) + 1):
+        together = (correlation * independent)[run].sum()
+        certain = together > _CERTAIN * np.sqrt(independent[run].sum())
+        # A strong ring raises the mean of its neighbours too.
+        agrees = run[correlation[run] >= THRESHOLD]
+        if agrees.size and smooth[run[0]] >= THRESHOLD and certain:
+            last = int(agrees[-1])
+    single = correlation >= np.maximum(THRESHOLD, _CERTAIN / np.sqrt(independent))
+    last = max([last, *np.flatnonzero(single)])
+    if last < 0:
         return np.inf
-    crossing = frequency[best]
-    if best + 1 < len(frequency) and correlation[best + 1] < THRESHOLD:
-        step = (correlation[best] - THRESHOLD) / (correlation[best] - correlation[best + 1])
-        crossing += step * (frequency[best + 1] - crossing)
+    crossing = frequency[last]
+    if last + 1 < len(frequency) and correlation[last + 1] < THRESHOLD:
+        step = (correlation[last] - THRESHOLD) / (correlation[last] - correlation[last + 1])
+        crossing += step * (frequency[last + 1] - crossing)
     return float(1 / crossing)
 
 

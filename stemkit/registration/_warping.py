@@ -8,20 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .._constraints import Interval, Options, check_arguments
+from .._constraints import Constraints, Interval, Options, check_arguments
 from .._constraints import Sequence as SequenceOf
 from .._missing import Mask
 from .._motion import Motion
 from .._validation import Float32Array, check_frame, check_frames
 from ._aligned_stack import AlignedStack
+from ._canvas import (
+    CANVAS,
+    LEAST_WEIGHT,
+    CanvasKind,
+    check_memory,
+    choose_canvas,
+    source_of,
+    warn_of_unseen,
+)
 
-# Weight of pixels without data in an interpolated one, from which on it holds no data itself.
-_LEAST_WEIGHT = 0.01
+_FILL: Constraints = [Options("edge", "reflect"), Interval(float, None, None)]
 
 
 @check_arguments(
     motion=[Motion],
-    fill=[Options("edge", "reflect"), Interval(float, None, None)],
+    fill=_FILL,
     order=[Interval(int, 0, 5)],
 )
 def warp(
@@ -68,11 +76,7 @@ def warp(
     [3, 2]
     """
     frame = check_frame(frame)
-    if frame.shape != motion.shape:
-        raise ValueError(
-            f"frame has shape {frame.shape}, but motion is of frames of shape "
-            f"{motion.shape}; use Motion.rescaled for frames of another size."
-        )
+    _check_shape(frame, motion)
     modes: dict[object, str] = {"edge": "nearest", "reflect": "mirror"}
     mode = modes.get(fill, "constant")
     back = motion.inverse()
@@ -150,7 +154,7 @@ def holds_data(
     if first_lacks is not None:
         inside &= ~first_lacks
     if second_lacks is not None and second_lacks.any():
-        inside &= warp(second_lacks.astype(np.float32), back, fill=0.0, order=1) < _LEAST_WEIGHT
+        inside &= warp(second_lacks.astype(np.float32), back, fill=0.0, order=1) < LEAST_WEIGHT
     return inside
 
 
@@ -178,9 +182,17 @@ def align(
     return warp(second, motion.inverse(), fill="reflect"), holds_data(motion, *missing)
 
 
-@check_arguments(motions=[SequenceOf(Motion)])
+@check_arguments(
+    motions=[SequenceOf(Motion)],
+    fill=_FILL,
+    canvas=CANVAS,
+)
 def align_stack(
-    frames: Float32Array, motions: Sequence[Motion], *, fill: str | float = "edge"
+    frames: Float32Array,
+    motions: Sequence[Motion],
+    *,
+    fill: str | float = "edge",
+    canvas: CanvasKind = "first",
 ) -> AlignedStack:
     """Align a stack to its first frame.
 
@@ -192,17 +204,28 @@ def align_stack(
         From the first frame to each.
     fill : {"edge", "reflect"} or float, default="edge"
         Values where a frame holds no data, as for :func:`warp`.
+    canvas : {"first", "union", "common"}, default="first"
+        Pixels of the aligned frames: those of the first frame, of all frames, or the largest
+        rectangle that all frames show.
 
     Returns
     -------
     AlignedStack of shape (n_frames, H, W), float32
-        An array; its ``mask`` is True where a frame holds data.
+        An array; its ``mask`` is True where a frame holds data, and its ``origin`` is the position
+        (y, x) of its first pixel in px of the first frame. H and W are those of the canvas.
 
     Raises
     ------
+    MemoryError
+        If the canvas is too large, as after a wrong drift.
     ValueError
-        If ``frames`` are not finite, ``frames`` and ``motions`` differ in number or shape, or
-        ``fill`` is invalid.
+        If ``frames`` are not finite, ``frames`` and ``motions`` differ in number or shape,
+        ``fill`` is invalid, or no pixel is common to all frames.
+
+    Warns
+    -----
+    OutOfViewWarning
+        If frames show nothing of the first frame's view.
 
     Examples
     --------
@@ -219,10 +242,32 @@ def align_stack(
             f"frames holds {len(frames)} frames and motions {len(motions)} motions; "
             f"pass one motion for each frame."
         )
-    aligned = np.empty_like(frames)
-    mask = np.empty(frames.shape, dtype=bool)
+    field = choose_canvas(motions, canvas)
+    check_memory(field, 5.0 * len(frames) * field.shape[0] * field.shape[1], canvas)
+    if canvas == "first":
+        warn_of_unseen(motions, field)
+    aligned = np.empty((len(frames), *field.shape), np.float32)
+    mask = np.empty(aligned.shape, dtype=bool)
     for index, (frame, motion) in enumerate(zip(frames, motions, strict=True)):
-        back = motion.inverse()
-        aligned[index] = warp(frame, back, fill=fill)
-        mask[index] = coverage(back)
-    return AlignedStack(aligned, mask)
+        if canvas == "first":
+            back = motion.inverse()
+            aligned[index] = warp(frame, back, fill=fill)
+            mask[index] = coverage(back)
+        else:
+            _check_shape(frame, motion)
+            source = source_of(motion, field, field.whole())
+            mask[index] = source.is_inside(motion.shape)
+            # A constant beyond the border would enter the splines of pixels inside.
+            mode = "mirror" if fill == "reflect" else "nearest"
+            aligned[index] = source.sample(frame, order=3, mode=mode)
+            if not isinstance(fill, str):
+                aligned[index][~mask[index]] = fill
+    return AlignedStack(aligned, mask, field.origin)
+
+
+def _check_shape(frame: NDArray, motion: Motion) -> None:
+    if frame.shape != motion.shape:
+        raise ValueError(
+            f"frame has shape {frame.shape}, but motion is of frames of shape "
+            f"{motion.shape}; use Motion.rescaled for frames of another size."
+        )

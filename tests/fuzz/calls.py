@@ -40,6 +40,7 @@ TABLE = pd.DataFrame({"frame": [0, 1, 2], "y": [3.0, 5.0, 9.0], "x": [4.0, 9.0, 
 DATA: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("X", "y", "frames", "y_true", "y_pred", "stack", "X_true"), FRAMES),
     **dict.fromkeys(("first", "second", "frame", "signal", "noisy", "denoised"), FRAME),
+    "array": FRAMES,
     "pair": (2, *FRAME),
     "decay": FRAMES,
     "values": FRAME,
@@ -103,7 +104,10 @@ ARGUMENTS: dict[str, Callable[[SampleFiles], Any]] = {
 }
 # Arguments of a single function or method.
 OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
-    "average": {"weights": lambda files: np.ones(FRAMES[0])},
+    "average": {
+        "weights": lambda files: np.ones(FRAMES[0]),
+        "dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0]),
+    },
     "register": {"motion": lambda files: "translation", "bad_pixels": lambda files: None},
     "fit_module": {"source": lambda files: _source()},
     "load_card": {"name": lambda files: files.weights},

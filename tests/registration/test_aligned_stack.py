@@ -25,6 +25,14 @@ def test_it_is_an_array_with_a_mask():
     assert AlignedStack(FRAMES).mask is None
 
 
+def test_parts_along_the_frames_keep_the_origin():
+    aligned = AlignedStack(FRAMES, MASK, (-3, 4))
+    assert aligned.origin == aligned[1:3].origin == aligned.copy().origin == (-3, 4)
+    assert pickle.loads(pickle.dumps(aligned)).origin == (-3, 4)
+    assert aligned[:, 1:].origin is None
+    assert AlignedStack(FRAMES).origin == (0, 0)
+
+
 @pytest.mark.parametrize(
     "key",
     [

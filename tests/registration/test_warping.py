@@ -6,6 +6,7 @@ from scipy import ndimage
 from skimage import transform
 
 from stemkit._scene import Scene, render_columns
+from stemkit.exceptions import OutOfViewWarning
 from stemkit.registration import Motion, align_stack, coverage, warp
 from stemkit.registration._warping import align
 
@@ -187,3 +188,31 @@ def test_a_stack_is_filled_as_a_frame_is(fill):
     np.testing.assert_array_equal(
         align_stack(frames, motions), align_stack(frames, motions, fill="edge")
     )
+
+
+def test_a_canvas_holds_all_frames_or_what_they_share():
+    shape = (30, 40)
+    frame = smooth_frame(shape)
+    motions = [Motion(shape), Motion(shape, (3, -5)), Motion(shape, (-4, 6))]
+    frames = np.stack([warp(frame, motion) for motion in motions])
+    first = align_stack(frames, motions)
+    union = align_stack(frames, motions, canvas="union")
+    assert union.shape == (3, 37, 51)
+    assert union.origin == (-3, -6)
+    assert union.mask.sum() == 3 * 30 * 40
+    np.testing.assert_allclose(union[:, 3:33, 6:46], first, atol=1e-5)
+    common = align_stack(frames, motions, canvas="common")
+    assert common.origin == (4, 5)
+    assert common.mask.all()
+    np.testing.assert_allclose(common, first[:, 4:27, 5:34], atol=1e-5)
+    filled = align_stack(frames, motions, canvas="union", fill=-7.0)
+    assert (np.asarray(filled)[~filled.mask] == -7).all()
+
+
+def test_frames_that_show_nothing_of_the_first_are_named():
+    shape = (20, 24)
+    motions = [Motion(shape, (0, 15 * i)) for i in range(4)]
+    frames = np.ones((4, *shape), "float32")
+    with pytest.warns(OutOfViewWarning, match=r'Frames \[2, 3\] show nothing.*canvas="union"'):
+        assert not align_stack(frames, motions).mask[2:].any()
+    assert align_stack(frames, motions, canvas="union").mask.any(axis=(1, 2)).all()
