@@ -48,6 +48,7 @@ WITHOUT_SOURCE = {
     "metrics.psnr": "a textbook definition",
     "networks.rename_released": "renames weights",
     "registration.align_stack": "scipy.ndimage's interpolation",
+    "registration.apply_motions": "scipy.ndimage's interpolation",
     "registration.frame_pairs": "ours",
     "registration.motions_from_table": "algebra of transforms",
     "registration.trajectory_table": "algebra of transforms",
