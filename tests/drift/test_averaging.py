@@ -56,8 +56,9 @@ def test_a_stack_passes_its_pixel_size_on(model, series):
     assert result.resolution_nm == pytest.approx(0.03 * result.resolution)
 
 
-def test_missing_and_bad_pixels_are_no_data(model, series):
-    frames = np.ma.masked_array(series.frames.copy(), np.zeros(series.frames.shape, bool))
+def test_missing_and_bad_pixels_are_no_data(model):
+    still = record([Motion(SHAPE)] * 5, 60)
+    frames = np.ma.masked_array(still.frames, np.zeros(still.frames.shape, bool))
     frames[:, 40, 50] = np.ma.masked
     frames.data[1, 70, 80] = 1e5
     with pytest.warns(BadPixelWarning):
@@ -67,6 +68,19 @@ def test_missing_and_bad_pixels_are_no_data(model, series):
     assert result.coverage[70, 80] == 4
     assert result.coverage[0, 0] == 5
     assert np.isfinite(result.mean.data).all()
+
+
+def test_parts_without_data_are_no_data_on_any_canvas(model, series):
+    frames = np.ma.masked_array(series.frames, np.zeros(series.frames.shape, bool))
+    frames[:, 80:] = np.ma.masked  # a bar with text
+    for canvas in ("first", "union"):
+        with pytest.warns(BadPixelWarning):
+            result = model.average(frames, trajectory=table_of(series.motions), canvas=canvas)
+        with pytest.warns(BadPixelWarning):
+            aligned = model.transform(frames, trajectory=table_of(series.motions), canvas=canvas)
+        np.testing.assert_array_equal(aligned.mask.sum(axis=0), result.coverage)
+        # Of a row that is interpolated between the last one and the bar, nothing is used.
+        assert 5 * 79 * 104 - 600 < result.coverage.sum() <= 5 * 80 * 104 or canvas == "first"
 
 
 def test_noisier_frames_get_less_weight():
