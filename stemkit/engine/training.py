@@ -232,7 +232,7 @@ def fit_module(
         "random_state": random_state,
     }
 
-    optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(trainable, weight_decay=weight_decay)
     state = _State()
     checkpoints = None
     if checkpoint_dir is not None:

@@ -34,8 +34,7 @@ def find_files(paths: object) -> list[Path]:
     for path in named:
         check_value(path, "paths", ["path"])
     files = [file for path in named for file in _expanded(Path(path))]
-    if len(named) > 1:
-        _warn_of_order(files)
+    _warn_of_order(files)
     return files
 
 

@@ -142,12 +142,14 @@ class WindowBatch:
         along_x = np.exp(-0.5 * dx**2)[:, :, np.newaxis] * root[:, np.newaxis]
         tilted_x = dx[:, :, np.newaxis] * along_x
         jacobian = np.empty((n, 4 * k + 1, *pixel.shape[1:]))
-        jacobian[:, 0:-1:4] = along_y[..., np.newaxis] * along_x
-        jacobian[:, 1:-1:4] = (slope * dy * along_y)[..., np.newaxis] * along_x
-        jacobian[:, 2:-1:4] = (slope * along_y)[..., np.newaxis] * tilted_x
-        jacobian[:, 3:-1:4] = (slope * dy**2 * along_y)[..., np.newaxis] * along_x
-        jacobian[:, 3:-1:4] += jacobian[:, 2:-1:4] * dx[:, :, np.newaxis]
         jacobian[:, -1] = root
+        # A view: amplitude, y, x and sigma of each atom.
+        of_atoms = jacobian[:, : 4 * k].reshape(n, k, 4, *pixel.shape[1:])
+        of_atoms[:, :, 0] = along_y[..., np.newaxis] * along_x
+        of_atoms[:, :, 1] = (slope * dy * along_y)[..., np.newaxis] * along_x
+        of_atoms[:, :, 2] = (slope * along_y)[..., np.newaxis] * tilted_x
+        of_atoms[:, :, 3] = (slope * dy**2 * along_y)[..., np.newaxis] * along_x
+        of_atoms[:, :, 3] += of_atoms[:, :, 2] * dx[:, :, np.newaxis]
         jacobian = jacobian.reshape(n, 4 * k + 1, -1)
         normal = jacobian @ jacobian.transpose(0, 2, 1)
         gradient = jacobian @ (residual.ravel()[pixel] * root).reshape(n, -1, 1)

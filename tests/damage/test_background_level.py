@@ -3,7 +3,11 @@ import pytest
 
 from stemkit._scene import render_columns
 from stemkit.damage._aligned_pair import AlignedPair, DetailedFrame
-from stemkit.damage._background_level import background_of_pair, backgrounds_of_series
+from stemkit.damage._background_level import (
+    _smooth_level,
+    background_of_pair,
+    backgrounds_of_series,
+)
 from stemkit.datasets import make_scene
 from stemkit.degradation import damage_pattern, degrade, record
 
@@ -130,3 +134,21 @@ def test_pixels_outside_the_overlap_have_no_influence_on_the_background(missing)
     found = background_of_pair(AlignedPair.from_frames(first, second, overlap))
     assert found.offset == 0
     assert np.abs(found.level - 0.3)[:, missing:].mean() < 0.1 * first.std()
+
+
+def test_the_level_is_the_mean_intensity_unless_frames_tell_more():
+    first = np.random.default_rng(0).normal(5, 1, (40, 50)).astype("float32")
+    nothing = np.zeros(first.shape)
+    level = _smooth_level(first, 1.0, nothing, nothing)
+    np.testing.assert_allclose(level, first.mean(), rtol=1e-5)
+    levels = []
+    for information in (1e-7, 1e-4, 1.0):
+        even = np.full(first.shape, information)
+        levels.append(_smooth_level(first, 1.0, even, 2 * even).mean())
+    assert first.mean() > levels[0] > levels[1] > levels[2] > 1.99
+    np.testing.assert_allclose(levels[2], 2, rtol=0.01)
+    # Mean and level are weighted by their precision: that of the mean is 1 / (3 contrast)^2.
+    even = np.full(first.shape, 1e-7)
+    total, prior = even.sum(), 3.0**-2
+    expected = (2 * total + prior * first.mean()) / (total + prior)
+    assert levels[0] == pytest.approx(expected, rel=1e-3)

@@ -90,3 +90,8 @@ def test_each_pixel_is_fitted_separately():
 def test_one_frame_has_no_critical_dose():
     with pytest.raises(ValueError, match=r"decay holds 1 frame.* at least 2"):
         fit_critical_dose(np.ones((1, 4, 4)), [0.0])
+
+
+def test_a_single_frame_has_no_critical_dose():
+    with pytest.raises(ValueError, match=r"^decay holds 1 frame\(s\), but at least 2 are needed"):
+        fit_critical_dose(np.ones((1, 4, 5)), [0.0])

@@ -299,3 +299,8 @@ def test_weights_map_names_to_tensors(tmp_path, weights):
     with pytest.raises(InvalidParameterError, match=r"^module must map names"):
         save_weights(weights, tmp_path / "w.safetensors", {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n, shown", [(1, "k0"), (3, "k0, k1, k2"), (5, "k0, k1, k2 and 2 more")])
+def test_at_most_three_names_are_listed(n, shown):
+    assert weights._list_keys([f"k{i}" for i in range(n)]) == shown

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stemkit.io import read_stack
+from stemkit.io._npy import write
 
 COUNTS = np.random.default_rng(0).integers(0, 999, (3, 40, 50)).astype("u2")
 
@@ -44,3 +45,12 @@ def test_a_lazy_stack_stays_in_the_file(tmp_path):
     stack = read_stack(tmp_path / "a.npy", lazy=True)
     assert hasattr(stack.frames, "dask")
     assert np.array_equal(np.asarray(stack), COUNTS)
+
+
+def test_no_pickle_is_written(tmp_path):
+    class Objects:
+        frames = np.array([[[{}]]], dtype=object)
+
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write(tmp_path / "a.npy", Objects())
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stemkit.io import read_stack, write_stack
-from stemkit.io._rosettasciio import stacks_of_signals
+from stemkit.io._rosettasciio import _times, stacks_of_signals
 
 pytest.importorskip("rsciio", reason="needs the extra stemkit[formats]")
 h5py = pytest.importorskip("h5py", reason="needs the extra stemkit[formats]")
@@ -239,3 +239,17 @@ def test_a_ripple_file_is_read(tmp_path):
 
     file_writer(str(tmp_path / "a.rpl"), signal_dict(FrameStack(COUNTS, 0.02)))
     np.testing.assert_array_equal(read_stack(tmp_path / "a.rpl").frames, COUNTS)
+
+
+@pytest.mark.parametrize("step", [0.0, -2.0, np.inf, np.nan, None])
+def test_times_without_a_step_are_unknown(step):
+    assert _times({"units": "s", "scale": step, "size": 3}) is None
+
+
+def test_times_increase_from_zero_in_seconds():
+    np.testing.assert_allclose(_times({"units": "ms", "scale": 500, "size": 3}), [0, 0.5, 1])
+    values = np.array([2.0, 2.5, 4.0])
+    np.testing.assert_allclose(_times({"units": "s", "values": values}), [0, 0.5, 2])
+    for wrong in ([2.0, 2.0, 4.0], [2.0, 1.0, 4.0], [2.0, np.nan, 4.0]):
+        assert _times({"units": "s", "values": np.array(wrong)}) is None
+    assert _times({"units": "nm", "scale": 1.0, "size": 3}) is None

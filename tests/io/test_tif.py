@@ -1,5 +1,7 @@
 """Tests of tif files as ImageJ, OME, DigitalMicrograph and microscopes write them."""
 
+import logging
+import threading
 import warnings
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import tifffile
 
 from stemkit.io import read_stack, write_stack
+from stemkit.io._tif import _log_errors_raised
 
 RNG = np.random.default_rng(0)
 HAADF = RNG.integers(0, 60000, (4, 24, 32)).astype("u2")
@@ -217,3 +220,31 @@ def test_errors_of_other_threads_are_logged_as_before(tmp_path):
         with pytest.raises(ValueError, match="harmful"):
             tifffile.logger().error("harmful")
     assert not raised
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_lazy_pages_are_those_of_their_own_series(tmp_path, compression):
+    pytest.importorskip("dask", reason="needs the extra stemkit[formats]")
+    wide, small = HAADF, BF[:, :10, :12].copy()
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for frames in (wide, small):
+            file.write(frames, photometric="minisblack", metadata=None, compression=compression)
+    for index, frames in enumerate((wide, small)):
+        stack = read_stack(tmp_path / "a.tif", signal=index, lazy=True)
+        assert hasattr(stack.frames, "dask")
+        assert np.array_equal(np.asarray(stack), frames)
+        assert np.array_equal(np.asarray(stack.frames[1:3, 2:]), frames[1:3, 2:])
+
+
+def test_errors_that_are_logged_while_reading_are_raised_and_warnings_are_not():
+    logger = logging.getLogger("stemkit.test")
+    before = list(logger.handlers)
+    with _log_errors_raised(logger):
+        logger.warning("odd but readable")
+        other = threading.Thread(target=logger.error, args=["in another thread"])
+        other.start()
+        other.join()
+        with pytest.raises(ValueError, match="cut off"):
+            logger.error("cut off")
+    assert logger.handlers == before
+    logger.error("after reading")

@@ -10,6 +10,7 @@ from stemkit.localize._fit import (
     _fit_variance,
     _leverage,
     _residual,
+    _windows,
     _write_errors,
     fit_atoms,
     fit_coarsely,
@@ -324,3 +325,19 @@ def test_an_atom_on_the_last_half_pixel_is_fitted_again():
     frame = 5 + draw((32, 32), place)
     fitted = fit_atoms(frame, Atoms.at(place, np.array([80.0]), SIGMA), SIGMA)
     np.testing.assert_allclose([fitted.y[0], fitted.x[0]], place[0], atol=0.01)
+
+
+def test_atoms_are_grouped_by_their_number_of_neighbours():
+    # Three within reach of each other, a chain of three, and one alone.
+    places = [(10, 10), (12, 10), (11, 12), (40, 10), (40, 14), (40, 18), (70, 70)]
+    atoms = Atoms.at(np.array(places, dtype=float), np.full(7, 10.0), 1.5)
+    start, neighbors, batches = _windows(atoms, 1.5, (90, 90))
+    np.testing.assert_array_equal(start, places)
+    apart = np.hypot(*(start[:, None] - start[None]).T)
+    within = (apart < 3.5 * 1.5) & (apart > 0)
+    assert [set(row[row >= 0]) for row in neighbors] == [set(np.flatnonzero(w)) for w in within]
+    assert sorted(sorted(batch.members.tolist()) for batch in batches) == [
+        [0, 1, 2, 4],
+        [3, 5],
+        [6],
+    ]

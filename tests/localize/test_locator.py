@@ -254,3 +254,14 @@ def test_positions_in_nm_are_those_of_the_specimen():
     coarse = tables[0].assign(y=tables[0].y_nm, x=tables[0].x_nm)
     assert atom_score(coarse, moved, tolerance=0.02).f1 > 0.9
     assert tables[1]["sigma_nm"].median() == pytest.approx(tables[0]["sigma_nm"].median(), rel=0.1)
+
+
+def test_matches_are_within_two_px_by_default():
+    places = np.array([(20.0, 22.0), (45.0, 30.0), (30.0, 60.0)])
+    frame = draw((64, 80), places) + np.random.default_rng(0).normal(0, 1, (64, 80))
+    locator = AtomLocator(sigma=1.5).fit(frame[None])
+    for off, score in ((1.8, 1.0), (2.3, 0.0)):
+        assert locator.score(frame[None], places + np.array([off, 0])) == pytest.approx(score)
+    assert locator.score(frame[None], places + np.array([2.3, 0]), tolerance=2.5) == pytest.approx(
+        1
+    )

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from stemkit.localize._peaks import (
+    Spots,
     atom_response,
     find_peaks,
     find_spots,
     guess_sigma,
     response_noise,
+    typical_height,
     white_noise,
 )
 
@@ -171,3 +173,70 @@ def test_dark_spots_are_the_bright_ones_of_the_negative(n_jobs):
             assert len(one.scale) > 0
             for a, b in zip(one, other, strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(120, 96), (384, 331), (331, 384)])
+@pytest.mark.parametrize("sigma", [2.0, 3.0, 6.0, 14.0, 24.0])
+def test_places_sizes_and_heights_of_spots_are_those_of_gaussians(shape, sigma):
+    # The scale-normalised Laplacian of a Gaussian is largest at its own width: half its height.
+    if sigma > max(shape) / 12:
+        pytest.skip("wider than an eighth of the frame")
+    places = np.array(shape) * [[0.3, 0.62]] + 0.3
+    frame = blobs(shape, places, 60.0, sigma) + np.random.default_rng(0).normal(0, 0.3, shape)
+    ((spots,),) = find_spots(frame[None].astype("f4"), 6.0)
+    best = np.argmax(spots.height)
+    np.testing.assert_allclose(spots.place[best], places[0], atol=0.6 + 0.1 * sigma)
+    # The scales are a geometric series with steps below 22 %.
+    assert spots.scale[best] == pytest.approx(sigma, rel=0.2)
+    assert spots.height[best] == pytest.approx(30, rel=0.08)
+
+
+def test_spots_have_the_least_significance_that_is_asked_for():
+    # The standard deviation of the scale-normalised Laplacian of noise is sigma / (s sqrt(2 pi)).
+    noise = np.random.default_rng(0).normal(0, 7, (200, 200))
+    for least in (2.0, 2.5):
+        ((spots,),) = find_spots(noise[None].astype("f4"), least)
+        deviations = spots.height * spots.scale * np.sqrt(2 * np.pi) / 7
+        assert deviations.min() == pytest.approx(least, rel=0.05)
+
+
+@pytest.mark.parametrize("share, found", [(0.01, 1), (0.04, 2)])
+def test_without_noise_spots_below_a_fiftieth_of_the_highest_are_left_out(share, found):
+    frame = blobs((80, 90), [(30, 25), (50, 70)], [100.0, 100 * share], 3.0)
+    ((spots,),) = find_spots(frame[None].astype("f4"), 6.0)
+    near = [np.hypot(*(spots.place - place).T).min() < 2 for place in ((30, 25), (50, 70))]
+    assert sum(near) == found
+
+
+def spots_of(*atoms):
+    """Return spots of (scale, height, y, x)."""
+    columns = np.array(atoms, dtype=float)
+    return Spots(columns[:, 0], columns[:, 1], columns[:, 2:])
+
+
+def test_a_spot_that_contains_smaller_strong_ones_is_a_cluster():
+    large, small = (4.0, 10.0, 20.0, 20.0), (1.0, 9.0, 21.0, 22.0)
+    assert guess_sigma([spots_of(large, small)]) == 1
+    # Those of another frame, or far away, or faint, are not in it.
+    assert guess_sigma([spots_of(large), spots_of(small)]) == 4
+    assert guess_sigma([spots_of(small), spots_of(large)]) == 4
+    assert guess_sigma([spots_of(large, (1.0, 9.0, 26.0, 20.0))]) == 4
+    assert guess_sigma([spots_of(large, (1.0, 5.0, 21.0, 22.0))]) == 4
+    # One that is hardly smaller is an atom as well.
+    assert guess_sigma([spots_of(large, (3.0, 9.0, 21.0, 22.0))]) == 3.5
+
+
+def test_the_size_is_that_of_the_clearest_spots():
+    # Height times scale decides: half of that of the clearest or more.
+    many = [(2.0, 10.0, 10.0 * i, 0.0) for i in range(9)]
+    grains = [(1.0, 9.0, 10.0 * i, 100.0) for i in range(30)]
+    assert guess_sigma([spots_of(*many, *grains)]) == 2
+    clear = [(1.0, 13.0, 10.0 * i, 100.0) for i in range(30)]
+    assert guess_sigma([spots_of(*many, *clear)]) == 1
+
+
+def test_the_typical_height_is_the_median_over_frames():
+    spots = [spots_of((1.0, h, 0.0, 0.0), (1.0, 1.0, 9.0, 9.0)) for h in (2.0, 8.0, 30.0)]
+    empty = Spots(np.empty(0), np.empty(0), np.empty((0, 2)))
+    assert typical_height(spots) == pytest.approx(8 - 0.05 * 7)
+    assert typical_height([*spots[:1], empty, empty]) == 0

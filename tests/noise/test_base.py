@@ -8,7 +8,21 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from stemkit import _arrays
-from stemkit.noise import HRTEMNoise, PoissonGaussianNoise
+from stemkit.noise import (
+    Afterglow,
+    Flyback,
+    GaussianNoise,
+    HRTEMNoise,
+    LineGain,
+    PoissonGaussianNoise,
+    RowJitter,
+    Saturation,
+    ShotNoise,
+    SlowBackground,
+    SpeckleNoise,
+    StaticNoise,
+    STEMNoise,
+)
 from stemkit.noise._base import FrameNoise, fitted_noise
 
 
@@ -157,3 +171,55 @@ def test_fitted_noise_leaves_what_it_is_given():
             fitted_noise(bad)
     with pytest.raises(ValueError, match=r"^gain must be"):
         fitted_noise(HRTEMNoise(gain=-1))
+
+
+@pytest.mark.parametrize(
+    "simulator, changed",
+    [
+        (Afterglow, {"share": 0.3, "decay": 3.0}),
+        (Flyback, {"amplitude": 2.0, "decay": 3.0}),
+        (GaussianNoise, {"sigma": 20.0}),
+        (HRTEMNoise, {"gain": 0.1, "offset": 3.0, "column_sigma": 2.0}),
+        (LineGain, {"sigma": 0.1}),
+        (
+            PoissonGaussianNoise,
+            {"gain": 3.0, "read_sigma": 2.0, "pedestal": 5.0, "column_sigma": 2.0},
+        ),
+        (RowJitter, {"sigma": 2.0, "correlation": 20.0}),
+        (Saturation, {"level": 0.6, "reference": 0.3}),
+        (ShotNoise, {"dose": 7.0, "pixel_size": 0.03, "reference": 9.0}),
+        (SlowBackground, {"level": 3.0, "contrast": 0.1, "length": 9.0, "reference": 9.0}),
+        (SpeckleNoise, {"variance": 0.01}),
+        (StaticNoise, {"share": 0.2, "low": 99.0, "high": 130.0}),
+        (
+            STEMNoise,
+            {
+                "dose": 7.0,
+                "pixel_size": 0.03,
+                "reference": 90.0,
+                "row_jitter": 2.0,
+                "row_correlation": 20.0,
+                "flyback": 3.0,
+                "flyback_decay": 2.0,
+                "background": 2.0,
+                "background_contrast": 0.1,
+                "background_length": 9.0,
+                "afterglow": 0.4,
+                "afterglow_decay": 3.0,
+                "line_gain": 0.1,
+                "saturation": 0.6,
+            },
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_parameter_changes_the_result(simulator, changed):
+    clean = (100 + 50 * np.sin(np.indices((2, 24, 32)).sum(axis=0) / 3)).astype("f4")
+
+    def degraded(**parameters):
+        noise = simulator(**parameters).fit(clean)
+        return noise.degrade(clean, generator=np.random.default_rng(0))
+
+    assert set(changed) == set(simulator().get_params()) - {"random_state"}
+    for name, value in changed.items():
+        assert not np.array_equal(degraded(), degraded(**{name: value})), name

@@ -196,3 +196,19 @@ def test_sequences_that_are_too_small_are_an_error(frames):
     with pytest.raises(ValueError, match=r"^X has frames|^X holds 3 frame"):
         measure_sequence(frames, "X")
     assert measure_sequence(sequence(4, (8, 8)), "X").n_frames == 4
+
+
+@pytest.mark.parametrize("shape", [(8, 60), (60, 8)])
+def test_white_noise_of_small_frames_is_not_correlated(shape):
+    found = [measure_sequence(sequence(8, shape, seed=s), "X").correlation for s in range(16)]
+    stderr = np.full(2, 1 / np.sqrt(16 * 8 * 480))
+    assert (np.abs(np.mean(found, axis=0)) < 4.9 * stderr).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (5, 8), (30, 4)])
+def test_variances_follow_from_the_degrees_of_freedom_that_are_left(shape):
+    # Of all pixels, less one mean of each column and the pattern.
+    height, width = shape
+    left = width * (height - 1) - 1
+    squares = np.full(shape, 7 * left / (height * width))
+    np.testing.assert_allclose(_unbiased(squares, 7), 1, rtol=1e-12)

@@ -3,6 +3,8 @@ import pytest
 from scipy import stats
 
 from stemkit.noise import HRTEMNoise, PoissonGaussianNoise, split_exposure
+from stemkit.noise._base import fitted_noise
+from stemkit.noise._split import _electrons
 
 CAMERAS = {
     "counting": PoissonGaussianNoise(gain=3.0, pedestal=10.0),
@@ -99,3 +101,16 @@ def test_bad_input_is_named(arguments, message):
     arguments = {"frames": np.ones((1, 3, 3)), "noise": HRTEMNoise()} | arguments
     with pytest.raises(ValueError, match=message):
         split_exposure(**arguments)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.01, 0.5, -0.3])
+def test_pixels_that_are_no_whole_numbers_of_electrons_are_not_split_as_such(off):
+    # Averages of frames, for example, and frames of another gain.
+    camera = fitted_noise(CAMERAS["counting"])
+    electrons = np.random.default_rng(0).poisson(20, (2, 30, 30)).astype(float)
+    found = _electrons(10 + 3 * (electrons + off), camera)
+    if off:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, electrons)
+    assert _electrons(10 + 3 * (electrons - electrons.max()), camera) is None

@@ -210,3 +210,9 @@ def test_peaks_are_more_than_three_px_apart(apart, both, axis):
     drifts = [peak.motion.drift[axis] for peak in peaks]
     assert drifts[0] == pytest.approx(2, abs=0.5)
     assert (abs(drifts[1] - (2 - apart)) < 0.5) == both
+
+
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_a_vertex_is_found_at_every_sample_but_the_first_and_the_last(index):
+    x = np.arange(5)
+    assert _vertex(7 - 2.5 * (x - index - 0.3) ** 2, index) == pytest.approx(0.3)

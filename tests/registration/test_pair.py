@@ -392,3 +392,7 @@ def test_the_overlap_is_that_of_the_data(moved_scene):
     found = register(*lost(moved_scene, "stopped"), motion="translation")
     # Rows 90 and on are missing in the second frame: its data are 81 rows of the first.
     assert found.overlap == pytest.approx(81 * 154 / 160**2, abs=0.02)
+
+
+def test_a_high_peak_of_many_places_without_a_rival_is_nearly_certain():
+    assert _confidence(20.0, np.ones(1), np.empty(0), np.ones(1), n_places=100) > 0.99
