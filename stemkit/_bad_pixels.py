@@ -102,7 +102,8 @@ def find_unrecorded(frame: Float32Array) -> Mask:
     """Return the part at the edges of a frame that was not recorded, as of a scan that was stopped.
 
     It has one value, or the two of a bar with letters, and ends at a row or column that varies like
-    the others. Vacuum without counts begins where the specimen gets dark.
+    the others, or is as much brighter as these vary. Vacuum without counts begins where the
+    specimen gets dark.
 
     Parameters
     ----------
@@ -124,18 +125,28 @@ def find_unrecorded(frame: Float32Array) -> Mask:
         spread = lines[first : last + 1].std(axis=1, dtype=np.float64)
         typical = float(np.median(spread))
         least = max(_LEAST_ROWS, _LEAST_UNRECORDED * n)
-        for part, at_edge in ((slice(0, first), spread[0]), (slice(last + 1, n), spread[-1])):
-            if part.stop - part.start >= least and at_edge > _STOPS * typical:
+        parts = (slice(0, first), first, spread[0]), (slice(last + 1, n), last, spread[-1])
+        for part, edge, at_edge in parts:
+            if part.stop - part.start < least:
+                continue
+            # Between the planes of a lattice a row hardly varies, but it has a background.
+            step = abs(float(np.median(lines[edge])) - float(np.median(lines[part])))
+            if at_edge > _STOPS * typical or step > typical:
                 where[part] = True
     return missing
 
 
 def _first_recorded(lines: Float32Array) -> int:
-    """Return the first row with more grey levels than a bar of one colour with letters has."""
+    """Return the first row with more grey levels than a bar of one colour with letters has.
+
+    Rows of few counts have few levels as well, but those of a bar end with one of a single value.
+    """
+    last = -1
     for index, line in enumerate(lines):
         levels, counts = np.unique(line, return_counts=True)
         if len(levels) > _FEW_LEVELS or counts.max() < 0.5 * len(line):
-            return index
+            return last + 1
+        last = index if len(levels) == 1 else last
     return len(lines)
 
 

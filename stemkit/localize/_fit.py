@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from .._scene import Scene, render_columns
-from ._joint import joint_step, smooth_background
-from ._peaks import white_noise
+from ._joint import Background, joint_step
+from ._peaks import pixels_with_data, white_noise
 from ._windows import Atoms, WindowBatch
 
 Float64Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ def fit_coarsely(
     Parameters
     ----------
     frame : ndarray of shape (H, W)
-        The frame.
+        The frame; masked pixels have no influence.
     candidates : Atoms
         Approximate positions and amplitudes.
     sigma : float
@@ -81,10 +81,12 @@ def fit_coarsely(
     variance = np.full(frame.shape, white_noise(frame) ** 2)
     if len(atoms) == 0:
         return atoms, variance
+    frame, known = np.ma.getdata(frame), pixels_with_data(frame)
+    smooth = Background(sigma, known)
     start, neighbors, batches = _windows(atoms, sigma, frame.shape)
-    _relax(atoms, frame, variance, start, batches, neighbors, sigma)
-    residual, _ = _residual(atoms, frame, sigma)
-    return atoms, _fit_variance(residual, frame - residual)
+    _relax(atoms, frame, _or_unknown(variance, known), start, batches, neighbors, sigma, smooth)
+    residual, _ = _residual(atoms, frame, smooth)
+    return atoms, _fit_variance(residual, frame - residual, known)
 
 
 def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
@@ -93,7 +95,7 @@ def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
     Parameters
     ----------
     frame : ndarray of shape (H, W)
-        The frame.
+        The frame; masked pixels have no influence.
     atoms : Atoms
         The result of `fit_coarsely`.
     sigma : float
@@ -106,25 +108,31 @@ def fit_atoms(frame: Float64Array, atoms: Atoms, sigma: float) -> Atoms:
     """
     if len(atoms) == 0:
         return atoms
+    frame, known = np.ma.getdata(frame), pixels_with_data(frame)
+    smooth = Background(sigma, known)
     start, _, batches = _windows(atoms, sigma, frame.shape)
     every = np.arange(len(atoms))
-    residual, background = _residual(atoms, frame, sigma)
+    residual, background = _residual(atoms, frame, smooth)
     freedom = np.sqrt(1 - _leverage(atoms, frame.shape))
+
+    def variance_of(residual: Float64Array) -> Float64Array:
+        return _or_unknown(_fit_variance(residual / freedom, frame - residual, known), known)
+
     for _ in range(_MAX_STEPS):
-        variance = _fit_variance(residual / freedom, frame - residual)
+        variance = variance_of(residual)
         cost = np.mean(residual**2 / variance)
-        step = joint_step(atoms, residual, variance, sigma, _SIGMA_SCATTER * sigma)
+        step = joint_step(atoms, residual, variance, sigma, _SIGMA_SCATTER * sigma, smooth)
         for length in _STEP_LENGTHS:
             moved = atoms.take(every)
             _advance(moved, every, length * step, start, sigma)
-            new_residual, new_background = _residual(moved, frame, sigma)
+            new_residual, new_background = _residual(moved, frame, smooth)
             new_cost = np.mean(new_residual**2 / variance)
             if new_cost < cost:
                 atoms, residual, background = moved, new_residual, new_background
                 break
         if new_cost > (1 - _MIN_DECREASE) * cost:
             break
-    variance = _fit_variance(residual / freedom, frame - residual)
+    variance = variance_of(residual)
     solved = _solve(batches, atoms, residual, variance, sigma, np.ones(len(atoms), dtype=bool))
     _write_errors(atoms, solved, background)
     return atoms
@@ -145,10 +153,17 @@ def _windows(
     return start, neighbors, batches
 
 
-def _residual(atoms: Atoms, frame: Float64Array, sigma: float) -> tuple[Float64Array, Float64Array]:
+def _or_unknown(variance: Float64Array, known: NDArray[np.bool_] | None) -> Float64Array:
+    """Return the variance of pixels, infinite where there are no data."""
+    return variance if known is None else np.where(known, variance, np.inf)
+
+
+def _residual(
+    atoms: Atoms, frame: Float64Array, smooth: Background
+) -> tuple[Float64Array, Float64Array]:
     """Return the frame minus atoms and a smooth background, and that background."""
     residual = frame - atoms.draw(frame.shape)
-    background = smooth_background(residual, sigma)
+    background = smooth(residual)
     return residual - background, background
 
 
@@ -160,10 +175,11 @@ def _relax(
     batches: list[WindowBatch],
     neighbors: IntArray,
     sigma: float,
+    smooth: Background,
 ) -> None:
     """Move all atoms in place, with their backgrounds and errors, until none moves any more."""
     active = np.ones(len(atoms), dtype=bool)
-    residual, background = _residual(atoms, frame, sigma)
+    residual, background = _residual(atoms, frame, smooth)
     length, cost = 1.0, np.mean(residual**2 / variance)
     for sweep in range(_MAX_SWEEPS):
         before = atoms.take(active)
@@ -174,7 +190,7 @@ def _relax(
         _advance(atoms, members, length * step, start, sigma)
         after = atoms.take(active)
         if sweep < _SMOOTH_SWEEPS:
-            new_residual, new_background = _residual(atoms, frame, sigma)
+            new_residual, new_background = _residual(atoms, frame, smooth)
         else:
             # Few atoms still move, and the background hardly does.
             negative = replace(after, amplitude=-after.amplitude)
@@ -276,8 +292,17 @@ def _leverage(atoms: Atoms, shape: tuple[int, ...]) -> Float64Array:
     return np.minimum(leverage, _MAX_LEVERAGE, dtype=float)
 
 
-def _fit_variance(residual: Float64Array, signal: Float64Array) -> Float64Array:
-    """Return each pixel's variance, linear in the signal with a slope of at least 0."""
+def _fit_variance(
+    residual: Float64Array, signal: Float64Array, known: NDArray[np.bool_] | None = None
+) -> Float64Array:
+    """Return each pixel's variance, linear in the signal with a slope of at least 0.
+
+    It is fitted to the ``known`` pixels, by default all; that of others is their mean.
+    """
+    if known is not None:
+        variance = np.full(residual.shape, float(np.mean(residual[known] ** 2)))
+        variance[known] = _fit_variance(residual[known], signal[known])
+        return variance
     square, above = (residual**2).ravel(), (signal - signal.min()).ravel()
     weight = np.ones_like(square)
     mean = square.mean() + (_MIN_NOISE * above.max()) ** 2

@@ -18,6 +18,8 @@ Float64Array = NDArray[np.float64]
 
 # Width over which the background is smoothed, in units of the expected sigma.
 _BACKGROUND = 8.0
+# Least share of pixels with data among those over which the background is smoothed.
+_LEAST_SHARE = 1e-3
 # Precision of one step; the next one corrects for it.
 _TOLERANCE, _MAX_ITERATIONS = 1e-2, 50
 
@@ -29,12 +31,44 @@ def smooth_background(image: Float64Array, sigma: float) -> Float64Array:
     return ndimage.uniform_filter(ndimage.uniform_filter(image, side), side)
 
 
+class Background:
+    """The smooth background of an image without atoms, as a linear function of its pixels.
+
+    Parameters
+    ----------
+    sigma : float
+        Expected sigma of an atom, in px.
+    known : ndarray of shape (H, W), bool, optional
+        Pixels with data; by default all.
+    """
+
+    def __init__(self, sigma: float, known: NDArray[np.bool_] | None = None) -> None:
+        self._sigma, self._known = sigma, known
+        if known is not None:
+            # Of pixels without data alone, the background is 0.
+            self._share = smooth_background(known.astype(float), sigma).clip(_LEAST_SHARE)
+
+    def __call__(self, image: Float64Array) -> Float64Array:
+        """Return the background of an image."""
+        if self._known is None:
+            return smooth_background(image, self._sigma)
+        return smooth_background(image * self._known, self._sigma) / self._share
+
+    def transposed(self, image: Float64Array) -> Float64Array:
+        """Return the product of an image with the transpose of the function."""
+        # Smoothing with reflection at the border is its own transpose.
+        if self._known is None:
+            return smooth_background(image, self._sigma)
+        return self._known * smooth_background(image / self._share, self._sigma)
+
+
 def joint_step(
     atoms: Atoms,
     residual: Float64Array,
     variance: Float64Array,
     sigma: float,
     scatter: float,
+    background: Background | None = None,
 ) -> Float64Array:
     """Return the least-squares step of all atoms, on a smooth background that is fitted, too.
 
@@ -43,9 +77,12 @@ def joint_step(
     atoms : Atoms
         All atoms of the frame.
     residual, variance : ndarray of shape (H, W)
-        The frame minus atoms and background, and the variance of its noise.
+        The frame minus atoms and background, and the variance of its noise, infinite where there
+        are no data.
     sigma, scatter : float
         Expected sigma of an atom, and its standard deviation.
+    background : Background, optional
+        The smooth background; by default that of a frame that holds data everywhere.
 
     Returns
     -------
@@ -53,6 +90,7 @@ def joint_step(
         Of amplitude, y, x and sigma.
     """
     n, shape = len(atoms), residual.shape
+    background = background or Background(sigma)
     transposed = _derivatives(atoms, shape)
     jacobian = transposed.T
     root, prior, widths = 1 / np.sqrt(variance), 1 / scatter, slice(3 * n, 4 * n)
@@ -65,13 +103,12 @@ def joint_step(
     def forward(step: Float64Array) -> Float64Array:
         step = scale * step
         drawn = (jacobian @ step).reshape(shape)
-        drawn = root * (drawn - smooth_background(drawn, sigma))
+        drawn = root * (drawn - background(drawn))
         return np.concatenate([drawn.ravel(), prior * step[widths]])
 
     def backward(misfit: Float64Array) -> Float64Array:
-        # Smoothing with reflection at the border is its own transpose.
         image = root * misfit[: residual.size].reshape(shape)
-        gradient = transposed @ (image - smooth_background(image, sigma)).ravel()
+        gradient = transposed @ (image - background.transposed(image)).ravel()
         gradient[widths] += prior * misfit[residual.size :]
         return scale * gradient
 

@@ -16,9 +16,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
+from .._bad_pixels import fill
 from .._constraints import Constraints, Interval, Options, check_parameters, check_value
 from .._frame_statistics import DARK, contrast_skewness, shares_noise
-from .._validation import BAD_PIXELS, BadPixels, check_stack
+from .._missing import Mask, missing_regions
+from .._validation import BAD_OR_MISSING, BadOrMissing, check_masked_stack
 from .._warnings import warn_caller
 from ..exceptions import OutOfDomainWarning, PolarityWarning
 from ..io._conversion import calibration_of, pixel_sides
@@ -31,6 +33,7 @@ from ._peaks import (
     find_peaks,
     find_spots,
     guess_sigma,
+    pixels_with_data,
     response_noise,
     typical_height,
     white_noise,
@@ -110,10 +113,12 @@ class AtomLocator(BaseEstimator):
         which it tells with a :class:`~stemkit.exceptions.PolarityWarning`.
     n_jobs : int, optional
         Number of frames processed at a time, as for joblib: None is 1, -1 all cores.
-    bad_pixels : {"repair"} or None, default="repair"
+    bad_pixels : {"repair", "mask"} or None, default="repair"
         Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
-        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. With None, frames
-        are used as they are, and NaN is an error.
+        their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. Parts that were not
+        recorded or are masked, of 5 x 5 px and more, have no atoms and no weight in the fit of
+        those beside them. With "mask" none of these pixels has a weight, and single ones may lie on
+        an atom. With None, frames are used as they are, and NaN is an error.
 
     Attributes
     ----------
@@ -157,7 +162,7 @@ class AtomLocator(BaseEstimator):
         "threshold": [Interval(float, 0, None, closed="neither"), None],
         "polarity": [Options("auto", *_SIGNS)],
         "n_jobs": [Interval(int, 1, 10_000), Interval(int, -10_000, -1), None],
-        "bad_pixels": BAD_PIXELS,
+        "bad_pixels": BAD_OR_MISSING,
     }
 
     def __init__(
@@ -167,7 +172,7 @@ class AtomLocator(BaseEstimator):
         threshold: float | None = None,
         polarity: Literal["auto", "bright", "dark"] = "auto",
         n_jobs: int | None = None,
-        bad_pixels: BadPixels = "repair",
+        bad_pixels: BadOrMissing = "repair",
     ) -> None:
         self.sigma = sigma
         self.threshold = threshold
@@ -201,20 +206,22 @@ class AtomLocator(BaseEstimator):
             If `X` is not a stack of finite numbers, or a parameter is out of its range.
         """
         check_parameters(self)
-        frames, _ = check_stack(X, self, reset=True)
-        chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
+        stack, _, missing = check_masked_stack(X, self, reset=True)
+        chosen = np.unique(np.linspace(0, len(stack) - 1, _MAX_FRAMES).round().astype(int))
+        frames = _masked(stack[chosen], None if missing is None else missing[chosen])
         polarities = list(_SIGNS) if self.polarity == "auto" else [self.polarity]
         signs = [float(_SIGNS[polarity]) for polarity in polarities]
-        found = find_spots(frames[chosen], 1.5 * _SIGNIFICANCE, self.n_jobs, signs=signs)
+        found = find_spots(frames, 1.5 * _SIGNIFICANCE, self.n_jobs, signs=signs)
         spots = dict(zip(polarities, found, strict=True))
         self.polarity_ = self.polarity
         if self.polarity == "auto":
-            self.polarity_ = _choose_polarity(frames[chosen], spots["bright"], spots["dark"])
+            self.polarity_ = _choose_polarity(frames, spots["bright"], spots["dark"])
         guess = guess_sigma(spots[self.polarity_]) or _DEFAULT_SIGMA
-        self._learn(_SIGNS[self.polarity_] * frames[chosen], guess)
+        sign = _SIGNS[self.polarity_]
+        self._learn([_like(frame, sign * np.ma.getdata(frame)) for frame in frames], guess)
         return self
 
-    def _learn(self, frames: NDArray[np.float32], guess: float) -> None:
+    def _learn(self, frames: list[NDArray[np.float32]], guess: float) -> None:
         self.sigma_ = float(self.sigma or guess)
         texture, textured, varied = 0.0, False, False
         # Crowded atoms appear smaller than they are until they are fitted. But the grains of a film
@@ -242,7 +249,11 @@ class AtomLocator(BaseEstimator):
                 self.sigma_ = float(np.median(sigma).clip(0.75 * guess, 1.33 * guess))
             varied = background > _VARIED * np.median(amplitudes)
         self.threshold_ = float(self.threshold or threshold)
-        if varied and self.threshold is None and all(shares_noise(frame) for frame in frames):
+        if (
+            varied
+            and self.threshold is None
+            and all(shares_noise(np.ma.getdata(frame)) for frame in frames)
+        ):
             warn_caller(
                 "Neighbouring pixels share noise, as after interpolation, smoothing or by a "
                 "camera's blur, so that maxima of the noise may be taken for atoms and errors are "
@@ -278,9 +289,10 @@ class AtomLocator(BaseEstimator):
             If `X` is not a stack of finite numbers.
         """
         check_is_fitted(self)
-        frames, _ = check_stack(X, self, reset=False)
+        stack, _, missing = check_masked_stack(X, self, reset=False)
         sign = _SIGNS[self.polarity_]
-        found = self._each(_locate, sign * frames, self.sigma_, self.threshold_)
+        frames = _masked(sign * stack, missing)
+        found = self._each(_locate, frames, self.sigma_, self.threshold_)
         for atoms in found:
             atoms.amplitude *= sign
             atoms.background *= sign
@@ -369,16 +381,24 @@ def _table_of_frames(y: Any, X: ArrayLike) -> Any:
     return table_of_positions([check_positions(p, f"y[{i}]")[0] for i, p in enumerate(y)])
 
 
+def _masked(stack: NDArray[np.float32], missing: Mask | None) -> list[NDArray[np.float32]]:
+    """Return the frames of a stack, as masked arrays where they lack data."""
+    if missing is None:
+        return list(stack)
+    pairs = zip(stack, missing, strict=True)
+    return [np.ma.MaskedArray(frame, mask) if mask.any() else frame for frame, mask in pairs]
+
+
 def _choose_polarity(
-    frames: NDArray[np.float32], bright: list[Spots], dark: list[Spots]
+    frames: list[NDArray[np.float32]], bright: list[Spots], dark: list[Spots]
 ) -> Literal["bright", "dark"]:
     """Return "dark" if dark spots are much stronger than bright ones, with a warning."""
     height, depth = typical_height(bright), typical_height(dark)
-    if min(frames.shape[1:]) < _MIN_SIDE or depth <= _CLEARLY_DARK * height:
+    if min(frames[0].shape) < _MIN_SIDE or depth <= _CLEARLY_DARK * height:
         return "bright"
     # Beside few bright spots there are dark places, but the frame has more bright extremes.
     sigma = guess_sigma(dark) or _DEFAULT_SIGMA
-    if np.median([contrast_skewness(frame, sigma) for frame in frames]) > DARK:
+    if np.median([contrast_skewness(np.ma.getdata(f), sigma) for f in frames]) > DARK:
         return "bright"
     reason = (
         f"dark spots are {depth / height:.1f} times as strong as bright ones"
@@ -393,9 +413,9 @@ def _choose_polarity(
     return "dark"
 
 
-def _noise_amplitude(frames: NDArray[np.float32], sigma: float) -> float:
+def _noise_amplitude(frames: Iterable[NDArray[np.float32]], sigma: float) -> float:
     """Return the standard deviation of an atom's amplitude due to white noise."""
-    noise = np.median([white_noise(frame) for frame in frames.astype(float)])
+    noise = np.median([white_noise(frame.astype(float)) for frame in frames])
     return float(noise) * response_noise(sigma)
 
 
@@ -410,14 +430,19 @@ def _background_amplitude(
     depths = []
     for frame, known in zip(frames, atoms, strict=True):
         pixels, _ = _center(frame)
-        response = atom_response(pixels - known.draw(pixels.shape), sigma)
+        response = atom_response(_unexplained(pixels, known), sigma)
+        regions = _regions(frame)
         # Without the border, where atoms outside the frame are missing.
         margins = [min(round(_MARGIN * sigma), length // 4) for length in response.shape]
-        inner = response[
-            tuple(slice(m, n - m) for m, n in zip(margins, response.shape, strict=True))
-        ]
+        inside = tuple(slice(m, n - m) for m, n in zip(margins, response.shape, strict=True))
+        inner = response[inside]
+        if regions is not None:
+            near = ndimage.distance_transform_edt(~regions) <= _MARGIN * sigma
+            inner = response[inside][~near[inside]]
+            if not inner.size:
+                continue
         depths.append(np.median(inner) - np.quantile(inner, _ONE_SIGMA))
-    return float(np.median(depths))
+    return float(np.median(depths)) if depths else 0.0
 
 
 def _most_crowded(frame: NDArray[np.float32], atoms: Atoms, sigma: float) -> NDArray[np.float32]:
@@ -436,28 +461,58 @@ def _most_crowded(frame: NDArray[np.float32], atoms: Atoms, sigma: float) -> NDA
 
 def _center(frame: NDArray[np.float32]) -> tuple[Float64Array, float]:
     """Return the frame minus its median, to keep the precision of squares, and the median."""
-    offset = float(np.median(frame))
-    return frame.astype(float) - offset, offset
+    values = np.ma.getdata(frame).astype(float)
+    offset = float(np.median(values))
+    return _like(frame, values - offset), offset
+
+
+def _like(frame: NDArray, values: NDArray) -> NDArray:
+    """Return values with the mask of a frame, whose own arithmetic leaves masked values out."""
+    return np.ma.MaskedArray(values, frame.mask) if isinstance(frame, np.ma.MaskedArray) else values
+
+
+def _unexplained(pixels: Float64Array, atoms: Atoms) -> Float64Array:
+    """Return a frame minus its atoms; where it lacks data, what its neighbours have left."""
+    residual = np.ma.getdata(pixels) - atoms.draw(pixels.shape)
+    known = pixels_with_data(pixels)
+    return residual if known is None else fill(residual.astype(np.float32), ~known).astype(float)
+
+
+def _regions(frame: NDArray[np.float32]) -> Mask | None:
+    """Return the parts of a frame without data, which are masked; None if there are none."""
+    known = pixels_with_data(frame)
+    regions = None if known is None else missing_regions(~known)
+    return regions if regions is not None and regions.any() else None
+
+
+def _near_data(peaks: NDArray, regions: Mask | None, sigma: float) -> NDArray:
+    """Return the places (n, 2) that are at most one sigma from data, whose atoms are seen there."""
+    if regions is None:
+        return peaks
+    return peaks[ndimage.distance_transform_edt(regions)[tuple(peaks.T)] <= sigma]
 
 
 def _fit_brightest(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
     """Fit the brightest atoms of a frame coarsely."""
     pixels, _ = _center(frame)
-    response = atom_response(pixels, sigma)
+    regions = _regions(frame)
+    response = atom_response(np.ma.getdata(pixels), sigma)
     peaks = find_peaks(response, max(threshold, _RELATIVE * np.quantile(response, 0.999)))
+    peaks = _near_data(peaks, regions, sigma)
     start = Atoms.at(peaks, response[tuple(peaks.T)], sigma)
     atoms, _ = fit_coarsely(pixels, start, sigma)
-    return atoms.take(_significant(atoms, threshold) & _inside(atoms, pixels.shape))
+    return atoms.take(_significant(atoms, threshold) & _inside(atoms, pixels.shape, regions))
 
 
 def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms:
     """Find and fit the atoms of one frame."""
     pixels, offset = _center(frame)
-    residual, noise = pixels, np.zeros(pixels.shape)
+    regions = _regions(frame)
+    residual, noise = np.ma.getdata(pixels), np.zeros(pixels.shape)
     atoms = Atoms.at(np.empty((0, 2)), np.empty(0), sigma)
     for _ in range(_ROUNDS):
         response = atom_response(residual, sigma)
-        peaks = find_peaks(response, threshold)
+        peaks = _near_data(find_peaks(response, threshold), regions, sigma)
         height = response[tuple(peaks.T)]
         # Bright areas have more noise.
         new = height > _SIGNIFICANCE * noise[tuple(peaks.T)]
@@ -471,7 +526,7 @@ def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms
         candidates = Atoms.at(peaks[new], height[new], sigma)
         atoms, variance = fit_coarsely(pixels, atoms.join(candidates), sigma)
         atoms = atoms.take(_significant(atoms, threshold))
-        residual = pixels - atoms.draw(pixels.shape)
+        residual = _unexplained(pixels, atoms)
         noise = np.sqrt(ndimage.gaussian_filter(variance, sigma)) * response_noise(sigma)
     for _ in range(_ROUNDS):
         atoms = fit_atoms(pixels, atoms, sigma)
@@ -480,7 +535,7 @@ def _locate(frame: NDArray[np.float32], sigma: float, threshold: float) -> Atoms
         if kept.all():
             break
     # Atoms just outside the border were kept until here, since they contribute to the frame.
-    atoms = atoms.take(_inside(atoms, pixels.shape))
+    atoms = atoms.take(_inside(atoms, pixels.shape, regions))
     atoms.background += offset
     return atoms
 
@@ -500,8 +555,14 @@ def _merged(atoms: Atoms, sigma: float) -> NDArray[np.bool_]:
     return fainter
 
 
-def _inside(atoms: Atoms, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _inside(atoms: Atoms, shape: tuple[int, ...], regions: Mask | None = None) -> NDArray[np.bool_]:
+    """Return a mask of atoms in a frame, and outside of its parts without data."""
     height, width = shape
-    return (np.abs(atoms.y - (height - 1) / 2) <= height / 2) & (
+    inside = (np.abs(atoms.y - (height - 1) / 2) <= height / 2) & (
         np.abs(atoms.x - (width - 1) / 2) <= width / 2
     )
+    if regions is not None:
+        place = np.rint([atoms.y, atoms.x]).astype(int)
+        place = place.clip(0, np.array(shape)[:, np.newaxis] - 1)
+        inside &= ~regions[tuple(place)]
+    return inside

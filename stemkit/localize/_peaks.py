@@ -13,6 +13,8 @@ from scipy.spatial import KDTree
 from skimage.feature import peak_local_max
 from skimage.transform import downscale_local_mean
 
+from .._missing import Mask, missing_regions
+
 Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
@@ -52,7 +54,11 @@ def response_noise(sigma: float) -> float:
 
 
 def white_noise(frame: Float64Array) -> float:
-    """Return the standard deviation of white noise, from the finest detail of a frame."""
+    """Return the standard deviation of white noise, from the finest detail of a frame.
+
+    Masked pixels and their neighbours are left out.
+    """
+    frame, known = np.ma.getdata(frame), pixels_with_data(frame)
     kernel = np.array([1.0, -2.0, 1.0])
     detail = ndimage.convolve1d(frame, kernel, axis=1)
     scale = np.sqrt(6.0)
@@ -61,7 +67,19 @@ def white_noise(frame: Float64Array) -> float:
     # The median absolute value of a normal variable is 0.6745 standard deviations. The smallest
     # noise is that of single precision.
     least = _PRECISION * float(np.abs(frame).max())
-    return max(float(np.median(np.abs(detail)) / 0.6745 / scale), least)
+    size = np.abs(detail)
+    if known is not None:
+        known = ndimage.binary_erosion(known, np.ones((3, 3)), border_value=1)
+        size = size[known] if known.any() else np.zeros(1)
+    return max(float(np.median(size) / 0.6745 / scale), least)
+
+
+def pixels_with_data(frame: NDArray) -> NDArray[np.bool_] | None:
+    """Return which pixels of a frame are not masked; None if none is."""
+    if not isinstance(frame, np.ma.MaskedArray):
+        return None
+    mask = np.ma.getmaskarray(frame)
+    return ~mask if mask.any() else None
 
 
 class Spots(NamedTuple):
@@ -81,7 +99,7 @@ class Spots(NamedTuple):
 
 
 def find_spots(
-    frames: NDArray[np.float32],
+    frames: Sequence[NDArray[np.float32]],
     significance: float,
     n_jobs: int | None = None,
     *,
@@ -91,8 +109,8 @@ def find_spots(
 
     Parameters
     ----------
-    frames : ndarray of shape (n_frames, H, W), float32
-        Frames.
+    frames : sequence of ndarray of shape (H, W), float32
+        Frames; masked ones lack data, and their values are filled ones.
     significance : float
         Least height in standard deviations of the noise.
     n_jobs : int, optional
@@ -145,7 +163,27 @@ def typical_height(spots: list[Spots]) -> float:
 def _spots_of_any_size(
     frame: NDArray[np.float32], significance: float, signs: Sequence[float]
 ) -> list[Spots]:
-    """Return the spots of a frame for each sign; wide ones are found in the binned frame."""
+    """Return the spots of a frame for each sign; wide ones are found in the binned frame.
+
+    Spots in parts without data, which are masked, are left out.
+    """
+    known = pixels_with_data(frame)
+    regions = None if known is None else missing_regions(~known)
+    found = _spots_of_pixels(np.ma.getdata(frame), significance, signs)
+    return found if regions is None else [_outside(spots, regions) for spots in found]
+
+
+def _outside(spots: Spots, regions: Mask) -> Spots:
+    """Return the spots that lie at least their own width outside of parts without data."""
+    depth = ndimage.distance_transform_edt(~regions)
+    place = np.rint(spots.place).astype(int).clip(0, np.array(regions.shape) - 1)
+    kept = depth[tuple(place.T)] > spots.scale
+    return Spots(spots.scale[kept], spots.height[kept], spots.place[kept])
+
+
+def _spots_of_pixels(
+    frame: NDArray[np.float32], significance: float, signs: Sequence[float]
+) -> list[Spots]:
     sigmas = _scales(frame.shape)
     spots = _find_spots(frame, sigmas, significance, signs)
     if max(frame.shape) < 8 * _SIGMA_MAX:
