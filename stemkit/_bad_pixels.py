@@ -130,8 +130,10 @@ def find_unrecorded(frame: Float32Array) -> Mask:
             if part.stop - part.start < least:
                 continue
             # Between the planes of a lattice a row hardly varies, but it has a background.
-            step = abs(float(np.median(lines[edge])) - float(np.median(lines[part])))
-            if at_edge > _STOPS * typical or step > typical:
+            levels = np.median(lines[part], axis=1)
+            is_even = bool((levels == levels[0]).all())
+            step = abs(float(np.median(lines[edge])) - float(levels[0]))
+            if at_edge > _STOPS * typical or (is_even and step > typical):
                 where[part] = True
     return missing
 

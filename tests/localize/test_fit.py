@@ -15,6 +15,7 @@ from stemkit.localize._fit import (
     fit_atoms,
     fit_coarsely,
 )
+from stemkit.localize._joint import Background
 from stemkit.localize._windows import Atoms
 
 from .drawn_atoms import draw
@@ -91,7 +92,7 @@ def test_a_frame_of_known_atoms_leaves_its_background(level):
     frame = level + gaussian(shape, 30, 20.3, 25.6, SIGMA) + gaussian(shape, 20, 40.0, 9.2, 2.0)
     atoms = Atoms.at(np.array([[20.3, 25.6], [40.0, 9.2]]), np.array([30.0, 20.0]), SIGMA)
     atoms.sigma[1] = 2.0
-    residual, background = _residual(atoms, frame, SIGMA)
+    residual, background = _residual(atoms, frame, Background(SIGMA))
     np.testing.assert_allclose(background, level, atol=1e-3)
     np.testing.assert_allclose(residual, 0, atol=1e-2)
 
