@@ -22,10 +22,13 @@ class Background(NamedTuple):
         Intensity of wholly damaged places in the first frame.
     offset : float
         How much brighter the background of the second frame is.
+    stderr : ndarray of shape (H, W) or None
+        Standard error of the level; None if it is known.
     """
 
     level: Float32Array
     offset: float
+    stderr: NDArray | None = None
 
 
 class Products(NamedTuple):

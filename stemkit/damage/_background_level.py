@@ -66,7 +66,8 @@ def background_of_pair(pair: AlignedPair) -> Background:
     level = _smooth_level(
         pair.first.frame, estimate.contrast, estimate.information, estimate.moment
     )
-    return Background(level, estimate.offset)
+    stderr = _level_error(pair.first.frame, estimate.contrast, estimate.information)
+    return Background(level, estimate.offset, stderr)
 
 
 def backgrounds_of_series(first: DetailedFrame, pairs: Iterable[AlignedPair]) -> list[Background]:
@@ -93,7 +94,8 @@ def backgrounds_of_series(first: DetailedFrame, pairs: Iterable[AlignedPair]) ->
         offsets.append(estimate.offset)
     contrast = float(np.sqrt(max(np.mean(first.template * first.detail), 0)))
     level = _smooth_level(first.frame, contrast, information, moment)
-    return [Background(level, offset) for offset in offsets]
+    stderr = _level_error(first.frame, contrast, information)
+    return [Background(level, offset, stderr) for offset in offsets]
 
 
 def estimate_background(pair: AlignedPair) -> BackgroundEstimate:
@@ -159,6 +161,15 @@ def _smooth_level(
         precision = area * gaussian_filter_dct(information, window) + prior_precision
         level = level + excess / precision
     return level.astype(np.float32)
+
+
+def _level_error(first: Float32Array, contrast: float, information: NDArray) -> NDArray:
+    """Return the standard error of the level, in the narrowest window that it is averaged over."""
+    if contrast <= 0:
+        return np.full(first.shape, float(first.std()))
+    window = _LEVEL_WINDOWS[-1]
+    held = 4 * np.pi * window**2 * gaussian_filter_dct(information, window).clip(0)
+    return 1 / np.sqrt(held + (_LOCAL_SPREAD * contrast) ** -2)
 
 
 def _fit_offset(

@@ -40,7 +40,7 @@ _LOW_ERROR, _HIGH_ERROR = 0.03, 0.06
 _NOISE_FACTOR, _POWER_WIDTH = 0.8, 4.0
 
 # Where a window holds less than this share of the mean structure, the next wider one prevails.
-_LEAST_SHARE = 0.03
+LEAST_SHARE = 0.03
 
 
 def decay_estimates(pair: AlignedPair, above: Products) -> Float32Array:
@@ -101,7 +101,7 @@ def refine_decay(above: Products, decay: NDArray) -> NDArray:
         return decay
 
     def unexplained(window: float) -> NDArray:
-        reference = gaussian_filter_dct(above.reference, window).clip(0) + _LEAST_SHARE * mean
+        reference = gaussian_filter_dct(above.reference, window).clip(0) + LEAST_SHARE * mean
         return gaussian_filter_dct(above.observed - decay * above.reference, window) / reference
 
     for window in _WINDOWS:
@@ -139,7 +139,7 @@ def _ratios(observed: NDArray, reference: NDArray, windows: tuple[float, ...]) -
     wider: NDArray | float = _overall_ratio(observed, reference)
     ratios = []
     for window in windows:
-        prior = _LEAST_SHARE * mean
+        prior = LEAST_SHARE * mean
         held = gaussian_filter_dct(reference, window)
         # With noise the sum in a narrow window may be negative, of which no share can be taken.
         ratio = np.where(held > 0, gaussian_filter_dct(observed, window), 0) + prior * wider
@@ -156,6 +156,6 @@ def _variance(above: Products, narrow: NDArray) -> NDArray:
     mean = mean_positive(above.reference)
     if mean <= 0:
         return np.zeros_like(above.reference)
-    reference = gaussian_filter_dct(above.reference, _ERROR_WINDOW).clip(_LEAST_SHARE * mean)
+    reference = gaussian_filter_dct(above.reference, _ERROR_WINDOW).clip(LEAST_SHARE * mean)
     residual = (above.observed - narrow * above.reference) ** 2
     return gaussian_filter_dct(residual, _ERROR_WINDOW).clip(0) / reference**2

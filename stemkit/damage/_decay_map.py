@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from ..engine import pick_device, run_tiled
 from ..networks.degradation import MIN_DECAY, T_MAX, DegradationNet
 from ._aligned_pair import AlignedPair, Background
 from ._background_level import background_of_pair
+from ._decay_error import PRIOR_ERROR, decay_error
 from ._decay_estimates import decay_estimates, refine_decay
 from ._network import DamageNetwork
 from ._normalization import scale_pair
@@ -24,12 +26,28 @@ _KNOTS = (25.0, 50.0, 75.0, T_MAX)
 _TILE, _TILE_OVERLAP = 256, 96
 
 
+class DecayMaps(NamedTuple):
+    """Decay at some times between two frames, and its standard error.
+
+    Attributes
+    ----------
+    decay : ndarray of shape (n_times, H, W), float32
+        1 at time 0 and never increasing with time. Outside the overlap it is that of the nearest
+        pixel inside, and where the frames tell nothing, the decay of the whole frame.
+    stderr : ndarray of shape (n_times, H, W), float32
+        0 at time 0; where the frames tell nothing, and outside the overlap, `PRIOR_ERROR` at time 1.
+    """
+
+    decay: Float32Array
+    stderr: Float32Array
+
+
 def decay_between(
     network: DamageNetwork,
     pair: AlignedPair,
     times: NDArray[np.float64],
     background: Background | None = None,
-) -> Float32Array:
+) -> DecayMaps:
     """Compute the decay at each time, from a first frame and a second one aligned to it.
 
     Parameters
@@ -45,9 +63,8 @@ def decay_between(
 
     Returns
     -------
-    ndarray of shape (n_times, H, W), float32
-        The decay, 1 at time 0 and never increasing with time. Outside the overlap it is that of
-        the nearest pixel inside.
+    DecayMaps
+        The decay and its standard error.
     """
     scaled = scale_pair(pair.first.frame, pair.second.frame, network.units)
     module = network.module
@@ -64,27 +81,32 @@ def decay_between(
             precision=network.precision,
         )[0]
 
+    if background is None:
+        background = background_of_pair(pair)
+    above = pair.above(background)
     if module.n_evidence:
-        if background is None:
-            background = background_of_pair(pair)
-        above = pair.above(background)
         inputs = np.stack([*scaled, *decay_estimates(pair, above)])
-        end = run(_decay_at_end(module), inputs)[0]
-        end = refine_decay(above, end).clip(MIN_DECAY, 1)
+        end = refine_decay(above, run(_decay_at_end(module), inputs)[0])
+        found = decay_error(pair, above, background, end.clip(MIN_DECAY, 1))
+        end = found.decay.clip(MIN_DECAY, 1)
         # At a constant dose rate the signal decays exponentially.
-        damage = np.stack([1 - end ** np.float32(t) for t in times])
+        decay = np.stack([end ** np.float32(t) for t in times])
     else:
         at_knots = run(_damage_at_knots(module), np.stack(scaled))
         # Damage never decreases with time.
         at_knots = np.minimum.accumulate(at_knots[::-1], axis=0)[::-1]
         at_knots = np.concatenate([np.zeros_like(at_knots[:1]), at_knots])
         grid = np.array((0.0, *_KNOTS)) / T_MAX
-        damage = np.stack([_interpolate(grid, at_knots, t) for t in times])
+        decay = 1 - np.stack([_interpolate(grid, at_knots, t) for t in times])
+        end = (1 - at_knots[-1]).clip(MIN_DECAY, 1)
+        found = decay_error(pair, above, background, end, refined=False)
     inside = pair.overlap == 1
+    error = np.where(inside, found.stderr, PRIOR_ERROR)
+    stderr = np.stack([(t * end ** (t - 1) * error).clip(0, PRIOR_ERROR) for t in times])
     if inside.any() and not inside.all():
         _, (y, x) = ndimage.distance_transform_edt(~inside, return_indices=True)
-        damage = damage[:, y, x]
-    return 1 - damage
+        decay = decay[:, y, x]
+    return DecayMaps(decay.astype(np.float32), stderr.astype(np.float32))
 
 
 def _decay_at_end(module: DegradationNet) -> Callable[[Tensor], Tensor]:
