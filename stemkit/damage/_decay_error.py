@@ -45,7 +45,7 @@ _LEAST_STEP, _MOST_STEP = 0.01, 0.15
 _HALVED = 1.8
 # Variance of the part that noise hides, that columns don't show, of the level, and of strong
 # damage under noise, of which the last grows up to this multiple of a standard error of 0.05.
-_HIDDEN, _UNSHOWN, _LEVEL, _DRAWN = 2.5, 1.2, 1.5, 0.015
+_HIDDEN, _UNSHOWN, _LEVEL, _DRAWN = 2.6, 1.4, 1.5, 0.019
 _NOISY, _MOST_NOISY = 0.05, 4.0
 
 

@@ -35,7 +35,8 @@ class DecayMaps(NamedTuple):
         1 at time 0 and never increasing with time. Outside the overlap it is that of the nearest
         pixel inside, and where the frames tell nothing, the decay of the whole frame.
     stderr : ndarray of shape (n_times, H, W), float32
-        0 at time 0; where the frames tell nothing, and outside the overlap, `PRIOR_ERROR` at time 1.
+        0 at time 0. At time 1 it is `PRIOR_ERROR` where the frames tell nothing, and outside the
+        overlap.
     """
 
     decay: Float32Array

@@ -12,6 +12,9 @@ from ..registration._binning import bin_frame, unbin_map
 from ..registration._warping import warp
 from ._normalization import WINDOW
 
+# Standard deviation of values from place to place, in averages by their standard errors.
+_PLACES_DIFFER = 0.1
+
 
 def explained_share(
     first: Float32Array, aligned: Float32Array, decay: Float32Array, overlap: NDArray[np.bool_]
@@ -25,12 +28,15 @@ def explained_share(
 
 
 def mean_over_specimen(
-    first: Float32Array, values: Float32Array, where: NDArray[np.bool_] | None = None
+    first: Float32Array,
+    values: Float32Array,
+    where: NDArray[np.bool_] | None = None,
+    stderr: Float32Array | None = None,
 ) -> float:
     """Average a map over the specimen.
 
     Pixels are weighted by the local variance of the first frame's structure, so that vacuum and
-    bare film hardly count.
+    bare film hardly count, and less where the map is uncertain.
 
     Parameters
     ----------
@@ -40,6 +46,9 @@ def mean_over_specimen(
         Map to average, such as the damage.
     where : ndarray of shape (H, W), bool, optional
         Pixels to average over, such as those where both frames hold data; by default all.
+    stderr : ndarray of shape (H, W), float32, optional
+        Standard error of the map. Its inverse square is a factor of the weights, with 0.1 added in
+        quadrature, since values differ from place to place.
 
     Returns
     -------
@@ -69,6 +78,9 @@ def mean_over_specimen(
                 f"for each pixel."
             )
         weight = weight * np.asarray(where, dtype=bool)
+    if stderr is not None:
+        _, stderr = check_pair([first, stderr], name="(first, stderr)")
+        weight = weight / (1 + (stderr / _PLACES_DIFFER) ** 2)
     total = float(weight.sum(dtype=np.float64))
     if total == 0:
         return 0.0

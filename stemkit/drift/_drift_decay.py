@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, overload
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from .._validation import (
 )
 from ..base import FrameEstimator
 from ..damage import CriticalDose, fit_critical_dose
+from ..damage._decay_map import DecayMaps
 from ..damage._exposure import equalize
 from ..damage._network import DamageNetwork, initial_network, network_from_weights
 from ..damage._normalization import Units
@@ -437,7 +438,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         maps = self._decay_maps(network, frames, table, missing)
         _series.add_time_and_damage(table, when, frames[0], maps, missing)
         _series.add_nm(table, known.pixel_size)
-        return DriftDecayAnalysis(table, maps.reshape(shape))
+        return DriftDecayAnalysis(table, maps.decay.reshape(shape), maps.stderr.reshape(shape))
 
     def trajectory(self, stack: ArrayLike, times: ArrayLike | None = None) -> pd.DataFrame:
         """Estimate the path of the specimen through a series.
@@ -661,9 +662,31 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         motions = _averaging.motions_for(trajectory, array, frame_shape)
         return apply_motions(array, motions, canvas=canvas, fill=fill, order=order)
 
+    @overload
     def decay_maps(
-        self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None
-    ) -> Float32Array:
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = ...,
+        return_stderr: Literal[False] = ...,
+    ) -> Float32Array: ...
+
+    @overload
+    def decay_maps(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = ...,
+        return_stderr: Literal[True],
+    ) -> tuple[Float32Array, Float32Array]: ...
+
+    def decay_maps(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = None,
+        return_stderr: bool = False,
+    ) -> Float32Array | tuple[Float32Array, Float32Array]:
         """Compute the decay from the first frame to each.
 
         Film, background and amorphised matter do not fade and are the same in all frames. All
@@ -676,11 +699,16 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             The series.
         trajectory : DataFrame, optional
             The result of :meth:`trajectory`.
+        return_stderr : bool, default=False
+            Whether to return the standard error of the maps too.
 
         Returns
         -------
-        ndarray of shape (n_frames, H, W), float32
+        decay : ndarray of shape (n_frames, H, W), float32
             At the first frame's pixels; 1 for the first frame.
+        stderr : ndarray of shape (n_frames, H, W), float32
+            Only if ``return_stderr``: near 0.29 where the frames tell nothing, as in vacuum and on
+            smooth film; 0 for the first frame.
 
         Raises
         ------
@@ -689,7 +717,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         network = self._network()
         stacked, shape, missing = check_masked_stack(stack, self, reset=False, name="stack")
-        return self._decay_of_checked(network, stacked, missing, trajectory).reshape(shape)
+        maps = self._decay_of_checked(network, stacked, missing, trajectory)
+        if return_stderr:
+            return maps.decay.reshape(shape), maps.stderr.reshape(shape)
+        return maps.decay.reshape(shape)
 
     def critical_dose(
         self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
@@ -721,7 +752,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         )
         doses = check_increasing(dose, len(stacked), "dose")
         maps = self._decay_of_checked(network, stacked, missing, trajectory)
-        return fit_critical_dose(maps.reshape(shape), doses)
+        return fit_critical_dose(maps.decay.reshape(shape), doses)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
@@ -794,7 +825,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         stacked: Float32Array,
         missing: Mask | None,
         trajectory: pd.DataFrame | None,
-    ) -> Float32Array:
+    ) -> DecayMaps:
         frames, _ = rescale_to_float32(stacked)
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, frames, missing)
@@ -806,7 +837,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames: Float32Array,
         trajectory: pd.DataFrame | None,
         missing: Mask | None,
-    ) -> Float32Array:
+    ) -> DecayMaps:
         motions, binning = _series.motions_of(trajectory, frames), self._binning_for(frames[0])
         frames = equalize(frames, self.exposure, missing=missing)
         return _series.decay_of_series(

@@ -13,7 +13,7 @@ from .._motion import Motion
 from .._validation import Float32Array
 from .._warnings import warn_caller
 from ..damage._aligned_pair import AlignedPair, DetailedFrame
-from ..damage._decay_map import decay_between
+from ..damage._decay_map import DecayMaps, decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import explained_share, predict_frames
 from ..exceptions import LowConfidenceWarning
@@ -92,7 +92,7 @@ def predict_pair(
     motion = found.motion
     all_times = np.atleast_1d(times)
     aligned, overlap = align(second, motion, missing)
-    decay = _decay(network, first, aligned, overlap, all_times, binning, missing)
+    decay, stderr = _decay(network, first, aligned, overlap, all_times, binning, missing)
     frames = predict_frames(first, aligned, overlap, decay, motion, all_times, binning)
     steps = [motion.at(float(time)) for time in all_times]
     drift = np.stack([step.drift for step in steps])
@@ -103,6 +103,7 @@ def predict_pair(
         drift=drift[0] if single else drift,
         rotation=float(rotation[0]) if single else rotation,
         decay=decay[0] if single else decay,
+        decay_stderr=stderr[0] if single else stderr,
         frame=unit * (frames[0] if single else frames),
         motion=motion,
         confidence=found.confidence,
@@ -121,7 +122,7 @@ def score_pair(
 ) -> float:
     """Return the share of the second frame's structure that the first one's predicts."""
     aligned, overlap = align(second, motion, missing)
-    decay = _decay(network, first, aligned, overlap, np.ones(1), binning, missing)[0]
+    decay = _decay(network, first, aligned, overlap, np.ones(1), binning, missing).decay[0]
     reference, observed, expected = (bin_frame(f, binning) for f in (first, aligned, decay))
     inside = _bin_overlap(overlap, binning, missing) == 1
     return explained_share(reference, observed, expected, inside)
@@ -135,12 +136,13 @@ def _decay(
     times: NDArray[np.float64],
     binning: int,
     missing: Missing,
-) -> Float32Array:
+) -> DecayMaps:
     """Return the decay (n_times, H, W) from a first frame to a second one aligned to it."""
     pair = binned_pair(detailed(first, missing[0], binning), aligned, overlap, binning, missing)
-    maps = decay_between(network, pair, times)
     shape = (first.shape[0], first.shape[1])
-    return np.stack([unbin_map(one, binning, shape) for one in maps])
+    found = decay_between(network, pair, times)
+    maps = (np.stack([unbin_map(one, binning, shape) for one in each]) for each in found)
+    return DecayMaps(*maps)
 
 
 def detailed(frame: Float32Array, missing: Mask | None, binning: int) -> DetailedFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,8 @@ class DriftDecayState:
         Radians, counter-clockwise as seen on the screen.
     decay : ndarray of shape (H, W) or (n_times, H, W), float32
         Share of the first frame's signal that is left, at the first frame's pixels. Outside the
-        overlap it is that of the nearest pixel inside.
+        overlap it is that of the nearest pixel inside, and where the frames tell nothing, that of
+        the whole frame.
     frame : ndarray of shape (H, W) or (n_times, H, W), float32
         The predicted frame, in the intensities of the pair.
     motion : Motion
@@ -45,6 +46,9 @@ class DriftDecayState:
         Motions that are consistent with the pair and the weight of each, the heaviest first.
     overlap : ndarray of shape (H, W), bool
         Where the second frame holds data on the first frame's pixels.
+    decay_stderr : ndarray of shape (H, W) or (n_times, H, W), float32, or None
+        Standard error of the decay and of the damage. It is near 0.29, that of any number between
+        0 and 1, where the frames tell nothing at t = 1: in vacuum and on smooth film.
     """
 
     t: float | NDArray[np.float64]
@@ -56,9 +60,10 @@ class DriftDecayState:
     confidence: float
     candidates: tuple[tuple[Motion, float], ...]
     overlap: NDArray[np.bool_]
+    decay_stderr: Float32Array | None = None
 
     def __post_init__(self) -> None:
-        for values in (self.t, self.drift, self.rotation, self.decay, self.frame, self.overlap):
+        for values in vars(self).values():
             if isinstance(values, np.ndarray):
                 values.flags.writeable = False
 
@@ -79,7 +84,12 @@ class DriftDecayState:
         return self.motion.to_skimage()
 
 
-class DriftDecayAnalysis(NamedTuple):
+class _TrajectoryAndMaps(NamedTuple):
+    trajectory: pd.DataFrame
+    decay_maps: Float32Array
+
+
+class DriftDecayAnalysis(_TrajectoryAndMaps):
     """Trajectory and decay maps of a series; it unpacks as a tuple of the two.
 
     Attributes
@@ -88,10 +98,22 @@ class DriftDecayAnalysis(NamedTuple):
         One row for each frame, as :meth:`DriftDecayModel.trajectory` returns it.
     decay_maps : ndarray of shape (n_frames, H, W), float32
         Share of the first frame's signal that is left, at the first frame's pixels.
+    decay_stderr : ndarray of shape (n_frames, H, W), float32, or None
+        Standard error of the maps; 0 for the first frame, to which the others are relative. It is
+        no item of the tuple.
     """
 
-    trajectory: pd.DataFrame
-    decay_maps: Float32Array
+    decay_stderr: Float32Array | None
+
+    def __new__(
+        cls,
+        trajectory: pd.DataFrame,
+        decay_maps: Float32Array,
+        decay_stderr: Float32Array | None = None,
+    ) -> Self:
+        self = super().__new__(cls, trajectory, decay_maps)
+        self.decay_stderr = decay_stderr
+        return self
 
     def __repr__(self) -> str:
         return short_repr(self)

@@ -15,7 +15,7 @@ from .._validation import Float32Array
 from .._warnings import warn_caller
 from ..damage._aligned_pair import AlignedPair, Background
 from ..damage._background_level import backgrounds_of_series
-from ..damage._decay_map import decay_between
+from ..damage._decay_map import DecayMaps, decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import mean_over_specimen
 from ..exceptions import LowConfidenceWarning
@@ -75,7 +75,7 @@ def decay_of_series(
     *,
     verbose: int,
     missing: Mask | None = None,
-) -> Float32Array:
+) -> DecayMaps:
     """Return the decay (n_frames, H, W) from the first frame to each, with a common background."""
     shape = (frames.shape[1], frames.shape[2])
     lacks = masks_of_frames(missing, len(frames))
@@ -91,12 +91,13 @@ def decay_of_series(
     known: Sequence[Background | None] = [None] * (len(frames) - 1)
     if network.module.n_evidence:
         known = backgrounds_of_series(first, pairs())
-    maps = np.ones_like(frames)
+    maps, stderr = np.ones_like(frames), np.zeros_like(frames)
     progress = tqdm(known, desc="decay", unit="frame", disable=verbose < 1)
     for index, (background, pair) in enumerate(zip(progress, pairs(), strict=True), start=1):
-        decay = decay_between(network, pair, np.ones(1), background)[0]
-        maps[index] = unbin_map(decay, binning, shape)
-    return maps
+        found = decay_between(network, pair, np.ones(1), background)
+        maps[index] = unbin_map(found.decay[0], binning, shape)
+        stderr[index] = unbin_map(found.stderr[0], binning, shape)
+    return DecayMaps(maps, stderr)
 
 
 def masks_of_frames(missing: Mask | None, n_frames: int) -> list[Mask | None]:
@@ -123,20 +124,22 @@ def add_time_and_damage(
     trajectory: pd.DataFrame,
     times: NDArray,
     first: Float32Array,
-    decay_maps: Float32Array,
+    maps: DecayMaps,
     missing: Mask | None = None,
 ) -> None:
     """Add the columns ``time`` and ``mean_damage`` to the table of a registered series."""
-    if missing is None:
-        damage = [mean_over_specimen(first, 1 - decay) for decay in decay_maps]
-    else:
+    inside: Sequence[Mask | None] = [None] * len(maps.decay)
+    if missing is not None:
         # The damage is unknown where either frame holds no data.
         motions = read_motions(trajectory, (first.shape[0], first.shape[1]), "trajectory")
         lacks = masks_of_frames(missing, len(motions))
-        damage = [
-            mean_over_specimen(first, 1 - decay, holds_data(motion, lacks[0], lack))
-            for decay, motion, lack in zip(decay_maps, motions, lacks, strict=True)
+        inside = [
+            holds_data(motion, lacks[0], lack) for motion, lack in zip(motions, lacks, strict=True)
         ]
+    damage = [
+        mean_over_specimen(first, 1 - decay, where, stderr)
+        for decay, where, stderr in zip(maps.decay, inside, maps.stderr, strict=True)
+    ]
     trajectory.insert(list(trajectory.columns).index("confidence"), "mean_damage", damage)
     trajectory.insert(0, "time", times)
 

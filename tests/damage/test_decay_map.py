@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stemkit._scene import render_columns
 from stemkit.damage._aligned_pair import AlignedPair, Background
 from stemkit.damage._background_level import background_of_pair
+from stemkit.damage._decay_error import DecayError
 from stemkit.damage._decay_estimates import N_ESTIMATES, decay_estimates
 from stemkit.damage._decay_map import decay_between
 from stemkit.damage._network import DamageNetwork
@@ -54,13 +55,13 @@ def test_decay_starts_at_one_and_never_grows(units, seed, shape, times):
     first, second, overlap = frames(seed, shape)
     pair = AlignedPair.from_frames(first, second, overlap)
     times_in_order = np.array([0.0, *sorted(times), 1.0])
-    decay = decay_between(untrained(units, seed), pair, times_in_order)
+    decay = decay_between(untrained(units, seed), pair, times_in_order).decay
     assert decay.shape == (len(times_in_order), *shape)
     assert (decay[0] == 1).all()
     assert (np.diff(decay, axis=0) <= 1e-6).all()
     assert decay.min() >= 0
     # The decay at a time does not depend on the other times.
-    alone = decay_between(untrained(units, seed), pair, times_in_order[1:2])
+    alone = decay_between(untrained(units, seed), pair, times_in_order[1:2]).decay
     np.testing.assert_allclose(alone[0], decay[1], atol=1e-6)
 
 
@@ -70,7 +71,7 @@ def test_outside_the_overlap_the_decay_is_that_of_the_nearest_pixel(units):
     overlap = np.ones(first.shape, dtype=bool)
     overlap[:, :9] = False
     pair = AlignedPair.from_frames(first, second, overlap)
-    decay = decay_between(untrained(units, 0), pair, np.array([0.4, 1.0]))
+    decay = decay_between(untrained(units, 0), pair, np.array([0.4, 1.0])).decay
     np.testing.assert_array_equal(decay[:, :, :9], np.repeat(decay[:, :, 9:10], 9, axis=2))
 
 
@@ -86,7 +87,7 @@ def test_a_wrong_map_of_the_network_is_refined(monkeypatch):
         lambda module: lambda x: torch.full_like(x[:, :1], 0.9),
     )
     pair = AlignedPair.from_frames(*faded_lattice())
-    decay = decay_between(untrained("local", 0), pair, np.ones(1))[0]
+    decay = decay_between(untrained("local", 0), pair, np.ones(1)).decay[0]
     assert abs(np.median(decay) - 0.6) < 0.02
 
 
@@ -100,7 +101,7 @@ def test_pixels_outside_the_overlap_have_no_influence_on_estimates(monkeypatch):
     overlap[:, 100:] = False
     second[:, 100:] = 5 * first[:, 100:]
     pair = AlignedPair.from_frames(first, second, overlap)
-    decay = decay_between(untrained("local", 0), pair, np.ones(1))[0]
+    decay = decay_between(untrained("local", 0), pair, np.ones(1)).decay[0]
     assert np.abs(decay[20:-20, 80:] - 0.6).max() < 0.05
 
 
@@ -113,7 +114,7 @@ def test_damage_of_a_released_network_is_interpolated_and_never_decreases(monkey
     )
     pair = AlignedPair.from_frames(*frames(0, (8, 9))[:2])
     times = np.linspace(0, 1, 11)
-    decay = decay_between(untrained("released", 0), pair, times)
+    decay = decay_between(untrained("released", 0), pair, times).decay
     expected = 1 - np.interp(times, np.linspace(0, 1, 5), [0, 0.2, 0.2, 0.3, 0.9])
     np.testing.assert_allclose(decay[:, 3, 4], expected, atol=1e-6)
 
@@ -121,6 +122,10 @@ def test_damage_of_a_released_network_is_interpolated_and_never_decreases(monkey
 @pytest.mark.parametrize("units", UNITS)
 def test_decay_at_the_second_frame_is_that_of_the_network(units, monkeypatch):
     monkeypatch.setattr("stemkit.damage._decay_map.refine_decay", lambda above, decay: decay)
+    monkeypatch.setattr(
+        "stemkit.damage._decay_map.decay_error",
+        lambda pair, above, background, decay, refined=True: DecayError(decay, 0 * decay),
+    )
     with torch.random.fork_rng():
         torch.manual_seed(5)
         network = DamageNetwork(DegradationNet((4, 4, 4), n_evidence=UNITS[units]).eval(), units)
@@ -134,7 +139,7 @@ def test_decay_at_the_second_frame_is_that_of_the_network(units, monkeypatch):
     with torch.inference_mode():
         expected = network.module(*inputs)[1][0, 0].numpy()
     assert expected.std() > 1e-3
-    found = decay_between(network, pair, np.ones(1))[0]
+    found = decay_between(network, pair, np.ones(1)).decay[0]
     np.testing.assert_allclose(found, expected.clip(MIN_DECAY), atol=1e-5)
 
 
@@ -151,10 +156,10 @@ def test_a_large_frame_is_computed_in_tiles_without_seams(monkeypatch):
         return encode(first, second)
 
     monkeypatch.setattr(network.module, "encode", recorded, raising=False)
-    tiled = decay_between(network, pair, np.ones(1))
+    tiled = decay_between(network, pair, np.ones(1)).decay
     assert max(sizes) == 256
     monkeypatch.setattr("stemkit.damage._decay_map._TILE", 480)
-    whole = decay_between(network, pair, np.ones(1))
+    whole = decay_between(network, pair, np.ones(1)).decay
     assert sizes[-1] >= 470
     np.testing.assert_allclose(tiled, whole, atol=1e-3)
 
@@ -185,7 +190,9 @@ def test_a_given_background_takes_the_place_of_the_pairs_own(monkeypatch):
     film = Background(np.ones_like(first), 0.0)
     none = Background(np.zeros_like(first), 0.0)
     network = untrained("local", 0)
-    with_film, without = (decay_between(network, pair, np.ones(1), b)[0] for b in (film, none))
+    with_film, without = (
+        decay_between(network, pair, np.ones(1), b).decay[0] for b in (film, none)
+    )
     assert abs(np.median(with_film) - 0.6) < 0.01
     mean = float(first.mean())
     assert np.median(without) == pytest.approx((0.6 * mean + 1) / (mean + 1), abs=0.05)

@@ -4,6 +4,7 @@ import pytest
 from sklearn.base import clone
 
 from stemkit import DriftDecayModel
+from stemkit.damage._decay_map import DecayMaps
 from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
 from stemkit.io import FrameStack
@@ -345,7 +346,8 @@ def test_unbinned_decay_is_not_shifted(binning, monkeypatch):
     )
 
     def ratio(network, pair, times, background=None):
-        return (pair.second.frame / pair.first.frame)[np.newaxis]
+        decay = (pair.second.frame / pair.first.frame)[np.newaxis]
+        return DecayMaps(decay, 0 * decay)
 
     monkeypatch.setattr("stemkit.drift._pairs.decay_between", ratio)
     monkeypatch.setattr("stemkit.drift._series.decay_between", ratio)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from stemkit.damage._decay_map import DecayMaps
 from stemkit.drift import _pairs
 from stemkit.exceptions import LowConfidenceWarning
 from stemkit.registration import Motion, Registration, register, warp
@@ -78,8 +79,8 @@ def half(monkeypatch):
     monkeypatch.setattr(
         _pairs,
         "decay_between",
-        lambda network, pair, times: np.stack(
-            [np.full(pair.overlap.shape, 0.5**t, "float32") for t in times]
+        lambda network, pair, times: DecayMaps(
+            *np.stack([np.full((2, *pair.overlap.shape), 0.5**t, "float32") for t in times], axis=1)
         ),
     )
 
@@ -95,7 +96,7 @@ def test_a_state_at_one_time_is_that_among_several():
     for index, t in enumerate(times):
         one = _pairs.predict_pair(*arguments, np.array(t), 2, np.float32(3))
         assert one.t == t
-        for name in ("drift", "rotation", "decay", "frame"):
+        for name in ("drift", "rotation", "decay", "decay_stderr", "frame"):
             np.testing.assert_array_equal(getattr(one, name), getattr(several, name)[index])
         np.testing.assert_allclose(one.drift, t * MOVED.drift)
         np.testing.assert_allclose(one.rotation, t * MOVED.rotation, atol=1e-5)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from stemkit.damage._background_level import backgrounds_of_series
+from stemkit.damage._decay_map import DecayMaps
 from stemkit.damage._network import DamageNetwork
 from stemkit.damage._prediction import mean_over_specimen
 from stemkit.drift import _series
@@ -52,16 +53,18 @@ def test_each_frame_is_aligned_and_has_the_background_of_the_series(
     def decay(network, pair, times, background):
         given.append((pair, background))
         assert times.tolist() == [1]
-        return np.full((1, *pair.overlap.shape), 1 / (1 + len(given)), dtype=np.float32)
+        maps = np.full((1, *pair.overlap.shape), 1 / (1 + len(given)), dtype=np.float32)
+        return DecayMaps(maps, maps / 10)
 
     monkeypatch.setattr(_series, "backgrounds_of_series", estimate)
     monkeypatch.setattr(_series, "decay_between", decay)
     network = DamageNetwork(DegradationNet((2, 2, 2), n_evidence=n_evidence))
     motions = [Motion(SHAPE, 2 * drift) for drift in DRIFTS]
-    maps = _series.decay_of_series(network, FRAMES, motions, binning, verbose=0)
+    maps, stderr = _series.decay_of_series(network, FRAMES, motions, binning, verbose=0)
     # The first map is 1 and the others are in the order of their frames.
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), [1, 1 / 2, 1 / 3, 1 / 4], rtol=1e-5)
-    assert maps.shape == FRAMES.shape
+    np.testing.assert_allclose(stderr.mean(axis=(1, 2)), [0, 1 / 20, 1 / 30, 1 / 40], rtol=1e-5)
+    assert maps.shape == stderr.shape == FRAMES.shape
     assert len(given) == 3
     if n_evidence:
         assert [background for _, background in given] == backgrounds
@@ -81,8 +84,9 @@ def test_each_frame_is_aligned_and_has_the_background_of_the_series(
 
 def test_a_single_frame_has_a_decay_of_one():
     network = DamageNetwork(DegradationNet((2, 2, 2), n_evidence=2))
-    maps = _series.decay_of_series(network, FRAMES[:1], [Motion(SHAPE)], 1, verbose=0)
+    maps, stderr = _series.decay_of_series(network, FRAMES[:1], [Motion(SHAPE)], 1, verbose=0)
     np.testing.assert_array_equal(maps, np.ones((1, *SHAPE)))
+    np.testing.assert_array_equal(stderr, np.zeros((1, *SHAPE)))
     (motion,) = _series.motions_of(None, FRAMES[:1])
     assert motion.shape == SHAPE
     np.testing.assert_array_equal(motion.drift, 0)
@@ -91,7 +95,8 @@ def test_a_single_frame_has_a_decay_of_one():
 def test_damage_is_what_has_not_been_left():
     table = pd.DataFrame({"dy": [0.0, 1.0], "dx": [0.0, 2.0], "confidence": [1.0, 0.9]})
     decay = np.stack([np.ones(SHAPE), FRAMES[1]]).astype("float32")
-    _series.add_time_and_damage(table, np.array([0.0, 7.5]), FRAMES[0], decay)
+    even = DecayMaps(decay, np.full_like(decay, 0.2))
+    _series.add_time_and_damage(table, np.array([0.0, 7.5]), FRAMES[0], even)
     assert list(table) == ["time", "dy", "dx", "mean_damage", "confidence"]
     assert table["time"].tolist() == [0, 7.5]
     expected = [0, 1 - mean_over_specimen(FRAMES[0], FRAMES[1])]
