@@ -123,6 +123,7 @@ class BlindSpotDenoiser(NetworkDenoiser):
     True
     """
 
+    _learns_alone = True
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         **without(NetworkDenoiser, "noise"),
         "structure": [Options(*get_args(Structure))],

@@ -29,6 +29,7 @@ from ._lattice_prior import warn_of_lattice_prior
 from ._loss import LOSSES, Loss, make_loss
 from ._pretrained import check_card, defaults_of, load_pretrained
 from ._sources import PairSource, ScaledSource, Scaling, simulator_of, source_of_stream, stream_of
+from ._training_frames import CommonLevel, denoise_at, prepare
 
 # Steps from checkpoint to checkpoint: on a CPU one step may take most of a minute.
 _CHECKPOINT_EVERY = 50
@@ -109,6 +110,10 @@ class SupervisedDenoiser(Denoiser):
         "bad_pixels": BAD_PIXELS,
     }
     input_noise_: float | None
+    _learns_alone: ClassVar[bool] = False
+    """Whether targets are the noisy frames themselves."""
+    _common: CommonLevel | None = None
+    """Level and noise of the training frames; None after training on a stream or with `noise`."""
     domain_: Mapping[str, Any] = MappingProxyType({})
     """What the card of the weights tells of their training frames; nothing for a network's own."""
 
@@ -268,10 +273,12 @@ class SupervisedDenoiser(Denoiser):
         self._check_parameters()
         check_resumable(checkpoint_dir, self.random_state)
         seed = check_seed(self.random_state)
-        make_source = self._source_maker(X, y, seed, reset=afresh)
-        if afresh:
-            self._start(seed, make_source(self.batch_size))
-            self.history_ = pd.DataFrame()
+        with _unchanged_by_errors(self):
+            self._common = None if afresh else self._common
+            make_source = self._source_maker(X, y, seed, reset=afresh)
+            if afresh:
+                self._start(seed, make_source(self.batch_size))
+                self.history_ = pd.DataFrame()
         warn_of_lattice_prior(self)
         start = {key: value.clone() for key, value in self.module_.state_dict().items()}
         loss = self._criterion()
@@ -315,6 +322,8 @@ class SupervisedDenoiser(Denoiser):
         frames, _ = check_stack(X, self, reset=reset)
         target = self._check_target(y, frames)
         noise = None if self.noise is None else simulator_of(self.noise, frames, seed)
+        if noise is None:
+            frames, target = self._prepare(frames, target)
 
         def make_source(batch_size: int) -> Source:
             return PairSource(
@@ -329,6 +338,17 @@ class SupervisedDenoiser(Denoiser):
             )
 
         return make_source
+
+    def _prepare(
+        self, frames: Float32Array, target: Float32Array
+    ) -> tuple[Float32Array, Float32Array]:
+        """Return training frames and targets at a common level, without blank ones."""
+        name = type(self).__name__
+        alone = self._learns_alone
+        frames, target, self._common = prepare(
+            frames, None if alone else target, self._common, name
+        )
+        return frames, target
 
     def _check_target(self, y: ArrayLike | None, frames: Float32Array) -> Float32Array:
         if y is None and self.noise is None:
@@ -397,6 +417,12 @@ class SupervisedDenoiser(Denoiser):
         return self.module_
 
     def _denoise(self, frames: Float32Array) -> Float32Array:
+        self._ready_network()
+        if self._common is None:
+            return self._run(frames)
+        return denoise_at(self._common, self._run, frames)
+
+    def _run(self, frames: Float32Array) -> Float32Array:
         network = ScaledNetwork(
             self._ready_network(), Scaling(*self.input_scaling_), Scaling(*self.target_scaling_)
         )

@@ -78,6 +78,7 @@ class UDVDDenoiser(SupervisedDenoiser):
 
     _network = UDVD
     _network_takes = ("n_channels",)
+    _learns_alone = True
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         **without(SupervisedDenoiser, "noise", "steps_per_epoch"),
         "n_channels": [Interval(int, 3, None)],
@@ -175,6 +176,7 @@ class UDVDDenoiser(SupervisedDenoiser):
         self, X: Any, y: ArrayLike | None, seed: int, *, reset: bool
     ) -> Callable[[int], Source]:
         frames, _ = check_stack(X, self, reset=reset)
+        frames, _ = self._prepare(frames, frames)
 
         def make_source(batch_size: int) -> Source:
             return PairSource(
