@@ -30,12 +30,15 @@ _PER_MEDIAN = 1.4826
 _LEAST_NOISE = 0.03
 # How many times the noise and the spread of a frame may be those of the others; how much their
 # ratio may change if the finest detail is that of atoms; and how much noise may vary in a frame.
-_MOST_STEP, _SAME, MOST_ACROSS = 2.2, 1.5, 2.5
+_MOST_STEP, _SAME, _MOST_ACROSS = 2.2, 1.5, 2.5
 # How far the level may be from the others, and how much it may vary across a frame, in standard
 # deviations of the rest of a frame.
 _FAR, _STEEP = 4.0, 1.5
-# Share of the variance of the logarithm of the blocks' noise that a gradient explains.
-_LEAST_EXPLAINED = 0.5
+# Share of the variance of the logarithm of the blocks' noise that a gradient explains: less is
+# enough if the level has a gradient, too. Frames with few atoms at one side have none.
+_LEAST_EXPLAINED, _SOMEWHAT_STEEP = (0.8, 0.5), 1.0
+# Least noise of a block in that of most blocks.
+_LEAST_SHARE = 0.05
 
 
 class FrameLevel(NamedTuple):
@@ -55,6 +58,8 @@ class FrameLevel(NamedTuple):
         Highest over lowest noise in the frame; 1 if there is no smooth change.
     levels, noises : ndarray or None
         Coefficients of smooth surfaces through the level and the logarithm of the noise of blocks.
+    limits : tuple of float
+        Least and greatest value of the second surface where there is noise.
     """
 
     level: float
@@ -64,6 +69,7 @@ class FrameLevel(NamedTuple):
     across: float = 1.0
     levels: Float64Array | None = None
     noises: Float64Array | None = None
+    limits: tuple[float, float] = (0.0, 0.0)
 
     @property
     def is_blank(self) -> bool:
@@ -78,7 +84,14 @@ class FrameLevel(NamedTuple):
     @property
     def has_gradient(self) -> bool:
         """Whether the level or the noise changes a lot across the frame."""
-        return self.steepness > _STEEP or self.across > MOST_ACROSS
+        return self.steepness > _STEEP or self.across > _MOST_ACROSS
+
+    def noise_over(self, shape: Sequence[int]) -> Float64Array | None:
+        """Return the noise of each pixel (H, W) if it changes a lot across the frame."""
+        if self.noises is None or self.across <= _MOST_ACROSS:
+            return None
+        values: Float64Array = np.exp(surface(self.noises, shape).clip(*self.limits))
+        return values
 
     def has_gain_of(self, other: FrameLevel) -> bool:
         """Return whether noise and structure are about as strong as those of another frame."""
@@ -115,17 +128,24 @@ def measure(frame: NDArray) -> FrameLevel:
     levels = _fit(design, np.array([np.median(values[np.ix_(r, c)]) for r, c in boxes]))
     field = surface(levels, frame.shape, y, x)
     rest = min(spread, float((values - field).std()))
-    noises, across = None, 1.0
-    of_blocks = np.array([_level_of(finest[np.ix_(r[1:-1], c[1:-1])]) for r, c in boxes])
-    if (of_blocks > 0).all():
-        logs = np.log(of_blocks)
-        coefficients = _fit(design, logs)
-        left = logs - design @ coefficients
-        if left.var() <= (1 - _LEAST_EXPLAINED) * logs.var():
-            noises, across = coefficients, float(np.exp(np.ptp(design @ coefficients)))
     # A frame that is nothing but a gradient has no rest.
     steepness = float(field.std()) / rest if rest > 0 else 0.0
-    return FrameLevel(level, found.noise, rest or spread, steepness, across, levels, noises)
+    noises, across, limits = None, 1.0, (0.0, 0.0)
+    of_blocks = np.array([_level_of(finest[np.ix_(r[1:-1], c[1:-1])]) for r, c in boxes])
+    # Parts that were not recorded, and filled, have no noise of their own.
+    recorded = of_blocks > _LEAST_SHARE * np.median(of_blocks)
+    grid = recorded.reshape(len(rows), len(columns))
+    recorded = ndimage.binary_erosion(grid, np.ones((3, 3)), border_value=1).ravel()
+    if recorded.mean() > 0.5:
+        logs, terms = np.log(of_blocks[recorded]), design[recorded]
+        coefficients = _fit(terms, logs)
+        fitted = terms @ coefficients
+        explained = 1 - (logs - fitted).var() / max(logs.var(), np.finfo(float).tiny)
+        if explained > _LEAST_EXPLAINED[bool(steepness > _SOMEWHAT_STEEP)]:
+            noises, across = coefficients, float(np.exp(np.ptp(fitted)))
+            # Frames reach beyond the centers of their blocks.
+            limits = fitted.min() - np.ptp(fitted) / 10, fitted.max() + np.ptp(fitted) / 10
+    return FrameLevel(level, found.noise, rest or spread, steepness, across, levels, noises, limits)
 
 
 def surface(
@@ -133,7 +153,7 @@ def surface(
     shape: Sequence[int],
     y: NDArray | None = None,
     x: NDArray | None = None,
-) -> NDArray[np.floating]:
+) -> Float64Array:
     """Return the values of a smooth surface over a frame (H, W), or of some rows and columns."""
     places = [np.arange(n) if at is None else at for n, at in zip(shape, (y, x), strict=True)]
     relative = [(at + 0.5) / n for n, at in zip(shape, places, strict=True)]
@@ -162,15 +182,18 @@ def _level_of(finest: Float64Array) -> float:
 
 def _terms(y: Float64Array, x: Float64Array) -> Float64Array:
     """Return the terms of a quadratic surface at positions from 0 to 1."""
-    return np.stack([np.ones_like(y), y, x, y * y, x * y, x * x], axis=-1)
+    terms: Float64Array = np.stack([np.ones_like(y), y, x, y * y, x * y, x * x], axis=-1)
+    return terms
 
 
 def _fit(design: Float64Array, values: Float64Array) -> Float64Array:
     """Fit a surface to the values of blocks, of which a few may hold bright structure."""
+    found: Float64Array = np.zeros(design.shape[1])
     weights = np.ones(len(values))
     for _ in range(5):
         root = np.sqrt(weights)
-        found = np.linalg.lstsq(design * root[:, np.newaxis], values * root, rcond=None)[0]
+        solution = np.linalg.lstsq(design * root[:, np.newaxis], values * root, rcond=None)[0]
+        found = solution.astype(np.float64)
         left = np.abs(values - design @ found)
         scale = 2 * _PER_MEDIAN * np.median(left)
         if scale == 0:

@@ -16,6 +16,7 @@ from torch import Tensor
 from .._constraints import Constraints, Interval, check_value
 from ..engine import load_card, load_weights, read_checkpoint
 from ..networks import rename_released
+from ._training_frames import CommonLevel
 
 # Beyond these limits float32 frames cannot be scaled.
 _LARGEST = 1e30
@@ -87,7 +88,22 @@ _CARD: dict[str, Constraints] = {
 }
 
 
+class _LevelOfCard:
+    """Constraint: level, noise and spread of training frames, and whether results have them."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether the value is such a list."""
+        if not isinstance(value, list) or len(value) != 4 or not isinstance(value[3], bool):
+            return False
+        signed, positive = Interval(float, -_LARGEST, _LARGEST), Interval(float, 0, _LARGEST)
+        return signed.accepts(value[0]) and all(map(positive.accepts, value[1:3]))
+
+    def __str__(self) -> str:
+        return "[level, noise, spread, true or false], finite, noise and spread not below 0"
+
+
 _OPTIONAL: dict[str, Constraints] = {
+    "frame_level": [_LevelOfCard()],
     "input_noise": [None, Interval(float, 0, _LARGEST)],
     "domain": [_DomainOfCard()],
 }
@@ -149,6 +165,8 @@ def load_pretrained(denoiser: Any, weights: str | os.PathLike[str]) -> None:
     denoiser.target_scaling_ = tuple(map(float, card["target_scaling"]))
     denoiser.input_noise_ = card.get("input_noise")
     denoiser.domain_ = card.get("domain", {})
+    level = card.get("frame_level")
+    denoiser._common = None if level is None else CommonLevel(*level)
 
 
 def _find(

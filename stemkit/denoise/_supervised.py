@@ -258,6 +258,8 @@ class SupervisedDenoiser(Denoiser):
             "target_scaling": list(self.target_scaling_),
             "input_noise": self.input_noise_,
         }
+        if self._common is not None:
+            known["frame_level"] = list(self._common)
         check_card({**known, **card})
         save_weights(module, path, {**known, **card})
 
@@ -362,7 +364,9 @@ class SupervisedDenoiser(Denoiser):
         """Make the network and scale by a first batch, or load both from a file."""
         if self.weights is not None:
             with _unchanged_by_errors(self):
+                of_these_frames = self._common
                 load_pretrained(self, self.weights)
+                self._common = of_these_frames
             first = source.batch(0)[0].cpu().numpy()
             warn_of_scale(self, first.reshape(-1, *first.shape[-2:]))
             return

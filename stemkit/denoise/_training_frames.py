@@ -19,7 +19,7 @@ from .._arrays import Float32Array
 from .._frame_statistics import spectral_statistics
 from .._warnings import is_first, warn_caller
 from ..exceptions import ExposureChangeWarning, OutOfDomainWarning
-from ._frame_level import MOST_ACROSS, FrameLevel, measure_all, surface
+from ._frame_level import FrameLevel, measure_all, surface
 
 # Whiteness below which neighbouring pixels share noise.
 _LEAST_WHITENESS = 0.7
@@ -70,8 +70,8 @@ class CommonLevel(NamedTuple):
         scale: Any = 1.0 if frame.has_gain_of(common) else self.noise / frame.noise
         if frame.has_gradient:
             offset = surface(frame.levels, shape) if frame.levels is not None else offset
-            if frame.across > MOST_ACROSS and frame.noises is not None:
-                scale = self.noise / np.exp(surface(frame.noises, shape))
+            noise = frame.noise_over(shape)
+            scale = scale if noise is None else self.noise / noise
         return Change(offset, scale, self.level)
 
 
@@ -239,9 +239,8 @@ def warn_of_changes(
     named = [i for i in changes if not found[i].is_blank]
     if not named or not is_first((ExposureChangeWarning, "frames of a network")):
         return
-    worst = max(
-        named, key=lambda i: abs(np.log(found[i].noise / common.noise)) + np.log(found[i].across)
-    )
+    ratios = {i: found[i].noise / common.noise if common.noise else 1.0 for i in named}
+    worst = max(named, key=lambda i: abs(np.log(max(ratios[i], 1e-30))) + np.log(found[i].across))
     frame = found[worst]
     if frame.has_gradient:
         what = (
@@ -250,7 +249,7 @@ def warn_of_changes(
         )
     else:
         what = (
-            f"has {frame.noise / common.noise:.2g} times the noise of most training frames, at a "
+            f"has {ratios[worst]:.2g} times the noise of most training frames, at a "
             f"level of {frame.level:.3g} rather than {common.level:.3g}"
         )
     back = ", and its result back" if common.of_targets else ""
