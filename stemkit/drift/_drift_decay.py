@@ -51,6 +51,7 @@ from ..registration import (
 from ..registration._binning import bin_frame, choose_binning
 from ..registration._canvas import CANVAS, CanvasKind
 from ..registration._pair import MotionModel
+from ..registration._search_limits import LIMITS, Scale, SearchLimits
 from . import _averaging, _series
 from ._pairs import (
     RegisterPair,
@@ -105,6 +106,17 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         divided before damage is estimated. "auto" estimates changes of the gain from the noise,
         and of the exposure from dark and bright intensities that change alike, with an
         :class:`~stemkit.exceptions.ExposureChangeWarning`. None compares intensities as they are.
+    max_drift : float, default=0.5
+        Largest drift between any two frames along each axis, in shares of the frame's side.
+    max_rotation : float, default=6.0
+        Largest rotation between any two frames in degrees, either way: up to 180. The time grows
+        with it.
+    max_step : float, optional
+        Largest drift in px between consecutive frames, where it is known to be small. A perfect
+        lattice that drifts by less than half its period in a frame is followed.
+    scale : float or (float, float), default=1.0
+        Magnification of a frame relative to the one before it, 0.5 to 2, or the lowest and the
+        highest to search between any two frames.
     bad_pixels : {"repair", "mask"} or None, default="repair"
         Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
         their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. Parts that were not
@@ -162,7 +174,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     module_: DegradationNet
     units_: Units
 
-    _unused_in_fit = frozenset({"exposure", "motion", "registration"})
+    _unused_in_fit = frozenset({"exposure", "motion", "registration", *LIMITS})
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
         "motion": [Options(*get_args(MotionModel))],
         "registration": [Options("correlation", "network")],
@@ -175,6 +187,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "exposure": [Options("auto"), None, "array-like"],
+        **LIMITS,
         "bad_pixels": BAD_OR_MISSING,
     }
 
@@ -192,6 +205,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         random_state: RandomState = None,
         verbose: int = 0,
         exposure: Literal["auto"] | ArrayLike | None = "auto",
+        max_drift: float = 0.5,
+        max_rotation: float = 6.0,
+        max_step: float | None = None,
+        scale: Scale = 1.0,
         bad_pixels: BadOrMissing = "repair",
     ) -> None:
         self.motion = motion
@@ -205,6 +222,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.exposure = exposure
+        self.max_drift = max_drift
+        self.max_rotation = max_rotation
+        self.max_step = max_step
+        self.scale = scale
         self.bad_pixels = bad_pixels
 
     @classmethod
@@ -765,6 +786,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         pick_precision(self.precision, pick_device(self.device))
+        self._search_limits()
 
     @staticmethod
     def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
@@ -793,8 +815,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _registration(self, network: DamageNetwork) -> RegisterPair:
         """Return the function that registers two frames."""
         if self.registration == "correlation":
-            return correlation_registration(register, self.motion)
+            return correlation_registration(register, self.motion, self._search_limits())
         return network_registration(network, self._binning_for, self.motion == "translation")
+
+    def _search_limits(self) -> SearchLimits:
+        return SearchLimits(self.max_drift, self.max_rotation, self.max_step, self.scale)
 
     def _register_pair(
         self,
@@ -812,8 +837,13 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _register_series(
         self, network: DamageNetwork, frames: Float32Array, missing: Mask | None
     ) -> pd.DataFrame:
+        limits = self._search_limits()
         table = _series.register_series(
-            frames, self._registration(network), verbose=self.verbose, missing=missing
+            frames,
+            self._registration(network),
+            verbose=self.verbose,
+            missing=missing,
+            limits=None if limits == SearchLimits() else limits,
         )
         if self.registration == "correlation":
             _series.warn_of_frames(table, frames)

@@ -20,6 +20,7 @@ from ..exceptions import LowConfidenceWarning
 from ..registration import Registration
 from ..registration._binning import bin_frame, bin_overlap, unbin_map
 from ..registration._pair import MIN_CONFIDENCE, MotionModel, register_frames
+from ..registration._search_limits import SearchLimits
 from ..registration._warping import align, holds_data
 from ._results import DriftDecayState
 
@@ -27,24 +28,37 @@ Missing = Sequence[Mask | None]
 
 
 class RegisterPair(Protocol):
-    """Registers two frames; pixels of ``missing`` hold no data in the first, and in the second."""
+    """Registers two frames; pixels of ``missing`` hold no data in the first, and in the second.
+
+    Without ``limits`` of the search, the frames are consecutive ones.
+    """
 
     def __call__(
-        self, first: Float32Array, second: Float32Array, missing: Missing = (None, None)
+        self,
+        first: Float32Array,
+        second: Float32Array,
+        missing: Missing = (None, None),
+        *,
+        limits: SearchLimits | None = None,
     ) -> Registration: ...
 
 
 def correlation_registration(
-    register: Callable[..., Registration], motion: MotionModel
+    register: Callable[..., Registration], motion: MotionModel, usual: SearchLimits
 ) -> RegisterPair:
-    """Return a registration of pairs by correlation, given ``stemkit.registration.register``."""
+    """Return a registration of pairs by ``stemkit.registration.register``, within usual limits."""
 
     def register_pair(
-        first: Float32Array, second: Float32Array, missing: Missing = (None, None)
+        first: Float32Array,
+        second: Float32Array,
+        missing: Missing = (None, None),
+        *,
+        limits: SearchLimits | None = None,
     ) -> Registration:
-        if all(mask is None for mask in missing):
+        limits = limits or usual
+        if all(mask is None for mask in missing) and limits == SearchLimits():
             return register(first, second, motion=motion, bad_pixels=None)
-        return register_frames(np.stack([first, second]), missing, motion)
+        return register_frames(np.stack([first, second]), missing, motion, limits)
 
     return register_pair
 
@@ -55,7 +69,11 @@ def network_registration(
     """Return a registration of pairs by the network's motion head, which gives no confidence."""
 
     def register_pair(
-        first: Float32Array, second: Float32Array, missing: Missing = (None, None)
+        first: Float32Array,
+        second: Float32Array,
+        missing: Missing = (None, None),
+        *,
+        limits: SearchLimits | None = None,
     ) -> Registration:
         shape, binning = (first.shape[0], first.shape[1]), binning_for(first)
         binned = network.motion(bin_frame(first, binning), bin_frame(second, binning))

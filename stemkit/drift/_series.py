@@ -24,7 +24,9 @@ from ..io._frame_stack import PixelSize
 from ..registration import frame_pairs, reconcile, trajectory_table
 from ..registration._binning import unbin_map
 from ..registration._canvas import Canvas, source_of
+from ..registration._frame_chains import FrameChains
 from ..registration._pair import MIN_CONFIDENCE
+from ..registration._search_limits import SearchLimits
 from ..registration._trajectory_table import read_motions
 from ..registration._warping import align, holds_data
 from ._pairs import RegisterPair, binned_pair, detailed
@@ -36,14 +38,23 @@ def register_series(
     *,
     verbose: int,
     missing: Mask | None = None,
+    limits: SearchLimits | None = None,
 ) -> pd.DataFrame:
     """Register pairs of a series and return the reconciled motions as a table."""
     pairs = frame_pairs(len(frames))
     lacks = masks_of_frames(missing, len(frames))
-    registrations = {
-        (i, j): register_pair(frames[i], frames[j], (lacks[i], lacks[j]))
-        for i, j in tqdm(pairs, desc="drift", unit="pair", disable=verbose < 1)
-    }
+    chains = FrameChains(len(frames), limits) if limits is not None else None
+    if chains is not None:
+        pairs.sort(key=lambda pair: pair[1] - pair[0])
+    registrations = {}
+    for i, j in tqdm(pairs, desc="drift", unit="pair", disable=verbose < 1):
+        pair = frames[i], frames[j], (lacks[i], lacks[j])
+        if chains is None:
+            registrations[i, j] = register_pair(*pair)
+        else:
+            found = register_pair(*pair, limits=chains.limits_of(i, j))
+            chains.add(i, j, found)
+            registrations[i, j] = found
     return trajectory_table(*reconcile(registrations, len(frames)))
 
 

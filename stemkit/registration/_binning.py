@@ -17,6 +17,8 @@ _MIN_SPACING = 12.0
 _MIN_PERIODS = 8
 # Side in px to which frames are binned before a wide Gaussian filter.
 _FILTER_SIDE = 512
+# Standard deviation in binned px of such a filter at least.
+_MIN_SIGMA = 8.0
 # Power of a lattice's spot relative to the median of its ring, and to the strongest spot.
 _SPOT, _FAINT = 30.0, 0.03
 
@@ -75,6 +77,8 @@ def wide_gaussian_filter(frame: Float32Array, sigma: float) -> Float32Array:
     grows with the third power of the frame's side.
     """
     binning = -(-max(frame.shape) // _FILTER_SIDE)
+    # Of long, narrow frames the filter may be narrow too.
+    binning = min(binning, max(1, int(sigma / _MIN_SIGMA)))
     binned = ndimage.gaussian_filter(bin_frame(frame, binning), sigma / binning)
     return unbin_map(binned, binning, (frame.shape[0], frame.shape[1]))
 

@@ -48,10 +48,14 @@ SEPARATION = 3.0
 
 @dataclass(frozen=True)
 class Peak:
-    """A peak of the correlation surface: motion, and height in root mean squares."""
+    """A peak of the correlation surface: motion, and height in root mean squares.
+
+    ``beyond`` is the height of the highest peak outside the disc, relative to this one's.
+    """
 
     motion: Motion
     height: float
+    beyond: float = 0.0
 
 
 def border(shape: tuple[int, int]) -> tuple[int, int]:
@@ -144,6 +148,8 @@ def search(
     max_drift: float,
     n_peaks: int,
     shares: Sequence[Float32Array] | None = None,
+    disc: tuple[tuple[float, float], float] | None = None,
+    scales: Sequence[float] | NDArray[np.float64] = (1.0,),
 ) -> list[Peak]:
     """Find the highest peaks of the overlap-normalised correlation of two frames.
 
@@ -159,6 +165,10 @@ def search(
         Maximum number of peaks.
     shares : sequence of two ndarray of shape (H, W), float32, optional
         Factors of the pixels of either frame, 0 where it holds no data.
+    disc : ((float, float), float), optional
+        Centre and radius in px of a disc in which the drift lies.
+    scales : sequence of float, default=(1.0,)
+        Magnifications to try.
 
     Returns
     -------
@@ -191,9 +201,14 @@ def search(
     highest = np.full(normalise.shape, -np.inf, dtype=np.float32)
     which = np.zeros(normalise.shape, dtype=int)
     power = 0.0
-    for index, rotation in enumerate(rotations):
-        turn = Motion.from_parameters(shape, rotation=rotation)
-        turned = warp(first, turn, fill=0.0, order=1) if rotation else first
+    turns = [
+        Motion.from_parameters(shape, rotation=rotation, scale=scale, stretch=scale - 1)
+        for scale in scales
+        for rotation in rotations
+    ]
+    for index, turn in enumerate(turns):
+        moves = not np.array_equal(turn.matrix, np.eye(2))
+        turned = warp(first, turn, fill=0.0, order=1) if moves else first
         product = transformed * fft.rfft2(turned, padded).conj()
         surface = fft.irfft2(product, padded)[np.ix_(*near)] * normalise
         power += float(np.mean(surface**2, dtype=np.float64))
@@ -202,22 +217,32 @@ def search(
         which[better] = index
     if power == 0:
         return []
-    highest /= np.float32(np.sqrt(power / len(rotations)))
+    highest /= np.float32(np.sqrt(power / len(turns)))
 
     is_peak = highest == ndimage.maximum_filter(highest, size=2 * int(SEPARATION) + 1)
+    top_beyond = 0.0
+    if disc is not None:
+        # Heights stay relative to the whole range, where most drifts are wrong.
+        away = [d - centre for d, centre in zip(drifts, disc[0], strict=True)]
+        near_enough = np.hypot(*np.meshgrid(*away, indexing="ij")) <= disc[1]
+        top_beyond = float(highest[is_peak & ~near_enough].max(initial=0.0))
+        is_peak &= near_enough
     rows, columns = np.nonzero(is_peak & (highest > 0))
     order = np.argsort(-highest[rows, columns], kind="stable")[:n_peaks]
     return [
         Peak(
-            Motion.from_parameters(
+            Motion(
                 shape,
-                drift=(
-                    drifts[0][y] + _vertex(highest[:, x], y),
-                    drifts[1][x] + _vertex(highest[y], x),
+                np.array(
+                    [
+                        drifts[0][y] + _vertex(highest[:, x], y),
+                        drifts[1][x] + _vertex(highest[y], x),
+                    ]
                 ),
-                rotation=rotations[which[y, x]],
+                turns[which[y, x]].matrix,
             ),
             float(highest[y, x]),
+            top_beyond / float(highest[y, x]),
         )
         for y, x in zip(rows[order], columns[order], strict=True)
     ]

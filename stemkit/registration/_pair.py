@@ -8,10 +8,9 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
+from numpy.typing import ArrayLike
 
-from .._constraints import Interval, Options, check_arguments
+from .._constraints import Options, check_arguments
 from .._missing import Mask, bin_missing
 from .._motion import Motion
 from .._validation import (
@@ -22,6 +21,7 @@ from .._validation import (
     rescale_to_float32,
 )
 from ._binning import bin_frame
+from ._confidence import MIN_CONFIDENCE, MIN_HEIGHT, confidence_of, confidence_within_step
 from ._correlation_search import (
     SEPARATION,
     Peak,
@@ -30,7 +30,17 @@ from ._correlation_search import (
     share_of_data,
     weigh_frequencies,
 )
-from ._refinement import Prepared, correlation_margins, count_places, prepare, refine
+from ._refinement import (
+    Prepared,
+    correlation_in_errors,
+    correlation_margins,
+    count_places,
+    prepare,
+    refine,
+)
+from ._search_limits import LIMITS, Scale, SearchLimits
+
+__all__ = ["MIN_CONFIDENCE", "MotionModel", "Registration", "register", "register_frames"]
 
 MotionModel = Literal["translation", "rigid", "scan", "affine"]
 
@@ -42,9 +52,8 @@ _FREE: dict[str, tuple[str, ...]] = {
 }
 # For "rigid" a shear is fitted as well, see `register`.
 _FITTED = _FREE | {"rigid": ("rotation", "shear")}
-# Below this confidence a drift is more likely wrong than right.
-MIN_CONFIDENCE = 0.5
-# Longest side in px of the binned frames in the search and in the first refinement.
+# Side in px of the binned frames in the search and in the first refinement: of a square of their
+# area, or in the search the shorter side.
 _SEARCH_SIDE = 200
 _REFINEMENT_SIDE = 512
 # Binning of the last refinement at most. Lattices are recorded with at least about five px a
@@ -59,19 +68,9 @@ _MIN_SIDE = 16
 # Largest expected standard deviation of row jitter in px. The jitter of two frames tilts a line
 # through H rows by sqrt(24 / H^3) times as much.
 _MAX_JITTER = 4.0
-_ROTATION_STEP = np.deg2rad(1.0)
 _N_PEAKS = 8
-# Peaks below this share of the highest are not refined.
-_MIN_HEIGHT = 0.5
 # Slope of a candidate's log weight with its relative height.
 _WEIGHT_SLOPE = 16.0
-# Intercept and slope of two logistic regressions: of "is right" on the margin over the runner-up,
-# and of "is not chance" on the height of the peak. Fitted to synthetic pairs with seeds that no
-# benchmark uses.
-_MARGIN_LOGISTIC = (3.0, 16.0)
-_HEIGHT_LOGISTIC = (14.0, 2.0)
-# Frames of a few counts agree in up to 7 places by chance, those of a specimen in 20 and more.
-_FEW_PLACES = 9.0
 
 
 @dataclass(frozen=True)
@@ -111,19 +110,21 @@ class _Candidate:
         Sum of the heights before and after refinement, relative to the best candidate's.
     overlap : float
         Share of the frame that both frames show.
+    beyond : float
+        Height of the highest peak beyond ``max_step``, relative to this one's.
     """
 
     motion: Motion
     peak: float
     height: float
     overlap: float
+    beyond: float = 0.0
 
 
 @check_arguments(
     motion=[Options(*get_args(MotionModel))],
-    max_drift=[Interval(float, 0, 1, closed="neither")],
-    max_rotation=[Interval(float, 0, 45)],
     bad_pixels=BAD_OR_MISSING,
+    **LIMITS,
 )
 def register(
     first: ArrayLike,
@@ -132,6 +133,8 @@ def register(
     motion: MotionModel = "rigid",
     max_drift: float = 0.5,
     max_rotation: float = 6.0,
+    max_step: float | None = None,
+    scale: Scale = 1.0,
     bad_pixels: BadOrMissing = "repair",
 ) -> Registration:
     """Estimate how the specimen moved between two frames.
@@ -149,7 +152,14 @@ def register(
     max_drift : float, default=0.5
         Largest drift along each axis, in shares of the frame's side.
     max_rotation : float, default=6.0
-        Largest rotation in degrees, either way, for "rigid" and "affine".
+        Largest rotation in degrees, either way, for "rigid" and "affine": up to 180. The time grows
+        with it.
+    max_step : float, optional
+        Largest drift in px, in any direction, where it is known to be small. On a lattice that
+        drifts by less than half its period it excludes the other drifts by a lattice vector.
+    scale : float or (float, float), default=1.0
+        Magnification of the second frame relative to the first, 0.5 to 2, or the lowest and the
+        highest to search.
     bad_pixels : {"repair", "mask"} or None, default="repair"
         Fill pixels that are NaN, masked, stuck or hit by X-rays, and bad rows and columns, from
         their neighbours, with a :class:`~stemkit.exceptions.BadPixelWarning`. Parts that were not
@@ -165,7 +175,7 @@ def register(
     Raises
     ------
     InvalidParameterError
-        If ``motion``, ``max_drift`` or ``max_rotation`` is out of range.
+        If ``motion`` or a limit of the search is out of range.
     ValueError
         If the frames differ in shape or are not finite real numbers.
 
@@ -190,38 +200,56 @@ def register(
             f"first has shape {pair[0].shape} and second {pair[1].shape}; "
             f"crop or pad them to one (H, W)."
         )
-    return register_frames(np.stack(pair), missing, motion, max_drift, max_rotation)
+    limits = SearchLimits(max_drift, max_rotation, max_step, scale)
+    return register_frames(np.stack(pair), missing, motion, limits)
 
 
 def register_frames(
     frames: Float32Array,
-    missing: Sequence[Mask | None] = (None, None),
-    motion: MotionModel = "rigid",
-    max_drift: float = 0.5,
-    max_rotation: float = 6.0,
+    missing: Sequence[Mask | None],
+    motion: MotionModel,
+    limits: SearchLimits,
 ) -> Registration:
     """Register two frames (2, H, W), in which pixels of ``missing`` hold no data."""
+    found = _register(frames, missing, motion, limits, _SEARCH_NOISE)
+    if limits.max_step is None or found.confidence >= MIN_CONFIDENCE:
+        return found
+    # With no other lattice vector within reach, a lattice tells the drift, and hides nothing.
+    by_lattice = _register(frames, missing, motion, limits, _REFINEMENT_NOISE)
+    return max(found, by_lattice, key=lambda registration: registration.confidence)
+
+
+def _register(
+    frames: Float32Array,
+    missing: Sequence[Mask | None],
+    motion: MotionModel,
+    limits: SearchLimits,
+    search_noise: float,
+) -> Registration:
     frames, _ = rescale_to_float32(frames)
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:
         return _no_registration(shape)
 
-    coarse, fine = (-(-max(shape) // side) for side in (_SEARCH_SIDE, _REFINEMENT_SIDE))
+    coarse, fine = _search_binning(shape), int(np.ceil(np.sqrt(height * width) / _REFINEMENT_SIDE))
+    free = _FREE[motion] + (("magnification",) if _fits_magnification(motion, limits) else ())
     binned, shares = _binned(frames, missing, coarse)
     weighted = [
-        weigh_frequencies(f, _SEARCH_NOISE, share) for f, share in zip(binned, shares, strict=True)
+        weigh_frequencies(f, search_noise, share) for f, share in zip(binned, shares, strict=True)
     ]
+    turns = limits.rotations(weighted[0].shape) if "rotation" in free else np.zeros(1)
     peaks = search(
         *weighted,
-        rotations=_rotations(motion, max_rotation),
-        max_drift=max_drift,
+        rotations=turns,
+        scales=limits.scales(),
+        max_drift=limits.max_drift,
+        disc=limits.disc(coarse),
         n_peaks=_N_PEAKS,
         shares=_known(shares, binned[0].shape),
     )
     prepared = [prepare(*each) for each in zip(weighted, shares, strict=True)]
-    limit = np.deg2rad(max_rotation) + _ROTATION_STEP
-    ranked = _rank_candidates(peaks, prepared, _FREE[motion], limit)
+    ranked = _rank_candidates(peaks, prepared, free, limits, coarse)
     if not ranked:
         return _no_registration(shape)
     heights = np.array([candidate.height for candidate in ranked])
@@ -239,13 +267,13 @@ def register_frames(
             for f, share in zip(*_binned(frames, missing, binning), strict=True)
         ]
         # At low resolution shear and rotation of a narrow frame can't be separated.
-        best = refine(finer, start, (_FITTED if last else _FREE)[motion], full_steps=last)
+        fitted = _FITTED[motion] + free[len(_FREE[motion]) :] if last else free
+        best = refine(finer, start, fitted, full_steps=last)
         found = best.motion
     if motion == "rigid":
         # The shear absorbs row jitter and drift during the slow scan, which would bias the
         # rotation. If jitter alone explains the shear, the drift is more precise without it.
-        rotation = best.motion.rotation
-        rigid = Motion.from_parameters(start.shape, drift=best.motion.drift, rotation=rotation)
+        rigid = _without_shear(best.motion, limits)
         is_jitter = abs(best.motion.shear) < _MAX_JITTER * np.sqrt(24 / height**3)
         if is_jitter:
             best = refine(finer, rigid, (), full_steps=True)
@@ -254,13 +282,18 @@ def register_frames(
     found = _rescaled(best.motion, binnings[-1], 1, shape)
     others = [_rescaled(candidate.motion, coarse, 1, shape) for candidate in ranked[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
-    confidence = _confidence(
-        ranked[0].peak,
+    evidence = (
         heights,
         correlation_margins(prepared, [candidate.motion for candidate in ranked]),
         np.array([candidate.overlap for candidate in ranked]),
         count_places(prepared, ranked[0].motion),
     )
+    confidence = confidence_of(ranked[0].peak, *evidence)
+    if limits.max_step is not None:
+        # Of the last refinement, where a lattice has its full weight.
+        correlation = correlation_in_errors(finer, best.motion)
+        within = confidence_within_step(correlation, ranked[0].beyond, *evidence)
+        confidence = max(confidence, within)
     return Registration(found, confidence, tuple(candidates), best.overlap)
 
 
@@ -285,20 +318,24 @@ def _known(shares: list[Float32Array | None], shape: tuple[int, ...]) -> list[Fl
 
 
 def _rank_candidates(
-    peaks: list[Peak], frames: list[Prepared], parameters: tuple[str, ...], max_rotation: float
+    peaks: list[Peak],
+    frames: list[Prepared],
+    parameters: tuple[str, ...],
+    limits: SearchLimits,
+    binning: int,
 ) -> list[_Candidate]:
     """Refine the peaks and return distinct candidates, the best first.
 
     The heights before and after refinement have equal weight: the correlation surface is not
     affected by local minima, the refinement not by the steps of drift and rotation.
     """
-    peaks = [peak for peak in peaks if peak.height >= _MIN_HEIGHT * peaks[0].height]
+    peaks = [peak for peak in peaks if peak.height >= MIN_HEIGHT * peaks[0].height]
     fits = [(peak, refine(frames, peak.motion, parameters, max_steps=6)) for peak in peaks]
     # Discard fits outside the search range.
     fits = [
         (peak, fit)
         for peak, fit in fits
-        if fit.correlation > 0 and abs(fit.motion.rotation) <= max_rotation
+        if fit.correlation > 0 and limits.allow(fit.motion, binning)
     ]
     if not fits:
         return []
@@ -311,16 +348,29 @@ def _rank_candidates(
         # Skip peaks that were refined to the same motion.
         if all(np.hypot(*(fit.motion.drift - c.motion.drift)) > SEPARATION for c in ranked):
             height = float(heights[index] / heights.max())
-            ranked.append(_Candidate(fit.motion, peak.height, height, fit.overlap))
+            ranked.append(_Candidate(fit.motion, peak.height, height, fit.overlap, peak.beyond))
     return ranked
 
 
-def _rotations(motion: MotionModel, max_rotation: float) -> NDArray[np.float64]:
-    if "rotation" not in _FREE[motion]:
-        return np.zeros(1)
-    limit = np.deg2rad(max_rotation)
-    n_steps = int(np.ceil(limit / _ROTATION_STEP))
-    return np.linspace(-limit, limit, 2 * n_steps + 1)
+def _search_binning(shape: tuple[int, int]) -> int:
+    """Return the binning that brings the shorter side to the side of the search at most.
+
+    A longer side may keep more px, up to four times the area, so that narrow frames keep theirs.
+    """
+    side = np.sqrt(shape[0] * shape[1])
+    return max(-(-min(shape) // _SEARCH_SIDE), int(np.ceil(side / (2 * _SEARCH_SIDE))))
+
+
+def _fits_magnification(motion: MotionModel, limits: SearchLimits) -> bool:
+    return limits.searches_scale and "scale" not in _FREE[motion]
+
+
+def _without_shear(motion: Motion, limits: SearchLimits) -> Motion:
+    """Return the motion with its rotation and magnification alone."""
+    scale = 1.0 if limits.scale_range == (1.0, 1.0) else motion.scale
+    return Motion.from_parameters(
+        motion.shape, drift=motion.drift, rotation=motion.rotation, scale=scale, stretch=scale - 1
+    )
 
 
 def _rescaled(motion: Motion, factor: int, target: int, shape: tuple[int, int]) -> Motion:
@@ -334,32 +384,6 @@ def _refinement_binnings(binning: int) -> list[int]:
     while binnings[-1] > _MAX_BINNING:
         binnings.append(binnings[-1] // 2)
     return binnings
-
-
-def _confidence(
-    height: float,
-    heights: NDArray[np.float64],
-    margins: NDArray[np.float64],
-    overlaps: NDArray[np.float64],
-    n_places: float,
-) -> float:
-    """Return the probability that the best candidate is right.
-
-    It is the product of three logistic functions and one probability:
-
-    - of the margin between the best candidate's height and the runner-up's;
-    - of the height of its peak, which is low for frames of noise;
-    - of the logarithm of the number of places in which the frames agree;
-    - the probability that the frames correlate better under it than under every other candidate,
-      each weighted by its overlap relative to the best one's.
-    """
-    runner_up = heights[1] if len(heights) > 1 else _MIN_HEIGHT
-    distinct = 1 / (1 + np.exp(_MARGIN_LOGISTIC[0] - _MARGIN_LOGISTIC[1] * (1 - runner_up)))
-    significant = 1 / (1 + np.exp(_HEIGHT_LOGISTIC[0] - _HEIGHT_LOGISTIC[1] * height))
-    many = 1 / (1 + (_FEW_PLACES / max(n_places, 1e-9)) ** 4)
-    relative_overlap = np.minimum(overlaps[1:] / overlaps[0], 1.0)
-    best = np.prod(1 - relative_overlap * ndtr(-margins))
-    return float(distinct * significant * many * best)
 
 
 def _no_registration(shape: tuple[int, int]) -> Registration:

@@ -98,7 +98,8 @@ def refine(
     start : Motion
         Initial motion, accurate to about a pixel or a quarter of the finest period.
     parameters : tuple of str
-        Which of "rotation", "shear", "stretch" and "scale" to fit in addition to the drift.
+        Which of "rotation", "shear", "stretch" and "scale", or of "rotation", "shear" and
+        "magnification" (stretch and scale alike), to fit in addition to the drift.
     max_steps : int, default=20
         Maximum number of steps.
     full_steps : bool, default=False
@@ -126,6 +127,7 @@ def refine(
             "shear": lambda gy, gx: y * gx,
             "stretch": lambda gy, gx: y * gy,
             "scale": lambda gy, gx: x * gx,
+            "magnification": lambda gy, gx: y * gy + x * gx,
         }
         columns = [
             along_y,
@@ -149,8 +151,8 @@ def refine(
             drift=step[:2],
             rotation=linear.get("rotation", 0.0),
             shear=linear.get("shear", 0.0),
-            stretch=linear.get("stretch", 0.0),
-            scale=1 + linear.get("scale", 0.0),
+            stretch=linear.get("stretch", linear.get("magnification", 0.0)),
+            scale=1 + linear.get("scale", linear.get("magnification", 0.0)),
         )
         motion = small.then(motion)
         if np.abs(step).max() < _TOLERANCE:
@@ -201,6 +203,15 @@ def correlation_margins(
     (best, parts), *others = (_correlation_by_patch(frames, motion) for motion in motions)
     differences = [(best - other, parts - other_parts) for other, other_parts in others]
     return np.array([d / max(float(np.sqrt(np.sum(s**2))), 1e-12) for d, s in differences])
+
+
+def correlation_in_errors(frames: Sequence[Prepared], motion: Motion) -> float:
+    """Return the correlation of two frames under a motion, in units of its standard error.
+
+    The standard error comes from the scatter over patches, as in :func:`correlation_margins`.
+    """
+    correlation, parts = _correlation_by_patch(frames, motion)
+    return correlation / max(float(np.sqrt(np.sum(parts**2))), 1e-12)
 
 
 def _correlation_by_patch(

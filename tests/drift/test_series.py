@@ -14,6 +14,7 @@ from stemkit.drift import _series
 from stemkit.exceptions import LowConfidenceWarning
 from stemkit.networks import DegradationNet
 from stemkit.registration import Motion, Registration
+from stemkit.registration._search_limits import SearchLimits
 
 SHAPE = (24, 30)
 FRAMES = np.random.default_rng(0).random((4, *SHAPE), dtype=np.float32)
@@ -28,6 +29,21 @@ def test_pairs_are_registered_from_the_earlier_frame_to_the_later_one():
 
     table = _series.register_series(FRAMES, register_pair, verbose=0)
     np.testing.assert_allclose(table[["dy", "dx"]], DRIFTS, atol=1e-6)
+
+
+def test_limits_of_a_series_follow_what_is_registered():
+    asked = {}
+
+    def register_pair(first, second, *, limits):
+        i, j = (int(np.argmax((f == FRAMES).all(axis=(1, 2)))) for f in (first, second))
+        asked[i, j] = limits
+        motion = Motion(SHAPE, DRIFTS[j] - DRIFTS[i])
+        return Registration(motion, 0.9, ((motion, 1.0),), 0.8)
+
+    _series.register_series(FRAMES, register_pair, verbose=0, limits=SearchLimits(max_step=9))
+    assert all(limits.max_step == 9 for limits in asked.values())
+    np.testing.assert_allclose(asked[0, 3].expected, DRIFTS[3])
+    assert list(asked)[:3] == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_frames_below_the_limit_of_confidence_are_named():

@@ -8,7 +8,6 @@ from stemkit._scene import Scene, render_columns
 from stemkit.datasets import make_drift_pairs, make_scene
 from stemkit.degradation import degrade, record
 from stemkit.drift import Motion, register
-from stemkit.registration._pair import _confidence
 from stemkit.registration._refinement import refine
 
 SHAPE = (160, 144)
@@ -243,7 +242,10 @@ def test_drift_of_real_frames_agrees_with_the_published_one(shared_data):
     [
         ({"motion": "elastic"}, "motion must be one of"),
         ({"max_drift": 1.5}, r"max_drift must be a finite number in \(0, 1\)"),
-        ({"max_rotation": -1}, r"max_rotation must be a finite number in \[0, 45\]"),
+        ({"max_rotation": -1}, r"max_rotation must be a finite number in \[0, 180\] degrees"),
+        ({"max_step": 0}, "max_step must be .* px"),
+        ({"scale": 3}, r"scale must be a finite number in \[0.5, 2\]"),
+        ({"scale": (1.2, 1.0)}, "pass the lower limit first"),
     ],
 )
 def test_options_out_of_range_are_named(options, message):
@@ -256,26 +258,6 @@ def test_bad_frames_are_named():
         register(np.ones((32, 32)), np.ones((32, 31)))
     with pytest.raises(ValueError, match="NaN"):
         register(np.ones((32, 32)), np.full((32, 32), np.nan))
-
-
-def test_a_single_peak_needs_height_and_places_to_compare():
-    alone, none, whole = np.ones(1), np.empty(0), np.ones(1)
-    assert _confidence(5.0, alone, none, whole, n_places=50) < 0.1
-    assert _confidence(12.0, alone, none, whole, n_places=50) > 0.9
-    assert _confidence(12.0, alone, none, whole, n_places=3) < 0.1
-
-
-def test_a_rival_lowers_the_confidence_by_its_agreement_and_its_overlap():
-    def confidence(height, margin, overlap):
-        heights, overlaps = np.array([1.0, height]), np.array([0.8, overlap])
-        return _confidence(12.0, heights, np.array([margin]), overlaps, n_places=50)
-
-    assert confidence(0.99, 5.0, 0.8) < 0.1
-    assert confidence(0.6, 5.0, 0.8) > 0.9
-    # Another motion agrees as well: over the same area, over a larger one, and over a corner.
-    assert confidence(0.6, 0.0, 0.8) < 0.5
-    assert confidence(0.6, 0.0, 0.9) == confidence(0.6, 0.0, 0.8)
-    assert confidence(0.6, 0.0, 0.1) > 0.8
 
 
 def lattice_pair(drift, rng, spacing):
@@ -394,5 +376,77 @@ def test_the_overlap_is_that_of_the_data(moved_scene):
     assert found.overlap == pytest.approx(81 * 154 / 160**2, abs=0.02)
 
 
-def test_a_high_peak_of_many_places_without_a_rival_is_nearly_certain():
-    assert _confidence(20.0, np.ones(1), np.empty(0), np.ones(1), n_places=100) > 0.99
+@pytest.mark.parametrize("degrees", [10, 90, -170, 180])
+@pytest.mark.parametrize("motion", ["rigid", "affine"])
+def test_large_rotations_are_found_within_their_limit(degrees, motion):
+    shape = (128, 128)
+    scene = make_scene(shape, margin=0.3, random_state=3)
+    expected = Motion.from_parameters(shape, drift=(5, -8), rotation=np.deg2rad(degrees))
+    rng = np.random.default_rng(0)
+    frames = [
+        record(degrade(scene, shape, motion=m)[0], dose=50, background=0.1, random_state=rng)
+        for m in (None, expected)
+    ]
+    result = register(*frames, motion=motion, max_rotation=max(12, abs(degrees)))
+    assert corner_errors(result, expected).max() < 0.5
+    assert result.confidence > 0.5
+
+
+@pytest.mark.parametrize(
+    "motion, scale", [("translation", 1.1), ("rigid", (0.9, 1.2)), ("affine", (1.0, 1.2))]
+)
+def test_magnifications_are_given_or_searched(motion, scale):
+    shape = (128, 128)
+    scene = make_scene(shape, random_state=4)
+    expected = Motion.from_parameters(shape, drift=(4, -6), scale=1.1, stretch=0.1)
+    rng = np.random.default_rng(0)
+    frames = [
+        record(degrade(scene, shape, motion=m)[0], dose=50, background=0.1, random_state=rng)
+        for m in (None, expected)
+    ]
+    result = register(*frames, motion=motion, scale=scale)
+    assert corner_errors(result, expected).max() < 0.5
+    assert result.confidence > 0.5
+
+
+@pytest.mark.parametrize("shape", [(640, 80), (80, 640)])
+@pytest.mark.parametrize("motion", ["translation", "affine"])
+def test_long_narrow_frames_are_registered_like_square_ones(shape, motion):
+    scene = make_scene(shape, spacing=(9, 12), margin=0.1, random_state=1)
+    expected = Motion(shape, (9.4, -6.3))
+    rng = np.random.default_rng(0)
+    frames = [
+        record(degrade(scene, shape, motion=m)[0], dose=20, background=0.1, random_state=rng)
+        for m in (None, expected)
+    ]
+    result = register(*frames, motion=motion)
+    assert np.hypot(*(result.motion.drift - expected.drift)) < 0.2
+    assert result.confidence > 0.9
+
+
+def perfect_lattice(drift, rng, *, period=14.0, side=112):
+    y, x = np.indices((side, side)) - np.reshape(drift, (2, 1, 1))
+    waves = (1 + np.cos(2 * np.pi * x / period)) * (1 + np.cos(2 * np.pi * y / period))
+    return rng.poisson(5 * waves + 1)
+
+
+def test_the_nearest_drift_on_a_perfect_lattice_is_taken_if_steps_are_small():
+    rng = np.random.default_rng(0)
+    frames = [perfect_lattice(drift, rng) for drift in ((0, 0), (2, -4))]
+    small = register(*frames, motion="translation", max_step=6)
+    np.testing.assert_allclose(small.motion.drift, (2, -4), atol=0.2)
+    assert small.confidence > 0.5
+    # Within reach of another lattice vector, the drift stays unknown.
+    assert register(*frames, motion="translation", max_step=14).confidence < 0.5
+    assert register(*frames, motion="translation").confidence < 0.5
+
+
+def test_a_limit_that_excludes_the_true_drift_gives_no_confidence(data):
+    index = int(np.argmax(np.hypot(*data.drift.T)))
+    result = register(*data.pairs[index], max_step=np.hypot(*data.drift[index]) / 3)
+    assert result.confidence < 0.5
+
+
+def test_noise_within_a_small_step_is_no_motion():
+    noise = np.random.default_rng(0).poisson(20, (2, 96, 96))
+    assert register(*noise, motion="translation", max_step=4).confidence < 0.2
