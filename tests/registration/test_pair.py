@@ -242,7 +242,7 @@ def test_drift_of_real_frames_agrees_with_the_published_one(shared_data):
     [
         ({"motion": "elastic"}, "motion must be one of"),
         ({"max_drift": 1.5}, r"max_drift must be a finite number in \(0, 1\)"),
-        ({"max_rotation": -1}, r"max_rotation must be a finite number in \[0, 180\] degrees"),
+        ({"max_rotation": -1}, r"max_rotation must be a finite number of degrees in \[0, 180\]"),
         ({"max_step": 0}, "max_step must be .* px"),
         ({"scale": 3}, r"scale must be a finite number in \[0.5, 2\]"),
         ({"scale": (1.2, 1.0)}, "pass the lower limit first"),
@@ -376,8 +376,9 @@ def test_the_overlap_is_that_of_the_data(moved_scene):
     assert found.overlap == pytest.approx(81 * 154 / 160**2, abs=0.02)
 
 
-@pytest.mark.parametrize("degrees", [10, 90, -170, 180])
-@pytest.mark.parametrize("motion", ["rigid", "affine"])
+@pytest.mark.parametrize(
+    "degrees, motion", [(10, "rigid"), (-170, "rigid"), (90, "affine"), (180, "rigid")]
+)
 def test_large_rotations_are_found_within_their_limit(degrees, motion):
     shape = (128, 128)
     scene = make_scene(shape, margin=0.3, random_state=3)
