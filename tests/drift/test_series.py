@@ -34,7 +34,7 @@ def test_pairs_are_registered_from_the_earlier_frame_to_the_later_one():
 def test_limits_of_a_series_follow_what_is_registered():
     asked = {}
 
-    def register_pair(first, second, *, limits):
+    def register_pair(first, second, missing, *, limits):
         i, j = (int(np.argmax((f == FRAMES).all(axis=(1, 2)))) for f in (first, second))
         asked[i, j] = limits
         motion = Motion(SHAPE, DRIFTS[j] - DRIFTS[i])

@@ -34,3 +34,7 @@ def test_within_a_step_chance_and_better_motions_beyond_lower_the_confidence(
 ):
     evidence = (np.ones(1), np.empty(0), np.ones(1), 50)
     assert (confidence_within_step(correlation, beyond, *evidence) > 0.5) == certain
+
+
+def test_a_high_peak_of_many_places_without_a_rival_is_nearly_certain():
+    assert confidence_of(20.0, np.ones(1), np.empty(0), np.ones(1), n_places=100) > 0.99
