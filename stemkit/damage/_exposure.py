@@ -32,6 +32,7 @@ def equalize(
     *,
     name: str = "stack",
     missing: Mask | None = None,
+    recorded: NDArray[np.float64] | None = None,
 ) -> Float32Array:
     """Divide frames by their exposure relative to the first.
 
@@ -45,6 +46,8 @@ def equalize(
         Name of the frames, for messages.
     missing : ndarray of shape (n_frames, H, W), bool, optional
         Pixels without data, which tell nothing about the exposure.
+    recorded : ndarray of shape (n_frames,), optional
+        Exposures that the files record, which "auto" takes in place of an estimate.
 
     Returns
     -------
@@ -53,7 +56,16 @@ def equalize(
     """
     if exposure is None:
         return frames
-    if isinstance(exposure, str):
+    if isinstance(exposure, str) and recorded is not None:
+        ratios = recorded / recorded[0]
+        if (ratios != 1).any():
+            warn_caller(
+                f"Exposures or dwell times that {name} records differ, from {ratios.min():.3g} to "
+                f"{ratios.max():.3g} times that of the first frame. The frames were divided by "
+                f"them; pass exposure=None if intensities do not grow with the exposure.",
+                ExposureChangeWarning,
+            )
+    elif isinstance(exposure, str):
         ratios = _estimate(frames, name, missing)
     else:
         given = np.asarray(exposure, dtype=float)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, overlo
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
@@ -103,9 +103,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         1 shows progress.
     exposure : "auto", array-like of shape (n_frames,) or None, default="auto"
         Relative exposure of each frame, as its dwell time or the current, by which intensities are
-        divided before damage is estimated. "auto" estimates changes of the gain from the noise,
-        and of the exposure from dark and bright intensities that change alike, with an
-        :class:`~stemkit.exceptions.ExposureChangeWarning`. None compares intensities as they are.
+        divided before damage is estimated. "auto" takes exposures and dwell times of a series that
+        are recorded for each frame (:class:`~stemkit.io.FrameStack`), or else estimates changes of
+        the gain from the noise, and of the exposure from dark and bright intensities that change
+        alike, with an :class:`~stemkit.exceptions.ExposureChangeWarning`. None compares
+        intensities as they are.
     max_drift : float, default=0.5
         Largest drift between any two frames along each axis, in shares of the frame's side.
     max_rotation : float, default=6.0
@@ -456,7 +458,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, _ = rescale_to_float32(stacked)
         table = self._register_series(network, frames, missing)
         # Motions are read back from the table, so that the maps are those of `decay_maps` with it.
-        maps = self._decay_maps(network, frames, table, missing)
+        maps = self._decay_maps(network, frames, table, missing, known.exposure)
         _series.add_time_and_damage(table, when, frames[0], maps, missing)
         _series.add_nm(table, known.pixel_size)
         return DriftDecayAnalysis(table, maps.decay.reshape(shape), maps.stderr.reshape(shape))
@@ -615,14 +617,15 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, _, missing = check_masked_stack(stack, self, reset=False, name="stack")
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, rescale_to_float32(frames)[0], missing)
+        known = calibration_of(stack)
         return _averaging.average_series(
-            equalize(frames, self.exposure, missing=missing),
+            equalize(frames, self.exposure, missing=missing, recorded=known.exposure),
             _series.motions_of(trajectory, frames),
             canvas=canvas,
             weights=weights,
             recorded=_averaging.recorded_pixels(stack, frames),
             dose=dose,
-            pixel_size=calibration_of(stack).pixel_size,
+            pixel_size=known.pixel_size,
         )
 
     def apply(
@@ -738,7 +741,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         """
         network = self._network()
         stacked, shape, missing = check_masked_stack(stack, self, reset=False, name="stack")
-        maps = self._decay_of_checked(network, stacked, missing, trajectory)
+        maps = self._decay_of_checked(
+            network, stacked, missing, trajectory, calibration_of(stack).exposure
+        )
         if return_stderr:
             return maps.decay.reshape(shape), maps.stderr.reshape(shape)
         return maps.decay.reshape(shape)
@@ -772,7 +777,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             stack, self, reset=False, name="stack", min_frames=3
         )
         doses = check_increasing(dose, len(stacked), "dose")
-        maps = self._decay_of_checked(network, stacked, missing, trajectory)
+        maps = self._decay_of_checked(
+            network, stacked, missing, trajectory, calibration_of(stack).exposure
+        )
         return fit_critical_dose(maps.decay.reshape(shape), doses)
 
     def __sklearn_tags__(self) -> Tags:
@@ -855,11 +862,12 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         stacked: Float32Array,
         missing: Mask | None,
         trajectory: pd.DataFrame | None,
+        recorded: NDArray[np.float64] | None,
     ) -> DecayMaps:
         frames, _ = rescale_to_float32(stacked)
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, frames, missing)
-        return self._decay_maps(network, frames, trajectory, missing)
+        return self._decay_maps(network, frames, trajectory, missing, recorded)
 
     def _decay_maps(
         self,
@@ -867,9 +875,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames: Float32Array,
         trajectory: pd.DataFrame | None,
         missing: Mask | None,
+        recorded: NDArray[np.float64] | None,
     ) -> DecayMaps:
         motions, binning = _series.motions_of(trajectory, frames), self._binning_for(frames[0])
-        frames = equalize(frames, self.exposure, missing=missing)
+        frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
         return _series.decay_of_series(
             network, frames, motions, binning, verbose=self.verbose, missing=missing
         )

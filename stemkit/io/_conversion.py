@@ -122,10 +122,13 @@ class Calibration(NamedTuple):
         In nm, (y, x) of oblong pixels.
     times : ndarray of shape (n_frames,) or None
         In s after the first.
+    exposure : ndarray of shape (n_frames,) or None
+        Product of dwell time and exposure, if these differ between frames.
     """
 
     pixel_size: PixelSize | None = None
     times: NDArray[np.float64] | None = None
+    exposure: NDArray[np.float64] | None = None
 
 
 def calibration_of(X: Any) -> Calibration:
@@ -136,7 +139,9 @@ def calibration_of(X: Any) -> Calibration:
         stack = as_frame_stack(X)
     except ValueError:  # pairs of frames, or lines
         return Calibration()
-    return Calibration(stack.pixel_size, stack.times)
+    differing = [v for v in (stack.dwell_time, stack.exposure) if isinstance(v, np.ndarray)]
+    exposure = np.prod(differing, axis=0) if differing else None
+    return Calibration(stack.pixel_size, stack.times, exposure)
 
 
 def pixel_sides(pixel_size: PixelSize) -> tuple[float, float]:

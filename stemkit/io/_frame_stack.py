@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ._thumbnail import thumbnail_step, to_grey, to_img
 
 PixelSize = float | tuple[float, float]
+PerFrame = float | NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,10 +36,10 @@ class FrameStack:
         brackets if the file holds more than one. Empty if unknown.
     times : ndarray of shape (n_frames,) or None
         Start of each frame in s after the first one.
-    dwell_time : float or None
-        Time of the beam on a pixel in s.
-    exposure : float or None
-        Exposure of a frame of a camera in s.
+    dwell_time : float, ndarray of shape (n_frames,) or None
+        Time of the beam on a pixel in s; an array if it differs between frames.
+    exposure : float, ndarray of shape (n_frames,) or None
+        Exposure of a frame of a camera in s; an array if it differs between frames.
     voltage : float or None
         Acceleration voltage in kV.
     current : float or None
@@ -65,8 +66,8 @@ class FrameStack:
     pixel_size: PixelSize | None = None
     names: tuple[str, ...] = ()
     times: NDArray[np.float64] | None = None
-    dwell_time: float | None = None
-    exposure: float | None = None
+    dwell_time: PerFrame | None = None
+    exposure: PerFrame | None = None
     voltage: float | None = None
     current: float | None = None
     detector: str | None = None
@@ -117,6 +118,8 @@ class FrameStack:
             pixel_size=_strided(self.pixel_size, window),
             names=tuple(self.names[i] for i in numbers) if self.names else (),
             times=None if self.times is None else self.times[numbers],
+            dwell_time=_of_frames(self.dwell_time, numbers),
+            exposure=_of_frames(self.exposure, numbers),
             mask=None if self.mask is None else self.mask[index],
         )
 
@@ -135,9 +138,9 @@ class FrameStack:
         quantities = (("exposure", "s"), ("voltage", "kV"), ("current", "pA"))
         for name, unit in quantities:
             value = getattr(self, name)
-            parts += [] if value is None else [f"{name} {value:.4g} {unit}"]
+            parts += [] if value is None else [f"{name} {_range(value)} {unit}"]
         if self.dwell_time is not None:
-            parts.append(f"dwell time {1e6 * self.dwell_time:.4g} µs")
+            parts.append(f"dwell time {_range(1e6 * self.dwell_time)} µs")
         if self.detector:
             parts.append(self.detector)
         if self.mask is not None:
@@ -155,6 +158,16 @@ class FrameStack:
         """Return the first frame as an HTML image, from its 1st to its 99th percentile."""
         step = thumbnail_step(self.shape[1:])
         return to_img(to_grey(np.asarray(self.frames[0, ::step, ::step])), "first frame")
+
+
+def _of_frames(value: PerFrame | None, numbers: Any) -> PerFrame | None:
+    """Return what a quantity is for some of the frames."""
+    return value[numbers] if isinstance(value, np.ndarray) else value
+
+
+def _range(value: PerFrame) -> str:
+    low, high = float(np.min(value)), float(np.max(value))
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _keys_of_axes(index: Any) -> list[Any]:

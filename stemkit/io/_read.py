@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._constraints import Interval, check_arguments
 from ._formats import find_reader
-from ._frame_stack import FrameStack, PixelSize
+from ._frame_stack import FrameStack, PerFrame, PixelSize
 from ._paths import find_files, is_folder_of_files
 from ._unread import as_lazy
 
@@ -55,6 +55,7 @@ def read_stack(
     FrameStack
         The frames in the type of the files, with pixel size, names, times and all else that the
         files record. A list of files has one pixel size if it differs by less than a percent.
+        Dwell times and exposures that differ are arrays with one number for each frame.
 
     Raises
     ------
@@ -110,6 +111,8 @@ def read_stack(
         pixel_size=_common_pixel_size(files, [stack.pixel_size for stack in opened]),
         names=tuple(_names(files, opened)),
         times=first.times if len(files) == 1 else None,
+        dwell_time=_each_frame([stack.dwell_time for stack in opened], opened),
+        exposure=_each_frame([stack.exposure for stack in opened], opened),
         metadata=first.metadata
         if len(files) == 1
         else {file.name: stack.metadata for file, stack in zip(files, opened, strict=True)},
@@ -259,6 +262,17 @@ def _common_pixel_size(files: list[Path], sizes: list[PixelSize | None]) -> Pixe
                 f"has {_nm(size)} nm: leave one out"
             )
     return first
+
+
+def _each_frame(values: list[PerFrame | None], stacks: list[FrameStack]) -> PerFrame | None:
+    """Return a quantity of frames, one number if all have the same, None if a file lacks it."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    each = np.concatenate(
+        [np.broadcast_to(value, stack.shape[0]) for value, stack in zip(known, stacks, strict=True)]
+    ).astype(float)
+    return float(each[0]) if np.allclose(each, each[0], rtol=1e-6, atol=0) else each
 
 
 def _nm(size: PixelSize) -> str:

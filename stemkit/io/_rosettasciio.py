@@ -61,6 +61,10 @@ def stacks_of_signals(
     return stacks
 
 
+# Quantities that may differ between the frames of a series.
+_OF_FRAMES = {"dwell_time", "exposure"}
+
+
 def find_plugins(path: Path) -> list[str]:
     """Return the modules of RosettaSciIO that read an ending."""
     from rsciio import IO_PLUGINS
@@ -107,7 +111,7 @@ def stack_of_signal(signal: Mapping[str, Any], *, has_size: bool = True) -> Fram
             "metadata": metadata,
             "original_metadata": signal.get("original_metadata", {}),
         },
-        **_quantities(signal),
+        **_quantities(signal, data.shape[order[0]] if len(order) == 3 else 1),
     )
 
 
@@ -157,17 +161,21 @@ def _times(axis: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
     return np.arange(int(axis["size"])) * step if step > 0 and math.isfinite(step) else None
 
 
-def _quantities(signal: Mapping[str, Any]) -> dict[str, Any]:
+def _quantities(signal: Mapping[str, Any], n_frames: int) -> dict[str, Any]:
     """Return what the metadata record, at whatever depth, in the units of FrameStack."""
     instrument = signal.get("metadata", {}).get("Acquisition_instrument", {})
     mapped = _mapped(signal)
-    found = {}
+    found: dict[str, Any] = {}
     for name, (key, factor) in _QUANTITIES.items():
         value = _find(instrument, key)
         with suppress(KeyError, TypeError, ValueError):
-            number = float(mapped[key] if value is None else value) * factor
-            if math.isfinite(number) and number > 0:
-                found[name] = number
+            numbers = np.asarray(mapped[key] if value is None else value, dtype=float) * factor
+            if not (np.isfinite(numbers) & (numbers > 0)).all():
+                continue
+            if numbers.size == 1:
+                found[name] = float(numbers.ravel()[0])
+            elif numbers.shape == (n_frames,) and name in _OF_FRAMES:
+                found[name] = numbers
     return found
 
 

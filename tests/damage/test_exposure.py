@@ -7,8 +7,9 @@ import pytest
 
 from stemkit import DriftDecayModel
 from stemkit.damage._exposure import equalize
-from stemkit.datasets import make_damage_sequence, make_llzo_series
+from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
 from stemkit.exceptions import ExposureChangeWarning
+from stemkit.io import FrameStack
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,18 @@ def test_parts_without_data_tell_nothing_about_the_exposure(llzo):
     with pytest.warns(ExposureChangeWarning):
         equal = equalize(frames * gains, "auto", missing=missing)
     np.testing.assert_allclose(equal.mean((1, 2)) / frames.mean((1, 2)), 1, atol=0.12)
+
+
+def test_recorded_exposures_are_divided_out_by_default(llzo):
+    recorded = np.array([0.5, 1.0, 0.5, 0.25])
+    frames = (llzo * (recorded / 0.5)[:, None, None]).astype("f4")
+    with pytest.warns(ExposureChangeWarning, match="records differ, from 0.5 to 2 times"):
+        equal = equalize(frames, "auto", recorded=recorded)
+    np.testing.assert_allclose(equal, llzo, rtol=1e-5)
+    assert equalize(frames, None, recorded=recorded) is frames
+    pair = make_drift_pairs(1, shape=(128, 128), max_drift=0.05, random_state=3).pairs[0]
+    exposed = pair * np.array([1, 2], np.float32)[:, None, None]
+    model = DriftDecayModel(max_epochs=0)
+    with pytest.warns(ExposureChangeWarning, match="stack records"):
+        maps = model.decay_maps(FrameStack(exposed, exposure=np.array([0.5, 1.0])))
+    np.testing.assert_allclose(maps, model.decay_maps(pair), atol=0.02)

@@ -163,7 +163,7 @@ def test_calibration_of_what_has_none():
     assert calibration_of(FrameStack(COUNTS, 0.5)).pixel_size == 0.5
     pairs = data_array(COUNTS[:2][None], ("pair", "time", "y", "x"))
     for X in (COUNTS, [[1]], None, "a", pairs, data_array(COUNTS[0, 0], ("x",))):
-        assert calibration_of(X) == (None, None)
+        assert calibration_of(X) == (None, None, None)
 
 
 def test_sides_of_pixels():

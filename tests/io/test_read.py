@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.io import imread
 
-from stemkit.io import read_stack, write_stack
+from stemkit.io import FrameStack, read_stack, write_stack
 
 shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9)
 
@@ -322,3 +322,28 @@ def test_paths_of_another_type_are_an_error(paths):
 def test_a_mapping_is_no_list_of_paths():
     with pytest.raises(ValueError, match=r"^paths must be a path; got \{'a.tif': 1\}"):
         read_stack({"a.tif": 1})
+
+
+@pytest.mark.parametrize("name", ["exposure", "dwell_time"])
+def test_exposures_that_differ_between_files_are_kept_for_each_frame(tmp_path, name):
+    pytest.importorskip("rsciio")
+    for index, value in enumerate((0.5, 0.5, 2.0)):
+        stack = FrameStack(random_counts(shape=(1 + index, 8, 9)), **{name: value})
+        write_stack(tmp_path / f"{index}.hspy", stack)
+    read = read_stack(tmp_path)
+    np.testing.assert_allclose(getattr(read, name), [0.5, 0.5, 0.5, 2, 2, 2])
+    np.testing.assert_allclose(getattr(read[2:4], name), [0.5, 2])
+    assert "0.5 to 2" in repr(read).replace("5e+05 to 2e+06", "0.5 to 2")
+    alike = read_stack([tmp_path / f"{index}.hspy" for index in range(2)])
+    assert getattr(alike, name) == 0.5
+    # A series in one file keeps one number for each frame, too.
+    write_stack(tmp_path / "all.hspy", read)
+    again = read_stack(tmp_path / "all.hspy")
+    np.testing.assert_allclose(getattr(again, name), getattr(read, name))
+
+
+def test_an_exposure_that_one_file_lacks_is_unknown(tmp_path):
+    pytest.importorskip("rsciio")
+    write_stack(tmp_path / "0.hspy", FrameStack(random_counts(), exposure=0.5))
+    write_stack(tmp_path / "1.hspy", random_counts())
+    assert read_stack(tmp_path).exposure is None
