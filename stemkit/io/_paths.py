@@ -13,6 +13,7 @@ import numpy as np
 
 from .._constraints import check_value
 from .._warnings import warn_caller
+from ._coverage import without_coverages
 from ._formats import FORMATS
 
 
@@ -52,7 +53,7 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
 def _expanded(path: Path) -> list[Path]:
     if is_folder_of_files(path):
         readable = [file for file in path.iterdir() if file.suffix.lower() in FORMATS]
-        found = [file for file in readable if not file.name.startswith(".")]
+        found = without_coverages(f for f in readable if not f.name.startswith("."))
         if not found:
             raise FileNotFoundError(
                 f"{path} is a folder without any file that can be read: files ending in "
@@ -70,7 +71,7 @@ def _expanded(path: Path) -> list[Path]:
         matches = [Path(match) for match in glob.glob(str(path))]
         if not matches:
             raise FileNotFoundError(f"no file matches {path}")
-        return sorted(matches, key=natural_key)
+        return sorted(without_coverages(matches), key=natural_key)
     return [path]
 
 

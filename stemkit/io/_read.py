@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._constraints import Interval, check_arguments
+from ._coverage import missing_beside
 from ._formats import find_reader
 from ._frame_stack import FrameStack, PerFrame, PixelSize
 from ._paths import find_files, is_folder_of_files
@@ -55,7 +56,9 @@ def read_stack(
     FrameStack
         The frames in the type of the files, with pixel size, names, times and all else that the
         files record. A list of files has one pixel size if it differs by less than a percent.
-        Dwell times and exposures that differ are arrays with one number for each frame.
+        Dwell times and exposures that differ are arrays with one number for each frame. Where a
+        file beside it ending in ``_coverage``, as :func:`write_stack` writes it, is 0, pixels are
+        in `mask`, unless `lazy`.
 
     Raises
     ------
@@ -105,9 +108,11 @@ def read_stack(
         blocks = [_read(file, stack) for file, stack in zip(files, opened, strict=True)]
         frames = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     first = opened[0]
+    mask = None if lazy else _missing(files, opened)
     return replace(
         first,
         frames=frames,
+        mask=mask,
         pixel_size=_common_pixel_size(files, [stack.pixel_size for stack in opened]),
         names=tuple(_names(files, opened)),
         times=first.times if len(files) == 1 else None,
@@ -262,6 +267,19 @@ def _common_pixel_size(files: list[Path], sizes: list[PixelSize | None]) -> Pixe
                 f"has {_nm(size)} nm: leave one out"
             )
     return first
+
+
+def _missing(files: list[Path], stacks: list[FrameStack]) -> NDArray[np.bool_] | None:
+    """Return where frames hold no data, by the files with their coverage; None if all do."""
+
+    def read(path: Path) -> NDArray[Any]:
+        return _read(path, _open(path, None))
+
+    masks = []
+    for file, stack in zip(files, stacks, strict=True):
+        beside = missing_beside(file, stack.shape, read)
+        masks.append(beside if stack.mask is None else beside | stack.mask)
+    return np.concatenate(masks) if any(mask.any() for mask in masks) else None
 
 
 def _each_frame(values: list[PerFrame | None], stacks: list[FrameStack]) -> PerFrame | None:

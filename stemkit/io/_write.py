@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._constraints import Interval, Sequence, check_arguments
 from .._validation import _as_real
+from ._coverage import coverage_path, split_coverage
 from ._formats import find_writer
 from ._frame_stack import FrameStack, PixelSize
 
@@ -32,14 +33,18 @@ def write_stack(
     HyperSpy read it. The metadata of a FrameStack are written too, except to npy and mrc files. A
     tif above 4 GB becomes a BigTIFF, which ImageJ opens without the pixel size.
 
+    Pixels without data, which are masked or in no frame of an average, become 0. Their coverage is
+    then written beside the file, as ``average_coverage.tif`` of ``average.tif``: the number of
+    frames that show a pixel. :func:`read_stack` reads it along and gives the mask.
+
     Parameters
     ----------
     path : path
         File to write, ending in ``.tif``, ``.tiff``, ``.hspy``, ``.zspy``, ``.mrc``, ``.mrcs`` or
         ``.npy``; an earlier one is replaced. hspy, zspy and mrc need
         ``pip install 'stemkit[formats]'``.
-    stack : FrameStack or array-like of shape (n_frames, H, W) or (H, W)
-        Frames.
+    stack : FrameStack, AveragedSeries or array-like of shape (n_frames, H, W) or (H, W)
+        Frames, or the average of a series.
     pixel_size : float or (float, float), optional
         Length of a pixel in nm, or (y, x) of an oblong one; by default that of the FrameStack.
 
@@ -67,6 +72,7 @@ def write_stack(
     writer_of = find_writer(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist: make it first")
+    stack, coverage = split_coverage(stack)
     described = stack if isinstance(stack, FrameStack) else FrameStack(np.empty((0, 0, 0)))
     frames = _as_real(stack, "stack")
     if frames.ndim == 2:
@@ -81,6 +87,9 @@ def write_stack(
         described = replace(described, pixel_size=x if x == y else (y, x))
     try:
         writer_of(path, described)
+        if coverage is not None:
+            counts = coverage.reshape(described.frames.shape)
+            writer_of(coverage_path(path), FrameStack(counts, described.pixel_size))
     except ModuleNotFoundError as error:
         raise ImportError(
             f"{path.suffix} files need the package {error.name}: pip install 'stemkit[formats]'"
