@@ -34,8 +34,10 @@ def write_report(
 ) -> pd.DataFrame:
     """Analyze a series with a fitted model and write the results.
 
-    Writes ``trajectory.csv``, ``aligned.tif``, ``decay.tif``, ``trajectory.png`` and for each frame
-    but the first ``frame_0001.png`` and so on.
+    Writes ``trajectory.csv``, ``aligned.tif``, ``decay.tif``, ``average.tif`` (0 where no frame
+    holds data), ``average_coverage.tif`` (the number of frames that show a pixel),
+    ``trajectory.png``, ``average.png`` and for each frame but the first ``frame_0001.png`` and so
+    on.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def write_report(
     """
     from matplotlib.figure import Figure
 
-    from .inspection import DriftDecayDisplay, TrajectoryDisplay
+    from .inspection import AverageDisplay, DriftDecayDisplay, TrajectoryDisplay
     from .registration import motions_from_table
 
     table, decay = model.analyze(FrameStack(frames, pixel_size))
@@ -69,11 +71,22 @@ def write_report(
         folder / "aligned.tif", model.transform(frames, trajectory=table), pixel_size=pixel_size
     )
     write_stack(folder / "decay.tif", decay, pixel_size=pixel_size)
+    average = model.average(FrameStack(frames, pixel_size), trajectory=table)
+    images = {
+        "average.tif": average.mean.filled(0),
+        "average_coverage.tif": average.coverage.astype(np.uint16),
+    }
+    for name, image in images.items():
+        write_stack(folder / name, image[np.newaxis], pixel_size=pixel_size)
 
     # Figures are made without pyplot: no window, and nothing that stays in memory.
     figure = Figure(figsize=(8.6, 3.8), layout="constrained")
     TrajectoryDisplay(table, truth=truth).plot(figure.subplots(1, 2))
     figure.savefig(folder / "trajectory.png", dpi=_DPI)
+    overview = AverageDisplay(average)
+    figure = Figure(figsize=overview.figure_size, layout="constrained")
+    overview.plot(figure.subplots(1, 3))
+    figure.savefig(folder / "average.png", dpi=_DPI)
     labels = names or [f"frame {index}" for index in range(len(frames))]
     motions = motions_from_table(table, frames.shape[1:])
     for index in tqdm(range(1, len(frames)), desc="figures", unit="frame", disable=quiet):

@@ -56,8 +56,9 @@ def drift(
 ) -> None:
     """Estimate how the specimen moved and how the beam damaged it, frame by frame.
 
-    Writes to the folder OUT: trajectory.csv (one row per frame), aligned.tif, decay.tif (the share
-    of the first frame's signal that is left) and figures (png).
+    Writes to the folder OUT: trajectory.csv (one row per frame), aligned.tif, average.tif (the mean
+    of the aligned frames where they hold data; average_coverage.tif counts these), decay.tif (the
+    share of the first frame's signal that is left) and figures (png).
     """
     options: dict[str, Any] = {
         "motion": motion.value,

@@ -7,6 +7,7 @@ from stemkit.cli import app
 from stemkit.datasets import make_llzo_series
 from stemkit.drift import warp
 from stemkit.io import write_stack
+from stemkit.registration import average
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,9 @@ class TruthfulModel:
                 for frame, motion in zip(frames, self.series.motion, strict=True)
             ]
         )
+
+    def average(self, frames, trajectory):
+        return average(frames, self.series.motion, pixel_size=frames.pixel_size)
 
 
 @pytest.fixture

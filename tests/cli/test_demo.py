@@ -6,7 +6,16 @@ import pandas as pd
 from stemkit.datasets import make_llzo_series
 from stemkit.io import read_stack
 
-RESULTS = {"trajectory.csv", "aligned.tif", "decay.tif", "trajectory.png", "stemkit.json"}
+RESULTS = {
+    "trajectory.csv",
+    "aligned.tif",
+    "average.tif",
+    "average_coverage.tif",
+    "average.png",
+    "decay.tif",
+    "trajectory.png",
+    "stemkit.json",
+}
 
 
 def test_demo_compares_estimate_and_truth(run, tmp_path):

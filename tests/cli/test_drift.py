@@ -10,8 +10,18 @@ import tifffile
 import stemkit
 from stemkit.drift import Motion, coverage, warp
 from stemkit.io import read_stack, write_stack
+from stemkit.registration import align_stack, motions_from_table
 
-RESULTS = {"trajectory.csv", "aligned.tif", "decay.tif", "trajectory.png", "stemkit.json"}
+RESULTS = {
+    "trajectory.csv",
+    "aligned.tif",
+    "average.tif",
+    "average_coverage.tif",
+    "average.png",
+    "decay.tif",
+    "trajectory.png",
+    "stemkit.json",
+}
 
 
 def assert_one_sentence(result, *expected):
@@ -41,6 +51,14 @@ def test_drift_finds_the_motion_of_a_series(run, tmp_path, paths, series):
     aligned = read_stack(out / "aligned.tif")
     assert aligned.pixel_size == pytest.approx(series.pixel_size)
     np.testing.assert_allclose(aligned[0], series.frames[0], atol=1e-6)
+    average, coverage = (read_stack(out / f"average{end}.tif") for end in ("", "_coverage"))
+    assert average.pixel_size == coverage.pixel_size == pytest.approx(series.pixel_size)
+    assert average.dtype == np.float32
+    motions = motions_from_table(table, series.frames.shape[1:])
+    held = align_stack(series.frames, motions)
+    np.testing.assert_array_equal(coverage[0], held.mask.sum(axis=0))
+    mean = np.where(held.mask, held, 0).sum(axis=0) / coverage[0]
+    np.testing.assert_allclose(average[0], mean, rtol=2e-3)
     decay = read_stack(out / "decay.tif").frames
     assert decay.shape == series.frames.shape
     assert (decay[0] == 1).all()

@@ -10,6 +10,9 @@ import pytest
 from stemkit import inspection
 from stemkit.drift import Motion
 from stemkit.noise import HRTEMNoise
+from stemkit.registration import average
+
+from ..registration.drifting_series import record, walk
 
 FRAME = np.random.default_rng(0).normal(100, 5, (24, 32)).astype(np.float32)
 PAIR = np.stack([FRAME, FRAME[::-1]])
@@ -32,7 +35,11 @@ def arguments():
     )
     denoiser = SimpleNamespace(predict=lambda X: X / 2)
     model = SimpleNamespace(predict=lambda pair, t: STATE, trajectory=lambda X: TRAJECTORY)
+    series = record(walk(4, (40, 48)), 30)
+    result = average(series.frames, series.motions)
+    model.average = lambda X: result
     return {
+        "AverageDisplay": ((model, PAIR), (result,)),
         "DenoisingDisplay": ((denoiser, FRAME), (FRAME, FRAME / 2)),
         "DriftDecayDisplay": ((model, PAIR), (PAIR, STATE)),
         "HistoryDisplay": ((SimpleNamespace(history_=HISTORY),), (HISTORY,)),
