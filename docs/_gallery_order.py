@@ -4,6 +4,7 @@ import os
 
 _FIRST = (
     "plot_drift_and_damage.py",
+    "plot_average.py",
     "plot_critical_dose.py",
     "plot_denoise_nucleation.py",
     "plot_locate_atoms.py",

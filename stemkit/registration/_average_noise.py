@@ -22,6 +22,8 @@ from ._canvas import Canvas, Source, Window, choose_canvas, source_of
 ORDER = 3
 # Pixels of a class of similar intensity, and the largest number of classes.
 _CLASS, _MOST_CLASSES = 256, 48
+# Distance of classes in standard deviations of the noise of an intensity.
+_APART = 2.0
 # Widths in px over which intensities are averaged before they are compared, and the share of noise
 # in the result for which the first of them suffices.
 _LEVELS, _MOST_NOISE = (1.0, 1.5, 2.0), 0.15
@@ -158,7 +160,8 @@ class Differences:
             level = _smoothed(mean, shown, sigma)
             if noise / (4 * np.pi * sigma**2) <= _MOST_NOISE * level[known].var():
                 break
-        typical = _by_level(level, self.squares, self.expected, known)
+        of_level = share / (4 * np.pi * sigma**2)
+        typical = _by_level(level, self.squares, self.expected, known, of_level)
         least = _LEAST * float(np.median(typical[known]))
         typical = np.maximum(typical, max(least, np.finfo(float).tiny))
         ratio = np.divide(
@@ -172,17 +175,34 @@ def _by_level(
     squares: NDArray[np.float64],
     expected: NDArray[np.float64],
     known: NDArray[np.bool_],
+    share: float,
 ) -> NDArray[np.float64]:
-    """Return the variance as a function of the intensity."""
+    """Return the variance as a function of the intensity, whose own noise is a share of it.
+
+    Pixels that only noise tells apart are one class: where few counts fell by chance, they also
+    scatter little.
+    """
     values = level[known]
     n_classes = int(np.clip(values.size // _CLASS, 1, _MOST_CLASSES))
     borders = np.unique(np.quantile(values, np.linspace(0, 1, n_classes + 1)))
     index = np.digitize(values, borders[1:-1])
-    count = np.bincount(index)
-    filled = count > 0
-    center = np.bincount(index, values)[filled] / count[filled]
-    sums = [np.bincount(index, values[known])[filled] for values in (squares, expected)]
-    return np.interp(level, center, sums[0] / sums[1])
+    sums = [
+        np.bincount(index, weights)
+        for weights in (np.ones(values.size), values, squares[known], expected[known])
+    ]
+    classes: list[NDArray[np.float64]] = []
+    for one in np.stack(sums, axis=1)[sums[0] > 0]:
+        classes.append(one)
+        while len(classes) > 1 and _is_alike(classes[-2], classes[-1], share):
+            classes[-2:] = [classes[-2] + classes[-1]]
+    count, total, scatter, scale = np.array(classes).T
+    return np.interp(level, total / count, scatter / scale)
+
+
+def _is_alike(one: NDArray[np.float64], other: NDArray[np.float64], share: float) -> bool:
+    """Return whether the levels of two classes differ by less than their noise."""
+    _, _, scatter, scale = one + other
+    return other[1] / other[0] - one[1] / one[0] < _APART * np.sqrt(share * scatter / scale)
 
 
 def _without_chance(ratio: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -79,6 +79,16 @@ def test_variances_follow_the_intensity(n_frames):
         assert found[level == value].mean() == pytest.approx(value, rel=0.12)
 
 
+def test_where_no_count_fell_by_chance_there_is_noise_too():
+    rng = np.random.default_rng(0)
+    level = np.where(np.arange(90) < 60, 0.15, 3.0) * np.ones((80, 1))
+    frames = rng.poisson(level, (2, *level.shape)).astype(float)
+    found = sums_of(frames).variance(frames.mean(axis=0), np.ones(level.shape, bool), 1 / 2)
+    z = (frames.mean(axis=0) - level) / np.sqrt(found / 2)
+    assert 0.85 < np.sqrt(np.mean(z[:, :58] ** 2)) < 1.15
+    assert 0.85 < np.sqrt(np.mean(z[:, 62:] ** 2)) < 1.15
+
+
 def test_slow_changes_are_no_noise():
     rng = np.random.default_rng(0)
     fading = 100 * np.exp(-np.arange(40) / 40)[:, None, None]
