@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from stemkit._scene import render_columns
 from stemkit.damage._aligned_pair import AlignedPair, DetailedFrame
 from stemkit.damage._background_level import (
+    _first_coefficient,
+    _fit_offset,
     _smooth_level,
     background_of_pair,
     backgrounds_of_series,
@@ -152,3 +155,57 @@ def test_the_level_is_the_mean_intensity_unless_frames_tell_more():
     total, prior = even.sum(), 3.0**-2
     expected = (2 * total + prior * first.mean()) / (total + prior)
     assert levels[0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_coefficient_of_the_first_term_is_that_of_least_squares():
+    rng = np.random.default_rng(0)
+    terms = rng.normal(size=(3, 5, 60)) + np.arange(5)[:, None]
+    response = rng.normal(size=(3, 60))
+    values = np.concatenate([terms, response[:, None]], axis=1)
+    found = _first_coefficient(values @ values.transpose(0, 2, 1))
+    for coefficient, t, r in zip(found, terms, response, strict=True):
+        assert coefficient == pytest.approx(np.linalg.lstsq(t.T, r)[0][0])
+    # A term that the others explain has no coefficient of its own.
+    terms[0, 0] = 2 * terms[0, 1] - terms[0, 3]
+    values = np.concatenate([terms, response[:, None]], axis=1)
+    assert _first_coefficient(values @ values.transpose(0, 2, 1))[0] == 0
+
+
+def uneven_damage(shape=(96, 112), seed=0):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 9)
+    return 0.5 + 0.15 * noise / noise.std()
+
+
+@pytest.mark.parametrize("offset, kept", [(0.5, True), (-0.3, True), (0.12, True), (0.09, False)])
+def test_an_offset_of_a_tenth_of_the_contrast_is_kept(offset, kept):
+    damage = uneven_damage()
+    y, x = (np.linspace(-1, 1, side) for side in damage.shape)
+    # The level is any quadratic polynomial of the position.
+    level = (
+        2 + 0.3 * y[:, None] - 0.5 * x + 0.2 * np.outer(y, x) + 0.4 * x**2 - 0.1 * y[:, None] ** 2
+    )
+    weight = np.random.default_rng(1).uniform(0.5, 2, damage.shape)
+    response = damage * level + offset
+    found = _fit_offset(weight, damage, np.zeros_like(damage), response, 1.0)
+    assert found == pytest.approx(offset if kept else 0, abs=1e-6)
+    # In another unit.
+    found = _fit_offset(weight, damage, np.zeros_like(damage), 50 * response, 50.0)
+    assert found == pytest.approx(50 * offset if kept else 0, abs=1e-4)
+
+
+@pytest.mark.parametrize("noise, kept", [(0.02, True), (3.0, False)])
+def test_an_offset_within_its_error_is_none(noise, kept):
+    damage, rng = uneven_damage(), np.random.default_rng(2)
+    response = 2 * damage + 0.3 + noise * rng.normal(size=damage.shape)
+    found = _fit_offset(np.ones_like(damage), damage, np.zeros_like(damage), response, 1.0)
+    assert (abs(found - 0.3) < 0.1) == kept
+    assert (found == 0) == (not kept)
+
+
+@pytest.mark.parametrize("variation, kept", [(0.3, True), (0.003, False)])
+def test_an_offset_is_told_from_damage_that_varies_by_more_than_its_noise(variation, kept):
+    damage = 0.5 + variation * (uneven_damage() - 0.5)
+    variance = np.full(damage.shape, 0.01**2)
+    response = 2 * damage + 0.3
+    found = _fit_offset(np.ones_like(damage), damage, variance, response, 1.0)
+    assert found == pytest.approx(0.3 if kept else 0, abs=1e-3)

@@ -299,3 +299,104 @@ def test_patches_reach_up_to_the_border_of_a_frame(last):
         (expected - expected.min()) / np.ptp(expected),
         atol=1e-5,
     )
+
+
+@pytest.fixture
+def draws(monkeypatch):
+    """Record what is drawn for each pair, without drawing its frames."""
+    found = {"pairs": [], "records": [], "scenes": []}
+
+    def scene(scene, motion, pattern, strength, kept, jitter, rng):
+        found["pairs"].append((motion, kept, jitter))
+        return np.zeros((2, *motion.shape), "f4"), np.ones(motion.shape, "f4")
+
+    def recorded(frame, *, dose, background, random_state):
+        found["records"].append((dose, background))
+        return frame
+
+    def made(shape, **options):
+        found["scenes"].append(options)
+
+    monkeypatch.setattr(_synthetic_pairs, "_damage_scene", scene)
+    monkeypatch.setattr(_synthetic_pairs, "record", recorded)
+    monkeypatch.setattr(_synthetic_pairs, "make_scene", made)
+    monkeypatch.setattr(_synthetic_pairs, "background_of_pair", lambda pair: None)
+    monkeypatch.setattr(_synthetic_pairs.AlignedPair, "above", lambda pair, background: None)
+    monkeypatch.setattr(_synthetic_pairs, "decay_estimates", lambda pair, above: np.zeros(1))
+    monkeypatch.setattr(_synthetic_pairs, "_random_damage", lambda rng, shape: (None, 0.5))
+    return found
+
+
+def test_pairs_differ_in_jitter_dose_background_and_what_is_kept(draws):
+    n = 500
+    batch(batch_size=n, side=8)
+    # Shares are right to within five standard errors.
+    by_chance = 2.5 / np.sqrt(n)
+    _, kept, jitter = (
+        np.array(column, dtype=object) for column in zip(*draws["pairs"], strict=True)
+    )
+    kept, jitter = kept.astype(float), jitter.astype(float)
+    assert np.mean(kept == 0) == pytest.approx(1 / 3, abs=by_chance)
+    assert np.mean(kept == 1) == pytest.approx(1 / 3, abs=by_chance)
+    part = kept[(kept > 0) & (kept < 1)]
+    assert part.mean() == pytest.approx(0.5, abs=0.1)
+    assert np.mean(jitter == 0) == pytest.approx(0.3, abs=by_chance)
+    assert np.mean(jitter > 1) == pytest.approx(0.2, abs=by_chance)
+    assert 2.5 < jitter.max() <= 3
+    dose, background = (
+        np.array(column).reshape(n, 2) for column in zip(*draws["records"], strict=True)
+    )
+    assert (dose[:, 0] == dose[:, 1]).all()
+    none = np.array([d is None for d in dose[:, 0]])
+    assert none.mean() == pytest.approx(0.2, abs=by_chance)
+    # Doses are as likely in each octave.
+    octave = np.log2(dose[~none, 0].astype(float))
+    assert np.log2([2, 2.3]).tolist()[0] <= octave.min() < np.log2(2.3)
+    assert np.log2(260) < octave.max() <= np.log2(300)
+    assert octave.mean() == pytest.approx(np.log2([2, 300]).mean(), abs=0.5)
+    assert np.mean(background[:, 0] == background[:, 1]) == pytest.approx(0.6, abs=by_chance)
+    assert 0 <= background.min() < 0.01
+    assert 0.49 < background.max() <= 0.5
+    assert background.mean() == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("unaligned", [0.0, 1.0])
+def test_scenes_are_large_enough_for_the_motion_and_one_in_five_is_perfect(draws, unaligned):
+    n, side = 300, 40
+    batch(batch_size=n, side=side, unaligned=unaligned)
+    perfect = np.mean([scene["content"] == "perfect" for scene in draws["scenes"]])
+    assert perfect == pytest.approx(0.2, abs=2.5 / np.sqrt(n))
+    assert {scene["spacing"] for scene in draws["scenes"]} == {SPACING}
+    (margin,) = {scene["margin"] for scene in draws["scenes"]}
+    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * (side - 1)
+    motions = [motion for motion, *_ in draws["pairs"]]
+    beyond = [np.abs(motion.inverse().apply(corners) - (side - 1) / 2).max() for motion in motions]
+    reach = max(beyond) - (side - 1) / 2
+    assert reach < margin * side
+    drift = np.array([motion.drift for motion in motions])
+    assert (np.abs(drift.mean(axis=0)) < 5 * np.abs(drift).max() / np.sqrt(3 * n)).all()
+    assert abs(np.corrcoef(drift.T)[0, 1]) < 0.3
+
+
+def test_some_perlin_damage_is_islands_in_an_undamaged_plain():
+    patterns = patterns_of("perlin", side=48, n=80)
+    plain = (patterns == 0).mean(axis=(1, 2)) > 0.2
+    assert plain.mean() == pytest.approx(0.3, abs=0.2)
+    assert patterns[plain].max() > 0.6
+    # A front is half damaged in its middle, and is as wide on either side of it.
+    assert (np.median(patterns[~plain], axis=(1, 2)) > 0.2).all()
+
+
+def test_fronts_are_sharp_or_wide_and_symmetric():
+    fronts = patterns_of("front", side=100, n=60)
+    # The steepest slope of (1 + tanh(d / w)) / 2 is 1 / (2 w).
+    slope = [np.hypot(*np.gradient(front)).max() for front in fronts]
+    width = 1 / (2 * np.array(slope))
+    assert 1.5 < width.min() < 6
+    assert 20 < width.max() < 31
+    for front, w in zip(fronts, width, strict=True):
+        # Between a quarter and three quarters lie 2 artanh(1/2) widths.
+        inside = (front > 0.25) & (front < 0.75)
+        if w > 4 and front.min() < 0.2 and front.max() > 0.8:
+            steepness = np.hypot(*np.gradient(front))[inside].mean()
+            assert steepness == pytest.approx(0.5 / (2 * np.arctanh(0.5) * w), rel=0.1)

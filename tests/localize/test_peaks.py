@@ -175,12 +175,12 @@ def test_dark_spots_are_the_bright_ones_of_the_negative(n_jobs):
                 np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("shape", [(120, 96), (384, 331), (331, 384)])
-@pytest.mark.parametrize("sigma", [2.0, 3.0, 6.0, 14.0, 24.0])
+@pytest.mark.parametrize(
+    "shape, sigma",
+    [((120, 96), 2.0), ((96, 120), 6.0), ((384, 331), 3.0), ((384, 331), 14.0), ((331, 384), 24.0)],
+)
 def test_places_sizes_and_heights_of_spots_are_those_of_gaussians(shape, sigma):
     # The scale-normalised Laplacian of a Gaussian is largest at its own width: half its height.
-    if sigma > max(shape) / 12:
-        pytest.skip("wider than an eighth of the frame")
     places = np.array(shape) * [[0.3, 0.62]] + 0.3
     frame = blobs(shape, places, 60.0, sigma) + np.random.default_rng(0).normal(0, 0.3, shape)
     ((spots,),) = find_spots(frame[None].astype("f4"), 6.0)
