@@ -376,6 +376,7 @@ def test_scenes_are_large_enough_for_the_motion_and_one_in_five_is_perfect(draws
     drift = np.array([motion.drift for motion in motions])
     assert (np.abs(drift.mean(axis=0)) < 5 * np.abs(drift).max() / np.sqrt(3 * n)).all()
     assert abs(np.corrcoef(drift.T)[0, 1]) < 0.3
+    assert np.mean([motion.rotation > 0 for motion in motions]) == pytest.approx(0.5, abs=0.15)
 
 
 def test_some_perlin_damage_is_islands_in_an_undamaged_plain():

@@ -171,3 +171,19 @@ def test_correlations_are_those_of_the_frames_where_they_overlap(drift):
     assert refine(frames, motion, (), max_steps=0).correlation == pytest.approx(
         correlation, abs=0.05
     )
+
+
+def test_prepared_frames_of_even_contrast_keep_their_values_and_splines_give_these_back():
+    wave = np.sin(np.indices((90, 120)).sum(axis=0) / 2.5).astype("float32")
+    found = prepare(wave)
+    # Contrast is limited by the root of the sum of squares of its own and 0.3 of the frame's.
+    expected = wave * np.sqrt(2 / (1 + 0.3**2))
+    inside = (slice(15, -15), slice(15, -15))
+    np.testing.assert_allclose(found.values[inside], expected[inside], atol=0.08)
+    given_back = ndimage.spline_filter(found.values, 3, output=np.float32)
+    np.testing.assert_allclose(found.coefficients, given_back, atol=1e-5)
+    at = np.indices(wave.shape)
+    again = ndimage.map_coordinates(found.coefficients, at, order=3, prefilter=False)
+    np.testing.assert_allclose(again[inside], found.values[inside], atol=1e-4)
+    for gradient, slope in zip(found.gradient, np.gradient(found.values), strict=True):
+        np.testing.assert_array_equal(gradient, slope)
