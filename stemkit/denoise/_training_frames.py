@@ -177,8 +177,7 @@ def prepare(
     common = common or CommonLevel.of(found)
     if common is None:
         return frames, aims, None
-    if alone:
-        warn_of_shared_noise(frames, found, name)
+    warn_of_shared_noise(frames, found, name, alone=alone)
     blank = np.array([frame.is_blank for frame in found])
     if not alone:  # an empty frame whose target is empty too is an example
         blank &= [np.ptp(target) > 0 for target in aims]
@@ -261,8 +260,10 @@ def warn_of_changes(
     )
 
 
-def warn_of_shared_noise(frames: Float32Array, found: Sequence[FrameLevel], name: str) -> None:
-    """Warn if neighbouring pixels share noise, which a network then learns as it does structure."""
+def warn_of_shared_noise(
+    frames: Float32Array, found: Sequence[FrameLevel], name: str, *, alone: bool
+) -> None:
+    """Warn if neighbouring pixels share noise, which a network takes for structure."""
     noisy = [i for i, frame in enumerate(found) if frame.has_noise]
     if not noisy:
         return
@@ -270,11 +271,16 @@ def warn_of_shared_noise(frames: Float32Array, found: Sequence[FrameLevel], name
     sharing = [s.shares_noise(_LEAST_WHITENESS) for s in spectra]
     if np.mean(sharing) > 0.5:
         whiteness = float(np.nanmedian([s.whiteness for s in spectra]))
+        effect = (
+            f"{name} learns from the neighbours of a pixel, so this noise stays in its results"
+            if alone
+            else f"{name} can tell it from atoms less well than noise of single pixels"
+        )
         warn_caller(
             f"Neighbouring pixels of X share noise (power of the finest details {whiteness:.2f} of "
-            f"that of white noise), as after interpolation or by a camera's blur. {name} learns "
-            f"from the neighbours of a pixel, so this noise stays in its results: bin the frames, "
-            f"or pass them as they were recorded, before they were aligned or filtered.",
+            f"that of white noise), as after interpolation or by a camera's blur. {effect}: bin "
+            f"the frames, or pass them as they were recorded, before they were aligned or "
+            f"filtered.",
             OutOfDomainWarning,
         )
 

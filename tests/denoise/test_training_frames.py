@@ -113,9 +113,14 @@ def test_noise_that_neighbours_share_is_named(nuclei, sigma):
     noise = np.random.default_rng(0).normal(size=(4, 96, 96))
     noise = ndimage.gaussian_filter(noise, (0, sigma, sigma))
     frames = nuclei.clean + 0.1 * np.ptp(nuclei.clean) * noise / noise.std()
-    for denoiser in (BlindSpotDenoiser(**TINY), UDVDDenoiser(n_channels=4, max_epochs=1)):
+    denoisers = (
+        BlindSpotDenoiser(**TINY),
+        NetworkDenoiser(**TINY),
+        UDVDDenoiser(n_channels=4, max_epochs=1),
+    )
+    for denoiser in denoisers:
         with pytest.warns(OutOfDomainWarning, match="share noise"):
-            denoiser.fit(frames[:2])
+            denoiser.fit(frames[:2], nuclei.target[:2])
 
 
 def test_weights_keep_the_level(nuclei, tmp_path):
