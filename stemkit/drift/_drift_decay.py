@@ -765,7 +765,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         Returns
         -------
         CriticalDose
-            Maps of D and of its standard error, in the unit of ``dose``.
+            Maps of D, of its standard error and of its limits, in the unit of ``dose``. Frames are
+            weighted by the standard error of the decay at each place. Where no decay is certain,
+            there is a lower limit alone.
 
         Raises
         ------
@@ -780,7 +782,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         maps = self._decay_of_checked(
             network, stacked, missing, trajectory, calibration_of(stack).exposure
         )
-        return fit_critical_dose(maps.decay.reshape(shape), doses)
+        stderr = maps.stderr.reshape(shape)
+        return fit_critical_dose(maps.decay.reshape(shape), doses, stderr=stderr)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -95,3 +97,60 @@ def test_one_frame_has_no_critical_dose():
 def test_a_single_frame_has_no_critical_dose():
     with pytest.raises(ValueError, match=r"^decay holds 1 frame\(s\), but at least 2 are needed"):
         fit_critical_dose(np.ones((1, 4, 5)), [0.0])
+
+
+def test_without_decay_there_is_a_lower_limit_alone():
+    n, spread = 4096, 0.02
+    rng = np.random.default_rng(0)
+    undamaged = rng.normal(1, spread, (len(DOSE), 1, n))
+    fit = fit_critical_dose(undamaged, DOSE, stderr=np.full(undamaged.shape, spread))
+    assert np.isinf(fit.upper_limit).mean() == pytest.approx(0.95, abs=0.02)
+    # The slope of a line with an intercept has this standard error.
+    error = spread / np.sqrt(((DOSE - DOSE.mean()) ** 2).sum())
+    rising = np.isinf(fit.dose)
+    limit = np.median(fit.lower_limit[rising])
+    assert limit == pytest.approx(1 / (1.645 * error), rel=0.1)
+    assert re.search(r"no upper limit in 9\d% of the places: above \d+ at 95 %", repr(fit))
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("critical", [4.0, 40.0])
+def test_limits_hold_with_their_probability(critical, given):
+    n, spread = 4096, 0.03
+    decay = noisy(np.full((1, n), critical), spread)
+    stderr = np.full(decay.shape, spread) if given else None
+    fit = fit_critical_dose(decay, DOSE, stderr=stderr)
+    # Residuals that are large by chance make given errors larger.
+    assert 0.935 < (fit.lower_limit < critical).mean() < 0.985
+    assert 0.935 < (fit.upper_limit > critical).mean() < 0.985
+    assert (fit.lower_limit <= fit.dose).all()
+    assert (fit.dose <= fit.upper_limit).all()
+    assert ("no upper limit" in repr(fit)) == bool(np.isinf(fit.upper_limit).any())
+
+
+def test_frames_are_weighted_by_their_standard_errors():
+    rng = np.random.default_rng(0)
+    spread = np.full((len(DOSE), 1, 2000), 0.01)
+    spread[6:] = 0.3
+    decay = decays(5.0) + rng.normal(0, 1, spread.shape) * spread
+    decay[0] = 1
+    even, weighted = (fit_critical_dose(decay, DOSE, stderr=s) for s in (None, spread))
+    assert np.std(weighted.dose) < 0.3 * np.std(even.dose[np.isfinite(even.dose)])
+    assert np.std(weighted.dose) == pytest.approx(np.median(weighted.stderr), rel=0.3)
+
+
+def test_two_frames_have_the_error_that_is_given():
+    dose = np.array([0.0, 3.0])
+    fit = fit_critical_dose(decays(4.0, dose), dose, stderr=np.full((2, 1, 1), 0.01))
+    # The rate is the logarithm of a ratio of two numbers with this error.
+    left = np.exp(-3 / 4)
+    expected = 0.01 * np.hypot(1, 1 / left) / 3 * 4**2
+    assert fit.stderr[0, 0] == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "stderr", [np.ones((13, 2, 1)), np.zeros((13, 1, 1)), -np.ones((13, 1, 1))]
+)
+def test_wrong_standard_errors_are_named(stderr):
+    with pytest.raises(ValueError, match=r"^stderr (has shape|must be positive)"):
+        fit_critical_dose(decays(4.0), DOSE, stderr=stderr)

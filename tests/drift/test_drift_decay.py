@@ -4,8 +4,9 @@ import pytest
 from sklearn.base import clone
 
 from stemkit import DriftDecayModel
+from stemkit._scene import render_columns
 from stemkit.damage._decay_map import DecayMaps
-from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series
+from stemkit.datasets import make_damage_sequence, make_drift_pairs, make_llzo_series, make_scene
 from stemkit.drift import LowConfidenceWarning, Motion, Registration
 from stemkit.io import FrameStack
 
@@ -359,3 +360,14 @@ def test_unbinned_decay_is_not_shifted(binning, monkeypatch):
     decay = binned.predict(stack).decay
     np.testing.assert_allclose(decay[inside], expected[inside], atol=1e-4)
     np.testing.assert_allclose(binned.decay_maps(stack)[1], decay, atol=1e-5)
+
+
+def test_a_series_on_which_nothing_happened_has_a_lower_limit_of_its_critical_dose():
+    scene = make_scene((128, 128), content="aperiodic", spacing=(9, 12), random_state=0)
+    clean = render_columns(scene, (128, 128))
+    frames = np.random.default_rng(0).poisson(40 * (0.1 + clean), (5, 128, 128))
+    still = pd.DataFrame(0.0, index=range(5), columns=["dy", "dx"])
+    fit = DriftDecayModel().critical_dose(frames, np.linspace(0, 10, 5), trajectory=still)
+    assert np.isinf(fit.upper_limit).mean() > 0.8
+    assert np.median(fit.lower_limit) > 30
+    assert "no upper limit" in repr(fit)
