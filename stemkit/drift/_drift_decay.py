@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, overload
 
 import numpy as np
@@ -50,6 +51,7 @@ from ..registration import (
 )
 from ..registration._binning import bin_frame, choose_binning
 from ..registration._canvas import CANVAS, CanvasKind
+from ..registration._doubt import explain
 from ..registration._pair import MotionModel
 from ..registration._search_limits import LIMITS, Scale, SearchLimits
 from . import _averaging, _series
@@ -841,8 +843,17 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         lacks = _series.masks_of_frames(missing, 2)
         found = self._registration(network)(first, second, lacks)
         if self.registration == "correlation":
-            warn_of_pair(found)
+            warn_of_pair(found, partial(self._explain, (first, second), lacks))
         return found
+
+    def _explain(
+        self,
+        frames: tuple[Float32Array, Float32Array],
+        lacks: Sequence[Mask | None],
+        found: Registration,
+    ) -> str:
+        rotates = self.motion not in ("translation", "scan")
+        return explain(frames, lacks, found, self._search_limits(), rotates=rotates)
 
     def _register_series(
         self, network: DamageNetwork, frames: Float32Array, missing: Mask | None
@@ -856,7 +867,15 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             limits=None if limits == SearchLimits() else limits,
         )
         if self.registration == "correlation":
-            _series.warn_of_frames(table, frames)
+            register_pair = self._registration(network)
+            lacks = _series.masks_of_frames(missing, len(frames))
+
+            def explain_frames(i: int, j: int) -> str:
+                pair, missing_of_pair = (frames[i], frames[j]), (lacks[i], lacks[j])
+                found = register_pair(*pair, missing_of_pair)
+                return self._explain(pair, missing_of_pair, found)
+
+            _series.warn_of_frames(table, frames, explain_frames)
         return table
 
     def _decay_of_checked(

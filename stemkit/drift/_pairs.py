@@ -86,12 +86,12 @@ def network_registration(
     return register_pair
 
 
-def warn_of_pair(found: Registration) -> None:
-    """Warn if the frames of a pair do not determine its drift."""
+def warn_of_pair(found: Registration, explain: Callable[[Registration], str]) -> None:
+    """Warn if the frames of a pair do not determine its drift, and say what they show."""
     if found.confidence < MIN_CONFIDENCE:
         warn_caller(
-            f"The drift of this pair has a confidence of {found.confidence:.2f}: the frames "
-            f"may be vacuum, perfectly periodic or without overlap; see `candidates`.",
+            f"The drift of this pair has a confidence of {found.confidence:.2f}: "
+            f"{explain(found)}. See `candidates`.",
             LowConfidenceWarning,
         )
 

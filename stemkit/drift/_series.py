@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,9 @@ from ..registration._trajectory_table import read_motions
 from ..registration._warping import align, holds_data
 from ._pairs import RegisterPair, binned_pair, detailed
 
+# Doubtful frames of a series of which a warning says what they show; it takes a second each.
+_EXPLAINED = 3
+
 
 def register_series(
     frames: Float32Array,
@@ -58,8 +61,13 @@ def register_series(
     return trajectory_table(*reconcile(registrations, len(frames)))
 
 
-def warn_of_frames(trajectory: pd.DataFrame, frames: Float32Array) -> None:
-    """Warn if the frames of a series do not determine the drift of some of them."""
+def warn_of_frames(
+    trajectory: pd.DataFrame, frames: Float32Array, explain: Callable[[int, int], str]
+) -> None:
+    """Warn if the frames of a series do not determine the drift of some of them.
+
+    ``explain`` says of two frames what they show; a few of the doubtful ones are looked at.
+    """
     doubtful = trajectory.index[trajectory["confidence"] < MIN_CONFIDENCE].tolist()
     if not doubtful:
         return
@@ -71,9 +79,14 @@ def warn_of_frames(trajectory: pd.DataFrame, frames: Float32Array) -> None:
             f"leave them out."
         )
     else:
+        looked_at = [i for i in doubtful if i > 0][:_EXPLAINED] or doubtful[:1]
+        seen: dict[str, list[str]] = {}
+        for i in looked_at:
+            pair = (max(i - 1, 0), max(i, 1))
+            seen.setdefault(explain(*pair), []).append(f"{pair[0]} and {pair[1]}")
+        reasons = "; ".join(f"{why} (frames {', '.join(pairs)})" for why, pairs in seen.items())
         message = (
-            f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: they may "
-            f"be vacuum, perfectly periodic or without overlap with the others."
+            f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: {reasons}."
         )
     warn_caller(message, LowConfidenceWarning)
 

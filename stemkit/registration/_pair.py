@@ -232,7 +232,7 @@ def _register(
     if min(shape) < _MIN_SIDE:
         return _no_registration(shape)
 
-    coarse, fine = _search_binning(shape), int(np.ceil(np.sqrt(height * width) / _REFINEMENT_SIDE))
+    coarse, fine = search_binning(shape), int(np.ceil(np.sqrt(height * width) / _REFINEMENT_SIDE))
     free = _FREE[motion] + (("magnification",) if _fits_magnification(motion, limits) else ())
     binned, shares = _binned(frames, missing, coarse)
     weighted = [
@@ -352,7 +352,7 @@ def _rank_candidates(
     return ranked
 
 
-def _search_binning(shape: tuple[int, int]) -> int:
+def search_binning(shape: tuple[int, int]) -> int:
     """Return the binning that brings the shorter side to the side of the search at most.
 
     A longer side may keep more px, up to four times the area, so that narrow frames keep theirs.

@@ -68,9 +68,9 @@ def registration(motion, confidence=0.8):
 def test_only_pairs_below_the_limit_of_confidence_get_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _pairs.warn_of_pair(registration(Motion(SHAPE), 0.5))
-    with pytest.warns(LowConfidenceWarning, match="0.49"):
-        _pairs.warn_of_pair(registration(Motion(SHAPE), 0.49))
+        _pairs.warn_of_pair(registration(Motion(SHAPE), 0.5), pytest.fail)
+    with pytest.warns(LowConfidenceWarning, match="0.49: they are dark"):
+        _pairs.warn_of_pair(registration(Motion(SHAPE), 0.49), lambda found: "they are dark")
 
 
 @pytest.fixture

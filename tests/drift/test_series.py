@@ -48,11 +48,12 @@ def test_limits_of_a_series_follow_what_is_registered():
 
 def test_frames_below_the_limit_of_confidence_are_named():
     table = pd.DataFrame({"confidence": [1.0, 0.3, 0.5, 0.49]})
-    with pytest.warns(LowConfidenceWarning, match=r"frames \[1, 3\]"):
-        _series.warn_of_frames(table, FRAMES)
+    match = r"frames \[1, 3\].*: they are dark \(frames 0 and 1, 2 and 3\)"
+    with pytest.warns(LowConfidenceWarning, match=match):
+        _series.warn_of_frames(table, FRAMES, lambda i, j: "they are dark")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _series.warn_of_frames(table.iloc[[0, 2]], FRAMES)
+        _series.warn_of_frames(table.iloc[[0, 2]], FRAMES, pytest.fail)
 
 
 @pytest.mark.parametrize("n_evidence", [0, 2])
@@ -133,6 +134,6 @@ def test_blank_frames_are_named_rather_than_the_good_ones(blank):
     frames[blank] = 7
     table = pd.DataFrame({"confidence": np.zeros(len(frames))})
     with pytest.warns(LowConfidenceWarning, match=rf"^Frames \[{blank}\] are blank") as record:
-        _series.warn_of_frames(table, frames)
+        _series.warn_of_frames(table, frames, pytest.fail)
     assert len(record) == 1
     assert ("relative to the first" in str(record[0].message)) == (blank == 0)
