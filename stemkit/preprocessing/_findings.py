@@ -1,0 +1,356 @@
+"""Which measurements of a frame are findings, and what they mean for estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+# A step differs from the usual change between frames by so many standard deviations.
+_ABRUPT = 6.0
+# Fewest changes from which the usual one is known.
+_FEWEST = 3
+# Least whiteness of independent noise, as for the shipped weights, and the largest.
+_CORRELATED, _SHARPENED = 0.7, 1.4
+# Standard errors by which the noise must differ from white noise.
+_CERTAIN = 4.0
+# Least share of the noise of a pixel that noise of lines must have to matter.
+_LINE_NOISE = 0.2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in frames that is no image of the specimen, or that estimators must know.
+
+    Attributes
+    ----------
+    name : str
+        What it is.
+    frames : tuple of int
+        The frames that have it.
+    value : float
+        The number that was compared with the threshold, in the frame where it differs most.
+    threshold : float
+        A number beyond this is a finding.
+    meaning : str
+        What it means for estimators, and what to do.
+    """
+
+    name: str
+    frames: tuple[int, ...]
+    value: float
+    threshold: float
+    meaning: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} in {describe_frames(self.frames)}: {self.value:.3g} "
+            f"(threshold {self.threshold:g}). {self.meaning}"
+        )
+
+
+def describe_frames(frames: tuple[int, ...]) -> str:
+    """Return "frame 3" or "frames 1, 4 to 6"."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    parts = [str(a) if a == b else f"{a} to {b}" for a, b in runs]
+    shown = parts if len(parts) <= 6 else [*parts[:5], "..."]
+    return f"frame{'s' * (len(frames) > 1)} {', '.join(shown)}"
+
+
+class _Rule(NamedTuple):
+    """A finding is a number that lies beyond the threshold: above it, unless ``below``."""
+
+    name: str
+    measure: Callable[[pd.DataFrame], Values]
+    threshold: float
+    meaning: str
+    below: bool = False
+
+
+def _column(name: str) -> Callable[[pd.DataFrame], Values]:
+    return lambda table: table[name].to_numpy(dtype=float, na_value=np.nan)
+
+
+def _abrupt(changes: Values) -> Values:
+    """Return changes that differ from the usual one, and 0 for others."""
+    known = changes[np.isfinite(changes)]
+    if len(known) < _FEWEST:
+        return np.nan_to_num(changes)
+    usual = float(np.median(known))
+    spread = 1.4826 * float(np.median(np.abs(known - usual)))
+    return np.where(np.abs(changes - usual) > _ABRUPT * spread, changes, 0.0)
+
+
+def _gain_step(table: pd.DataFrame) -> Values:
+    return np.exp(np.abs(_abrupt(np.log(_column("gain_step")(table)))))
+
+
+def _offset_step(table: pd.DataFrame) -> Values:
+    offset = np.abs(_abrupt(_column("offset_step")(table)))
+    # A change of gain shifts the quantiles too.
+    return np.where(_gain_step(table) > _GAIN_STEP, 0.0, offset)
+
+
+def _noise_step(table: pd.DataFrame) -> Values:
+    ratio = np.exp(np.abs(_abrupt(np.log(_column("noise_step")(table)))))
+    # Noise that changes with the intensities is that of counts.
+    with_intensity = _gain_step(table) > _GAIN_STEP
+    return np.where(with_intensity | ~(_column("gain_step")(table) > 0.9), 1.0, ratio)
+
+
+def _gradient(table: pd.DataFrame) -> Values:
+    noticeable = _column("gradient_ratio")(table) > _GRADIENT_RATIO
+    return np.where(noticeable, _column("gradient")(table), 0.0)
+
+
+def _whiteness(sign: int) -> Callable[[pd.DataFrame], Values]:
+    def measure(table: pd.DataFrame) -> Values:
+        whiteness = _column("whiteness")(table)
+        bound = whiteness + sign * _CERTAIN * _column("whiteness_error")(table)
+        beyond = bound < _CORRELATED if sign > 0 else bound > _SHARPENED
+        return np.where(beyond, whiteness, 1.0)
+
+    return measure
+
+
+def _coarse(table: pd.DataFrame) -> Values:
+    # Few counts are whole numbers too, but their noise is one count or more from three counts on.
+    step, level = _column("level_step")(table), _column("level")(table)
+    far = level - _column("lowest")(table) > 3 * step
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(far & (step > 0), _column("noise")(table) / step, 1.0)
+
+
+_GAIN_STEP, _GRADIENT_RATIO = 1.15, 1.1
+
+_RULES = (
+    _Rule(
+        "blank frames",
+        _column("blank"),
+        0,
+        "All pixels are equal, or missing. No drift can be found, and noise can't be calibrated: "
+        "leave these frames out.",
+    ),
+    _Rule(
+        "duplicates",
+        _column("duplicate"),
+        0,
+        "They equal an earlier frame, noise included. register finds no drift between the two, "
+        "and SplitPairs, noise calibration and train and test folds take noise for signal: leave "
+        "them out.",
+    ),
+    _Rule(
+        "unrecorded edges",
+        _column("unrecorded"),
+        0,
+        "Rows or columns at an edge are constant, as where a scan was stopped or aligned frames "
+        "were padded. They do not move with the specimen, and end in an edge that denoisers and "
+        "AtomLocator take for structure: crop them, or mask them.",
+    ),
+    _Rule(
+        "data bar",
+        _column("data_bar"),
+        0,
+        "Rows at an edge hold text on a constant background. They hold the drift of "
+        "DriftDecayModel and register at zero: crop them.",
+    ),
+    _Rule(
+        "scale bar",
+        _column("scale_bar"),
+        0,
+        "A scale bar is drawn into the frame. It holds the drift at zero, AtomLocator finds its "
+        "corners, and the atoms below are lost: read the raw file instead of an exported picture.",
+    ),
+    _Rule(
+        "missing pixels",
+        _column("missing"),
+        0,
+        "Pixels are NaN or masked. Estimators with bad_pixels='repair' fill them, up to half of a "
+        "frame.",
+    ),
+    _Rule(
+        "detector marks",
+        _column("marks"),
+        0,
+        "Pixels have the largest integer, by which detectors mark that they recorded nothing. "
+        "Estimators and BadPixelRepair fill them only in the integer type of the file: do not "
+        "convert frames before.",
+    ),
+    _Rule(
+        "fixed pixels",
+        _column("fixed_pixels"),
+        0,
+        "Stuck, hot or dead pixels stay while the specimen moves, and hold the drift of "
+        "DriftDecayModel and register at zero. BadPixelRepair fills these, also those that are "
+        "too weak to be seen in a single frame.",
+    ),
+    _Rule(
+        "spikes",
+        _column("spikes"),
+        0,
+        "Single pixels stand out, hit by X-rays, or, in a series of fewer than three frames, stuck "
+        "or dead. AtomLocator and denoisers may take them for atoms: estimators with "
+        "bad_pixels='repair' and BadPixelRepair fill them.",
+    ),
+    _Rule(
+        "bad rows",
+        _column("bad_rows"),
+        0,
+        "Whole rows are dead, saturated or shifted in intensity. They hold the drift along the "
+        "column at zero: estimators with bad_pixels='repair' and BadPixelRepair fill them.",
+    ),
+    _Rule(
+        "bad columns",
+        _column("bad_columns"),
+        0,
+        "Whole columns are dead, saturated or shifted in intensity. They hold the drift along the "
+        "row at zero: estimators with bad_pixels='repair' and BadPixelRepair fill them.",
+    ),
+    _Rule(
+        "saturation",
+        _column("saturated"),
+        0.0005,
+        "This share of the pixels has the largest value, in groups. There, heights and positions "
+        "by AtomLocator are wrong, damage is underestimated by DriftDecayModel, and noise laws "
+        "bend: lower the gain of the detector, or mask these pixels.",
+    ),
+    _Rule(
+        "clipped background",
+        _column("clipped"),
+        0.005,
+        "This share of the pixels has the smallest value, since the offset of the detector is too "
+        "low. The background is biased: DriftDecayModel's damage, noise calibration and "
+        "background levels are wrong. Raise the offset.",
+    ),
+    _Rule(
+        "coarse levels",
+        _coarse,
+        0.5,
+        "The noise is less than half of the distance between two recorded values. PoissonGaussian"
+        "Noise and HRTEMNoise can't be calibrated, and BlindSpotDenoiser learns steps: record more "
+        "bits, or read the raw file.",
+        below=True,
+    ),
+    _Rule(
+        "absent levels",
+        _column("absent_levels"),
+        0.05,
+        "This share of the values between others is never taken, as after stretching the contrast "
+        "of an integer picture. Noise laws and doses are those of the picture, not of the camera: "
+        "read the raw file.",
+    ),
+    _Rule(
+        "gain steps",
+        _gain_step,
+        _GAIN_STEP,
+        "All intensities are scaled by this ratio from the frame before: gain, dwell time, beam "
+        "current or focus changed. DriftDecayModel takes it for damage: divide by the ratio in "
+        "the table.",
+    ),
+    _Rule(
+        "offset steps",
+        _offset_step,
+        3.0,
+        "All intensities are shifted from the frame before, by so many standard deviations of the "
+        "noise. DriftDecayModel allows for it, damage maps of your own and networks trained on a "
+        "fixed scale do not: subtract the offset in the table.",
+    ),
+    _Rule(
+        "noise steps",
+        _noise_step,
+        1.25,
+        "The noise changed by this ratio while the intensities did not: another dwell time, or "
+        "frames averaged or filtered. One noise law or one BlindSpotDenoiser does not fit all "
+        "frames: treat the parts separately.",
+    ),
+    _Rule(
+        "background gradient",
+        _gradient,
+        2.0,
+        "The background changes from one end of the frame to the other, by so many standard "
+        "deviations of the noise. Denoisers trained on even backgrounds and thresholds of your own "
+        "depend on the place; AtomLocator fits a local background: subtract a plane.",
+    ),
+    _Rule(
+        "correlated noise",
+        _whiteness(1),
+        _CORRELATED,
+        "Neighbouring pixels share noise, as after interpolation, alignment or by a camera's blur. "
+        "BlindSpotDenoiser and the shipped weights of SCGNDenoiser and PINNEDDenoiser keep such "
+        "noise as structure, and AtomLocator's errors are too small: use frames as recorded, or "
+        "bin them.",
+        below=True,
+    ),
+    _Rule(
+        "sharpened noise",
+        _whiteness(-1),
+        _SHARPENED,
+        "The finest details have more noise than others, as after sharpening or compression. "
+        "Noise laws and the errors of AtomLocator do not hold: use frames as recorded.",
+    ),
+    _Rule(
+        "row noise",
+        _column("row_noise"),
+        _LINE_NOISE,
+        "Rows have offsets of their own, of so many standard deviations of a pixel's noise. "
+        "BlindSpotDenoiser predicts them from the neighbours in the row and keeps them: subtract "
+        "the median of rows, or simulate them with LineGain.",
+    ),
+    _Rule(
+        "column noise",
+        _column("column_noise"),
+        _LINE_NOISE,
+        "Columns have offsets of their own, of so many standard deviations of a pixel's noise. "
+        "BlindSpotDenoiser predicts them from the neighbours in the column and keeps them; "
+        "HRTEMNoise measures and simulates them.",
+    ),
+    _Rule(
+        "fixed pattern",
+        _column("fixed_pattern"),
+        0.05,
+        "This share of the noise's variance is the same in consecutive frames: a gain reference "
+        "that does not fit. It holds the drift at zero, and averages and SplitPairs keep it as "
+        "structure: divide by a new gain reference.",
+    ),
+    _Rule(
+        "dark atoms",
+        _column("skewness"),
+        -0.3,
+        "Dark spots are stronger than bright ones. SCGNDenoiser's shipped weights know bright "
+        "atoms only: pass -X, and set atoms='dark' where an estimator has it.",
+        below=True,
+    ),
+)
+
+
+def find(table: pd.DataFrame) -> Iterator[Finding]:
+    """Compare the measurements of all frames with the thresholds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row for each frame.
+
+    Yields
+    ------
+    Finding
+        In the order of the rules.
+    """
+    for rule in _RULES:
+        values = rule.measure(table)
+        beyond = values < rule.threshold if rule.below else values > rule.threshold
+        if beyond.any():
+            worst = values[beyond].min() if rule.below else values[beyond].max()
+            frames = tuple(int(i) for i in np.flatnonzero(beyond))
+            yield Finding(rule.name, frames, float(worst), rule.threshold, rule.meaning)
