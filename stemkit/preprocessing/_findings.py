@@ -21,7 +21,7 @@ _CORRELATED, _SHARPENED = 0.7, 1.4
 # Standard errors by which the noise must differ from white noise.
 _CERTAIN = 4.0
 # Least share of the noise of a pixel that noise of lines must have to matter.
-_LINE_NOISE = 0.2
+_LINE_NOISE = 0.25
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _coarse(table: pd.DataFrame) -> Values:
         return np.where(far & (step > 0), _column("noise")(table) / step, 1.0)
 
 
-_GAIN_STEP, _GRADIENT_RATIO = 1.15, 1.1
+_GAIN_STEP, _GRADIENT_RATIO = 1.25, 1.1
 
 _RULES = (
     _Rule(
@@ -220,7 +220,7 @@ _RULES = (
     _Rule(
         "saturation",
         _column("saturated"),
-        0.0005,
+        0.002,
         "This share of the pixels has the largest value, in groups. There, heights and positions "
         "by AtomLocator are wrong, damage is underestimated by DriftDecayModel, and noise laws "
         "bend: lower the gain of the detector, or mask these pixels.",
@@ -237,8 +237,8 @@ _RULES = (
         "coarse levels",
         _coarse,
         0.5,
-        "The noise is less than half of the distance between two recorded values. PoissonGaussian"
-        "Noise and HRTEMNoise can't be calibrated, and BlindSpotDenoiser learns steps: record more "
+        "The noise is less than half of the distance between two recorded values. PoissonGaussianNoise "
+        "and HRTEMNoise can't be calibrated, and BlindSpotDenoiser learns steps: record more "
         "bits, or read the raw file.",
         below=True,
     ),
@@ -261,7 +261,7 @@ _RULES = (
     _Rule(
         "offset steps",
         _offset_step,
-        3.0,
+        5.0,
         "All intensities are shifted from the frame before, by so many standard deviations of the "
         "noise. DriftDecayModel allows for it, damage maps of your own and networks trained on a "
         "fixed scale do not: subtract the offset in the table.",

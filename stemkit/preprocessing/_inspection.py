@@ -28,6 +28,8 @@ _FOR_FIXED = 16
 _SHOWN = 12
 # Least side in px of what is measured, and of frames that show whether atoms are dark.
 _SMALLEST, _FOR_SKEWNESS = 8, 48
+# Whiteness below which noise of lines and fixed patterns can't be told from structure.
+_LEAST_WHITENESS = 0.3
 # Columns in the unit of the frames.
 _IN_UNIT = ("level", "lowest", "noise", "noise_low", "noise_gain", "readout", "level_step")
 _COUNTS = (
@@ -242,8 +244,9 @@ class _Series:
     def _measure_image(self, image: Float32Array, row: dict[str, Any]) -> None:
         noise = noise_level(image)
         row["level"], row["lowest"], row["noise"] = np.median(image), image.min(), noise
-        row["noise_low"], row["noise_gain"], row["readout"] = noise_law(image)
-        found = levels(image, noise)
+        law = noise_law(image)
+        row["noise_low"], row["noise_gain"], row["readout"] = law.low, law.gain, law.readout
+        found = levels(image, row["readout"])
         row["n_levels"], row["level_step"] = found.n, found.step
         row["saturated"], row["clipped"] = found.saturated, found.clipped
         row["absent_levels"] = found.absent
@@ -256,8 +259,11 @@ class _Series:
             row["skewness"] = contrast_skewness(image, sigma)
         transform = spectrum(image)
         if transform is not None:
-            row["row_noise"], row["column_noise"] = line_noise(transform)
             row["spacing"] = lattice_spacing(transform)
+        if row["whiteness"] < _LEAST_WHITENESS:
+            transform = None  # there is no noise at the highest frequencies
+        if transform is not None:
+            row["row_noise"], row["column_noise"] = line_noise(transform)
         now = _Before(block_quantiles(image), noise, transform)
         if self._before is not None and not row["duplicate"]:
             self._compare(self._before, now, row)

@@ -15,6 +15,9 @@ _QUANTILES = 0.05, 0.25, 0.5, 0.75, 0.95
 # Blocks along the shorter side between which slopes are taken, and the quantile of their
 # intensities, which is that between atoms.
 _GRADIENT_BLOCKS, _BETWEEN_ATOMS = 16, 0.2
+# Least side of such a block in px, which holds a few atoms, and the share of the variance of blocks
+# that the plane must explain.
+_LEAST_SIDE, _EXPLAINED = 24, 0.5
 # Least number of pixels at the largest value in groups, and of their number in that of the
 # levels below.
 _GROUPED, _PILED_UP = 12, 3.0
@@ -48,15 +51,15 @@ class Levels(NamedTuple):
     absent: float
 
 
-def levels(frame: NDArray, noise: float) -> Levels:
+def levels(frame: NDArray, readout: float) -> Levels:
     """Count the distinct values of a frame, and the pixels at the ends of its range.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W)
         A frame that is not constant.
-    noise : float
-        Standard deviation of its noise.
+    readout : float
+        Standard deviation of its noise at the darkest places.
 
     Returns
     -------
@@ -70,8 +73,8 @@ def levels(frame: NDArray, noise: float) -> Levels:
         len(values),
         step,
         _share_at_end(frame == values[-1], counts[::-1]),
-        # Of few counts most pixels have none.
-        _share_at_end(frame == values[0], counts) if noise > 3 * step else 0.0,
+        # Of few counts, and in a vacuum, many pixels have none.
+        _share_at_end(frame == values[0], counts) if readout > 3 * step else 0.0,
         float(np.mean(distances[common] > 1.5 * step)) if common.sum() >= _COMMON else 0.0,
     )
 
@@ -115,13 +118,17 @@ def gradient(frame: NDArray) -> Gradient:
     -------
     Gradient
     """
-    side = max(4, min(frame.shape) // _GRADIENT_BLOCKS)
+    side = max(_LEAST_SIDE, min(frame.shape) // _GRADIENT_BLOCKS)
     ny, nx = (length // side for length in frame.shape)
     if min(ny, nx) < 4:
         return Gradient(0.0, 1.0)
     blocks = frame[: ny * side, : nx * side].reshape(ny, side, nx, side).swapaxes(1, 2)
     low = np.quantile(blocks.reshape(ny, nx, -1), _BETWEEN_ATOMS, axis=2)
     change = np.array([_change(low), _change(low.T)])
+    y, x = np.indices((ny, nx))
+    rest = low - change[0] / (ny - 1) * y - change[1] / (nx - 1) * x
+    if rest.var() > (1 - _EXPLAINED) * low.var():
+        return Gradient(0.0, 1.0)
     total = float(np.abs(change).sum())
     middle = float(np.median(low))
     ends = middle + total / 2, middle - total / 2
