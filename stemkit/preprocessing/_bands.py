@@ -60,11 +60,11 @@ def find_unrecorded(frame: NDArray) -> Edges:
 
 def _constant_lines(lines: NDArray) -> int:
     """Count the constant lines at the beginning, unless they are so by chance."""
-    if len(lines) < 2:
+    if min(lines.shape) < 2:
         return 0
     differs = (lines != lines[:1, :1]).any(axis=1)
     n = int(np.argmax(differs)) if differs.any() else 0
-    if n == 0:
+    if n in (0, len(lines)):
         return 0
     following = lines[n : n + _NEXT]
     # A vacuum without counts is constant too, and so are pictures without noise.
@@ -78,7 +78,7 @@ def find_data_bar(frame: NDArray) -> Edges:
     Parameters
     ----------
     frame : ndarray of shape (H, W)
-        A frame without the rows and columns that were not recorded.
+        A frame that is not constant.
 
     Returns
     -------
@@ -89,12 +89,19 @@ def find_data_bar(frame: NDArray) -> Edges:
 
 
 def _bar_height(rows: NDArray) -> int:
-    """Count the rows at the beginning that mostly have one value, which others hardly have."""
+    """Count the rows at the beginning that mostly have one value, which others hardly have.
+
+    Some have other values too, not only the last, in which a scan may have been stopped.
+    """
+    if rows.shape[1] < 2:
+        return 0
     values, counts = np.unique(rows[:_THINNEST_BAR], return_counts=True)
     background = values[np.argmax(counts)]
     is_background = (rows == background).mean(axis=1) > _BACKGROUND
     n = len(rows) if is_background.all() else int(np.argmin(is_background))
     if not _THINNEST_BAR <= n <= _THICKEST_BAR * len(rows):
+        return 0
+    if (rows[: n - 1] == background).all():
         return 0
     following = rows[n : n + 2 * _NEXT]
     in_image = max(np.mean(following == background), np.mean(following[:, 1:] == following[:, :-1]))

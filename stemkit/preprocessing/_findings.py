@@ -18,7 +18,7 @@ _ABRUPT = 6.0
 _FEWEST = 3
 # Least whiteness of independent noise, as for the shipped weights, and the largest.
 _CORRELATED, _SHARPENED = 0.7, 1.4
-# Standard errors by which the noise must differ from white noise.
+# Standard errors by which one gain must differ from another.
 _CERTAIN = 4.0
 # Least share of the noise of a pixel that noise of lines must have to matter.
 _LINE_NOISE = 0.25
@@ -92,21 +92,41 @@ def _abrupt(changes: Values) -> Values:
     return np.where(np.abs(changes - usual) > _ABRUPT * spread, changes, 0.0)
 
 
+def _intensity_ratio(table: pd.DataFrame) -> Values:
+    """Return the ratio of intensities, 1 where it is usual."""
+    return np.exp(_abrupt(np.log(_column("intensity_step")(table))))
+
+
 def _gain_step(table: pd.DataFrame) -> Values:
-    return np.exp(np.abs(_abrupt(np.log(_column("gain_step")(table)))))
+    change = np.log(_column("gain_step")(table))
+    certain = np.abs(change) > _CERTAIN * _column("gain_step_error")(table)
+    # The noise follows the gain; it does not where a gradient or saturation bends its law. If the
+    # intensities stay the same, frames were averaged, or took another time for as many counts.
+    with_noise = np.log(_column("noise_step")(table)) * np.sign(change) > np.abs(change) / 2
+    alone = np.abs(np.log(_column("intensity_step")(table))) < np.log(_SAME)
+    return np.exp(np.where(certain & with_noise & ~alone, np.abs(change), 0.0))
+
+
+def _exposure_step(table: pd.DataFrame) -> Values:
+    ratio = _intensity_ratio(table)
+    # Damage makes no atoms brighter, and in a long series it is no step.
+    told = (ratio > 1) | (len(table) > _FEWEST + 1)
+    told &= table["alike"].to_numpy(dtype=bool) & ~(_gain_step(table) > _GAIN_STEP)
+    return np.exp(np.where(told, np.abs(np.log(ratio)), 0.0))
 
 
 def _offset_step(table: pd.DataFrame) -> Values:
     offset = np.abs(_abrupt(_column("offset_step")(table)))
     # A change of gain shifts the quantiles too.
-    return np.where(_gain_step(table) > _GAIN_STEP, 0.0, offset)
+    scaled = (_gain_step(table) > _GAIN_STEP) | (_exposure_step(table) > _EXPOSURE_STEP)
+    return np.where(scaled, 0.0, offset)
 
 
 def _noise_step(table: pd.DataFrame) -> Values:
     ratio = np.exp(np.abs(_abrupt(np.log(_column("noise_step")(table)))))
     # Noise that changes with the intensities is that of counts.
-    with_intensity = _gain_step(table) > _GAIN_STEP
-    return np.where(with_intensity | ~(_column("gain_step")(table) > 0.9), 1.0, ratio)
+    same = np.abs(np.log(_column("intensity_step")(table))) < np.log(_SAME)
+    return np.where(same, ratio, 1.0)
 
 
 def _gradient(table: pd.DataFrame) -> Values:
@@ -114,25 +134,20 @@ def _gradient(table: pd.DataFrame) -> Values:
     return np.where(noticeable, _column("gradient")(table), 0.0)
 
 
-def _whiteness(sign: int) -> Callable[[pd.DataFrame], Values]:
-    def measure(table: pd.DataFrame) -> Values:
-        whiteness = _column("whiteness")(table)
-        bound = whiteness + sign * _CERTAIN * _column("whiteness_error")(table)
-        beyond = bound < _CORRELATED if sign > 0 else bound > _SHARPENED
-        return np.where(beyond, whiteness, 1.0)
-
-    return measure
+def _shared(table: pd.DataFrame) -> Values:
+    return np.where(table["shared_noise"].to_numpy(dtype=bool), _column("whiteness")(table), 1.0)
 
 
 def _coarse(table: pd.DataFrame) -> Values:
-    # Few counts are whole numbers too, but their noise is one count or more from three counts on.
-    step, level = _column("level_step")(table), _column("level")(table)
-    far = level - _column("lowest")(table) > 3 * step
+    step, noise = _column("level_step")(table), _column("noise")(table)
+    # Of few counts most pixels have none.
+    above = _column("level")(table) - _column("lowest")(table) > step / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(far & (step > 0), _column("noise")(table) / step, 1.0)
+        return np.where(above & (step > 0) & (noise > 0), noise / step, 1.0)
 
 
-_GAIN_STEP, _GRADIENT_RATIO = 1.25, 1.1
+# Least ratios, and one below which intensities are the same.
+_GAIN_STEP, _EXPOSURE_STEP, _GRADIENT_RATIO, _SAME = 1.25, 1.3, 1.1, 1.1
 
 _RULES = (
     _Rule(
@@ -237,9 +252,9 @@ _RULES = (
         "coarse levels",
         _coarse,
         0.5,
-        "The noise is less than half of the distance between two recorded values. PoissonGaussianNoise "
-        "and HRTEMNoise can't be calibrated, and BlindSpotDenoiser learns steps: record more "
-        "bits, or read the raw file.",
+        "The noise is less than half of the distance between two recorded values. "
+        "PoissonGaussianNoise and HRTEMNoise can't be calibrated, and BlindSpotDenoiser learns "
+        "steps: record more bits, or read the raw file.",
         below=True,
     ),
     _Rule(
@@ -254,9 +269,17 @@ _RULES = (
         "gain steps",
         _gain_step,
         _GAIN_STEP,
-        "All intensities are scaled by this ratio from the frame before: gain, dwell time, beam "
-        "current or focus changed. DriftDecayModel takes it for damage: divide by the ratio in "
-        "the table.",
+        "The gain, by which the noise rises with the intensity, differs by this ratio from that of "
+        "the frame before. DriftDecayModel divides such changes out with a warning; noise laws, "
+        "and damage maps of your own, do not: divide frames by the column gain_step.",
+    ),
+    _Rule(
+        "exposure steps",
+        _exposure_step,
+        _EXPOSURE_STEP,
+        "All intensities, dark and bright, are scaled by this ratio from the frame before, and the "
+        "gain of the noise is not: dwell time or beam current changed. Damage follows it: pass "
+        "DriftDecayModel(exposure=...), or divide frames by the column intensity_step.",
     ),
     _Rule(
         "offset steps",
@@ -284,7 +307,7 @@ _RULES = (
     ),
     _Rule(
         "correlated noise",
-        _whiteness(1),
+        _shared,
         _CORRELATED,
         "Neighbouring pixels share noise, as after interpolation, alignment or by a camera's blur. "
         "BlindSpotDenoiser and the shipped weights of SCGNDenoiser and PINNEDDenoiser keep such "
@@ -294,7 +317,7 @@ _RULES = (
     ),
     _Rule(
         "sharpened noise",
-        _whiteness(-1),
+        _column("whiteness"),
         _SHARPENED,
         "The finest details have more noise than others, as after sharpening or compression. "
         "Noise laws and the errors of AtomLocator do not hold: use frames as recorded.",

@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from .._arrays import Float32Array, rescale_to_float32
 from .._bad_pixels import Mask, filled, find_fixed, find_lines, find_marks, find_spikes
 from .._frame_statistics import contrast_skewness, noise_level, spectral_statistics
-from .._noise_law import noise_law
+from .._gain import CERTAIN, Gain, fit_noise
 from .._validation import check_frames, split_missing
 from ._bands import Edges, find_data_bar, find_scale_bars, find_unrecorded
 from ._findings import find
 from ._frame_report import FrameReport
 from ._intensities import block_quantiles, gradient, levels, step_between
 from ._marked_frames import Places, draw
+from ._noise_spectrum import noise_spectrum
 from ._spectra import Spectrum, fixed_pattern, lattice_spacing, line_noise, spectrum
 
 # Frames in which pixels that are bad in all of them are looked for.
@@ -28,19 +29,21 @@ _FOR_FIXED = 16
 _SHOWN = 12
 # Least side in px of what is measured, and of frames that show whether atoms are dark.
 _SMALLEST, _FOR_SKEWNESS = 8, 48
-# Whiteness below which noise of lines and fixed patterns can't be told from structure.
-_LEAST_WHITENESS = 0.3
 # Columns in the unit of the frames.
-_IN_UNIT = ("level", "lowest", "noise", "noise_low", "noise_gain", "readout", "level_step")
+_IN_UNIT = (
+    *("level", "lowest", "noise", "noise_low", "noise_gain", "noise_offset", "readout"),
+    "level_step",
+)
 _COUNTS = (
     *("missing", "marks", "fixed_pixels", "spikes", "bad_rows", "bad_columns", "unrecorded"),
     *("data_bar", "scale_bar"),
 )
 _SHARES = ("saturated", "clipped", "absent_levels", "row_noise", "column_noise", "fixed_pattern")
+_FLAGS = "independent_noise", "shared_noise", "alike"
 _MEASURED = (
-    *("level", "lowest", "noise", "noise_low", "noise_gain", "readout", "noise_step", "whiteness"),
-    *("whiteness_error", "gradient", "gradient_ratio", "gain_step", "offset_step", "atom_sigma"),
-    *("spacing", "skewness", "n_levels", "level_step"),
+    *("level", "lowest", "noise", "noise_low", "noise_gain", "noise_offset", "readout"),
+    *("whiteness", "gradient", "gradient_ratio", "intensity_step", "gain_step", "gain_step_error"),
+    *("offset_step", "noise_step", "atom_sigma", "spacing", "skewness", "n_levels", "level_step"),
 )
 
 
@@ -168,7 +171,7 @@ def _as_table(series: _Series, fixed: Mask, unit: float, stack: Any) -> pd.DataF
         table.insert(0, "name", list(names))
     table.index.name = "frame"
     first = ["name"] if "name" in table else []
-    return table[[*first, "blank", "duplicate", *_COUNTS, *_SHARES, *_MEASURED]].copy()
+    return table[[*first, "blank", "duplicate", *_COUNTS, *_SHARES, *_FLAGS, *_MEASURED]].copy()
 
 
 class _Before(NamedTuple):
@@ -176,6 +179,7 @@ class _Before(NamedTuple):
 
     quantiles: NDArray[np.float64]
     noise: float
+    gain: Gain
     spectrum: Spectrum | None
 
 
@@ -193,7 +197,7 @@ class _Series:
     def add(self, frame: Float32Array, missing: Mask, marks: Mask) -> None:
         """Measure the next frame."""
         row: dict[str, Any] = dict.fromkeys((*_COUNTS, *_SHARES), 0)
-        row |= dict.fromkeys(_MEASURED, np.nan)
+        row |= dict.fromkeys(_MEASURED, np.nan) | dict.fromkeys(_FLAGS, False)
         known = missing | marks
         row["missing"], row["marks"] = int(missing.sum()), int(marks.sum())
         frame = filled(frame, known)
@@ -204,11 +208,13 @@ class _Series:
         self._seen.add(digest)
         places = Places(missing=np.argwhere(known))
         if not row["blank"]:
-            places = self._measure(frame, row, places)
+            places = self._measure(frame, known, row, places)
         self.rows.append(row)
         self.places.append(places)
 
-    def _measure(self, frame: Float32Array, row: dict[str, Any], places: Places) -> Places:
+    def _measure(
+        self, frame: Float32Array, filled_before: Mask, row: dict[str, Any], places: Places
+    ) -> Places:
         """Measure a frame that is not constant, and return where its findings are."""
         edges, row["unrecorded"], row["data_bar"] = _edges(frame)
         places = replace(places, edges=edges)
@@ -236,43 +242,69 @@ class _Series:
             columns=columns + edges.left,
         )
         if image.min() < image.max():
-            self._measure_image(image, row)
+            sound = ~(filled_before[inner] | bar | lines | spikes)
+            self._measure_image(image, sound, row)
         if row["saturated"]:
             places = replace(places, saturated=np.argwhere(image == image.max()) + origin)
         return places
 
-    def _measure_image(self, image: Float32Array, row: dict[str, Any]) -> None:
-        noise = noise_level(image)
-        row["level"], row["lowest"], row["noise"] = np.median(image), image.min(), noise
-        law = noise_law(image)
-        row["noise_low"], row["noise_gain"], row["readout"] = law.low, law.gain, law.readout
-        found = levels(image, row["readout"])
+    def _measure_image(self, image: Float32Array, sound: Mask, row: dict[str, Any]) -> None:
+        """Measure a frame without what is no image, some of its pixels filled."""
+        row["level"], row["lowest"] = np.median(image), image.min()
+        sigma = row["atom_sigma"] = spectral_statistics(image).atom_sigma
+        if np.isfinite(sigma) and min(image.shape) >= _FOR_SKEWNESS:
+            row["skewness"] = _skewness(image, sigma)
+        transform = spectrum(image)
+        if transform is not None:
+            row["spacing"] = lattice_spacing(transform)
+        noise, gain = self._measure_noise(image, transform, row)
+        found = levels(image, sound, row["readout"])
         row["n_levels"], row["level_step"] = found.n, found.step
         row["saturated"], row["clipped"] = found.saturated, found.clipped
         row["absent_levels"] = found.absent
         plane = gradient(image)
         row["gradient"] = plane.change / noise if noise > 0 else 0.0
         row["gradient_ratio"] = plane.ratio
-        row["whiteness"], row["whiteness_error"], sigma = spectral_statistics(image)
-        row["atom_sigma"] = sigma
-        if np.isfinite(sigma) and min(image.shape) >= _FOR_SKEWNESS:
-            row["skewness"] = contrast_skewness(image, sigma)
-        transform = spectrum(image)
-        if transform is not None:
-            row["spacing"] = lattice_spacing(transform)
-        if row["whiteness"] < _LEAST_WHITENESS:
-            transform = None  # there is no noise at the highest frequencies
-        if transform is not None:
-            row["row_noise"], row["column_noise"] = line_noise(transform)
-        now = _Before(block_quantiles(image), noise, transform)
+        now = _Before(block_quantiles(image), noise, gain, transform if noise > 0 else None)
         if self._before is not None and not row["duplicate"]:
             self._compare(self._before, now, row)
         self._before = now
 
+    def _measure_noise(
+        self, image: Float32Array, transform: Spectrum | None, row: dict[str, Any]
+    ) -> tuple[float, Gain]:
+        """Return the standard deviation of the noise, 0 if none stands out, and its gain."""
+        unknown = Gain(np.nan, np.inf)
+        noise = noise_level(image)
+        if transform is not None:
+            spectral = noise_spectrum(transform)
+            row["whiteness"] = spectral.whiteness
+            row["independent_noise"], row["shared_noise"] = spectral.independent, spectral.shared
+            if not (spectral.independent or spectral.shared):
+                row["noise"] = row["noise_gain"] = row["readout"] = 0.0
+                return 0.0, unknown
+            row["row_noise"], row["column_noise"] = line_noise(transform)
+        row["noise"], row["readout"] = noise, noise
+        if not row["independent_noise"]:
+            return noise, unknown
+        fit = fit_noise(image)
+        if fit is None:
+            return noise, unknown
+        row["readout"], row["noise_low"] = np.sqrt(fit.at(fit.darkest)), fit.darkest
+        certain = fit.slope > CERTAIN * fit.error
+        row["noise_gain"] = fit.slope if certain else 0.0
+        if not certain:
+            return noise, unknown
+        row["noise_offset"] = fit.level - fit.variance / fit.slope
+        return noise, Gain(fit.slope, fit.error / fit.slope)
+
     def _compare(self, before: _Before, now: _Before, row: dict[str, Any]) -> None:
-        row["gain_step"], offset = step_between(before.quantiles, now.quantiles)
+        step = step_between(before.quantiles, now.quantiles)
+        row["intensity_step"], row["alike"] = step.ratio, step.alike
+        row["gain_step"] = now.gain.value / before.gain.value
+        row["gain_step_error"] = np.hypot(now.gain.error, before.gain.error)
         if before.noise > 0 and now.noise > 0:
-            row["offset_step"] = offset / before.noise
+            row["offset_step"] = step.offset / before.noise
             row["noise_step"] = now.noise / before.noise
         one, other = before.spectrum, now.spectrum
         if one is not None and other is not None and one.values.shape == other.values.shape:
@@ -296,10 +328,17 @@ class _Series:
         return mask
 
 
+def _skewness(image: Float32Array, sigma: float) -> float:
+    """Return whether atoms are bright or dark, from means over parts smaller than they are."""
+    side = max(1, min(int(sigma), min(image.shape) // _FOR_SKEWNESS))
+    ny, nx = (length // side for length in image.shape)
+    binned = image[: ny * side, : nx * side].reshape(ny, side, nx, side).mean(axis=(1, 3))
+    return contrast_skewness(binned, sigma / side)
+
+
 def _edges(frame: Float32Array) -> tuple[Edges, int, int]:
     """Return the lines that are no image, and how many were not recorded or hold text."""
-    blank = find_unrecorded(frame)
-    inner = frame[blank.inner(frame.shape)]
-    text = find_data_bar(inner)
+    text = find_data_bar(frame)
+    blank = find_unrecorded(frame[text.inner(frame.shape)])
     edges = Edges(*(a + b for a, b in zip(blank, text, strict=True)))
     return edges, sum(blank), sum(text)

@@ -26,6 +26,10 @@ _BELOW = 4
 # Pixels of a value from which its neighbours have some too, and the number of such values.
 _COMMON = 20
 
+# Largest difference between the logarithms of what the quantiles are scaled by, in their middle and
+# if that is nothing, and of the darkest quantile from its scaled one in the range of the frame.
+_ALIKE, _UNCHANGED, _SAME_LEVEL = 0.3, 0.1, 0.05
+
 
 class Levels(NamedTuple):
     """Distinct values of a frame.
@@ -51,13 +55,15 @@ class Levels(NamedTuple):
     absent: float
 
 
-def levels(frame: NDArray, readout: float) -> Levels:
+def levels(frame: NDArray, sound: Mask, readout: float) -> Levels:
     """Count the distinct values of a frame, and the pixels at the ends of its range.
 
     Parameters
     ----------
     frame : ndarray of shape (H, W)
         A frame that is not constant.
+    sound : ndarray of shape (H, W), bool
+        Pixels that have the values of the file.
     readout : float
         Standard deviation of its noise at the darkest places.
 
@@ -65,16 +71,18 @@ def levels(frame: NDArray, readout: float) -> Levels:
     -------
     Levels
     """
-    values, counts = np.unique(frame, return_counts=True)
+    values, counts = np.unique(frame[sound], return_counts=True)
+    if len(values) < 2:
+        return Levels(len(values), 0.0, 0.0, 0.0, 0.0)
     distances = np.diff(values.astype(np.float64))
     step = float(np.median(distances))
     common = np.minimum(counts[1:], counts[:-1]) >= _COMMON
     return Levels(
         len(values),
         step,
-        _share_at_end(frame == values[-1], counts[::-1]),
+        _share_at_end(sound & (frame == values[-1]), counts[::-1]),
         # Of few counts, and in a vacuum, many pixels have none.
-        _share_at_end(frame == values[0], counts) if readout > 3 * step else 0.0,
+        _share_at_end(sound & (frame == values[0]), counts) if readout > 3 * step else 0.0,
         float(np.mean(distances[common] > 1.5 * step)) if common.sum() >= _COMMON else 0.0,
     )
 
@@ -159,14 +167,17 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    gain : float
+    ratio : float
         Ratio of the differences between quantiles; NaN if these do not agree, as if the specimen
         changes.
+    alike : bool
+        Whether the darkest places are scaled by this ratio too, as damage does not.
     offset : float
         Common shift of all quantiles; 0 if they do not shift alike.
     """
 
-    gain: float
+    ratio: float
+    alike: bool
     offset: float
 
 
@@ -188,8 +199,11 @@ def step_between(before: NDArray[np.float64], after: NDArray[np.float64]) -> Ste
     offset = float(np.median(shift)) if alike and smallest > 0.6 * largest else 0.0
     spreads = [values[1:] - values[0] for values in (before, after)]
     if (spreads[0] <= 0).any() or (spreads[1] <= 0).any():
-        return Step(float("nan"), offset)
+        return Step(float("nan"), False, offset)
     ratios = np.log(spreads[1] / spreads[0])
-    gain = float(np.median(ratios))
-    agree = np.ptp(ratios) < 0.5 * abs(gain) or abs(gain) < 0.05
-    return Step(float(np.exp(gain)) if agree else float("nan"), offset)
+    change = float(np.median(ratios))
+    ratio = float(np.exp(change))
+    if np.ptp(ratios) > max(_ALIKE * abs(change), _UNCHANGED):
+        return Step(float("nan"), False, offset)
+    scaled = abs(after[0] - ratio * before[0]) < _SAME_LEVEL * ratio * spreads[0][-1]
+    return Step(ratio, bool(scaled), offset)

@@ -54,7 +54,7 @@ class Places:
     saturated: Positions = field(default_factory=_none)
     rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     columns: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
-    edges: Edges = Edges()
+    edges: Edges = field(default_factory=Edges)
 
 
 def draw(frame: NDArray, places: Places, fixed: Positions) -> NDArray[np.uint8]:

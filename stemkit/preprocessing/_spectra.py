@@ -33,8 +33,8 @@ class Spectrum(NamedTuple):
     """
 
     values: NDArray[np.complex64]
-    fy: NDArray[np.float64]
-    fx: NDArray[np.float64]
+    fy: NDArray[np.floating]
+    fx: NDArray[np.floating]
 
 
 def spectrum(frame: NDArray) -> Spectrum | None:

@@ -139,7 +139,10 @@ def test_steps_between_frames(scale):
     offset[5:] += 100
     report = inspect_frames(scaled(gain, scale))
     assert [(f.name, f.frames) for f in report.findings] == [("gain steps", (4,))]
-    assert report.table["gain_step"][4] == pytest.approx(1.5, abs=0.1)
+    error = report.table["gain_step_error"][4]
+    assert error < 0.1
+    assert report.table["gain_step"][4] == pytest.approx(1.5, rel=3 * error)
+    assert report.table["intensity_step"][4] == pytest.approx(1.5, abs=0.1)
     assert found(scaled(offset, scale)) == {"offset steps": (5,)}
 
 
