@@ -16,6 +16,9 @@ from ._missing import Mask
 CERTAIN = 4.0
 _N_LEVELS = 20
 _LEAST_COUNT = 10
+# Least variance by which a group is weighted, in that of the noisiest: a vacuum with hardly any
+# counts would decide alone.
+_LEAST_SHARE = 1e-3
 # Fewest pixels that tell the noise, if others are left out.
 _FEWEST = 32**2
 # Share of each pixel of the mask's footprint in the variance of its response.
@@ -107,12 +110,13 @@ def fit_noise(frame: Float32Array, where: Mask | None = None) -> NoiseFit | None
     if variance.min() <= 0:
         return None
     # Squares of neighbouring pixels are correlated by the mask.
-    weight = np.sqrt(counts / 6) / variance
-    terms = np.stack([np.ones_like(mean), mean - mean.mean()], axis=1)
+    weight = np.sqrt(counts / 6) / np.maximum(variance, _LEAST_SHARE * variance.max())
+    scale = np.ptp(mean)
+    terms = np.stack([np.ones_like(mean), (mean - mean.mean()) / scale], axis=1)
     normal = (terms * weight[:, np.newaxis] ** 2).T @ terms
     covariance = np.linalg.inv(normal)
     at_mean, slope = (covariance @ (terms.T @ (weight**2 * variance))).tolist()
-    error = float(np.sqrt(covariance[1, 1]))
+    slope, error = slope / float(scale), float(np.sqrt(covariance[1, 1]) / scale)
     return NoiseFit(slope, error, float(mean.mean()), at_mean, float(mean.min()))
 
 

@@ -39,3 +39,12 @@ def test_noise_that_does_not_rise_has_no_gain():
     fit = fit_noise(frame.astype("f4"))
     assert abs(fit.slope) < 4 * fit.error
     assert fit_noise(np.ones((64, 64), "f4")) is None
+
+
+def test_a_vacuum_without_counts_does_not_decide_alone():
+    columns = render_columns(make_scene((256, 256), spacing=(14, 20), random_state=0), (256, 256))
+    columns[:, :150] *= 1e-8
+    frame = np.random.default_rng(0).poisson(1000 * columns + 1e-4).astype("f4")
+    fit = fit_noise(frame)
+    assert fit is not None
+    assert fit.slope == pytest.approx(1, abs=0.3)

@@ -18,7 +18,7 @@ _ABRUPT = 6.0
 _FEWEST = 3
 # Least whiteness of independent noise, as for the shipped weights, and the largest.
 _CORRELATED, _SHARPENED = 0.7, 1.4
-# Standard errors by which one gain must differ from another.
+# Standard errors by which one gain must differ from another, and noise from white noise.
 _CERTAIN = 4.0
 # Least share of the noise of a pixel that noise of lines must have to matter.
 _LINE_NOISE = 0.25
@@ -136,6 +136,12 @@ def _gradient(table: pd.DataFrame) -> Values:
 
 def _shared(table: pd.DataFrame) -> Values:
     return np.where(table["shared_noise"].to_numpy(dtype=bool), _column("whiteness")(table), 1.0)
+
+
+def _sharpened(table: pd.DataFrame) -> Values:
+    whiteness = _column("whiteness")(table)
+    certain = whiteness - _CERTAIN * _column("whiteness_error")(table) > 1
+    return np.where(certain, whiteness, 1.0)
 
 
 def _coarse(table: pd.DataFrame) -> Values:
@@ -317,7 +323,7 @@ _RULES = (
     ),
     _Rule(
         "sharpened noise",
-        _column("whiteness"),
+        _sharpened,
         _SHARPENED,
         "The finest details have more noise than others, as after sharpening or compression. "
         "Noise laws and the errors of AtomLocator do not hold: use frames as recorded.",

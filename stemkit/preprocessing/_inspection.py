@@ -14,6 +14,7 @@ from .._arrays import Float32Array, rescale_to_float32
 from .._bad_pixels import Mask, filled, find_fixed, find_lines, find_marks, find_spikes
 from .._frame_statistics import contrast_skewness, noise_level, spectral_statistics
 from .._gain import CERTAIN, Gain, fit_noise
+from .._noise_law import noise_law
 from .._validation import check_frames, split_missing
 from ._bands import Edges, find_data_bar, find_scale_bars, find_unrecorded
 from ._findings import find
@@ -29,6 +30,8 @@ _FOR_FIXED = 16
 _SHOWN = 12
 # Least side in px of what is measured, and of frames that show whether atoms are dark.
 _SMALLEST, _FOR_SKEWNESS = 8, 48
+# Whiteness below which the gain is that of the structure too.
+_LEAST_WHITENESS = 0.7
 # Columns in the unit of the frames.
 _IN_UNIT = (
     *("level", "lowest", "noise", "noise_low", "noise_gain", "noise_offset", "readout"),
@@ -42,7 +45,15 @@ _SHARES = ("saturated", "clipped", "absent_levels", "row_noise", "column_noise",
 _FLAGS = "independent_noise", "shared_noise", "alike"
 _MEASURED = (
     *("level", "lowest", "noise", "noise_low", "noise_gain", "noise_offset", "readout"),
-    *("whiteness", "gradient", "gradient_ratio", "intensity_step", "gain_step", "gain_step_error"),
+    *(
+        "whiteness",
+        "whiteness_error",
+        "gradient",
+        "gradient_ratio",
+        "intensity_step",
+        "gain_step",
+        "gain_step_error",
+    ),
     *("offset_step", "noise_step", "atom_sigma", "spacing", "skewness", "n_levels", "level_step"),
 )
 
@@ -278,7 +289,7 @@ class _Series:
         noise = noise_level(image)
         if transform is not None:
             spectral = noise_spectrum(transform)
-            row["whiteness"] = spectral.whiteness
+            row["whiteness"], row["whiteness_error"] = spectral.whiteness, spectral.error
             row["independent_noise"], row["shared_noise"] = spectral.independent, spectral.shared
             if not (spectral.independent or spectral.shared):
                 row["noise"] = row["noise_gain"] = row["readout"] = 0.0
@@ -289,11 +300,13 @@ class _Series:
             return noise, unknown
         fit = fit_noise(image)
         if fit is None:
+            row["readout"] = noise_law(image).readout
             return noise, unknown
         row["readout"], row["noise_low"] = np.sqrt(fit.at(fit.darkest)), fit.darkest
         certain = fit.slope > CERTAIN * fit.error
         row["noise_gain"] = fit.slope if certain else 0.0
-        if not certain:
+        # Sharp atoms add to the finest details.
+        if not certain or row["whiteness"] < _LEAST_WHITENESS:
             return noise, unknown
         row["noise_offset"] = fit.level - fit.variance / fit.slope
         return noise, Gain(fit.slope, fit.error / fit.slope)

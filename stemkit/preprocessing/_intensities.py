@@ -15,9 +15,9 @@ _QUANTILES = 0.05, 0.25, 0.5, 0.75, 0.95
 # Blocks along the shorter side between which slopes are taken, and the quantile of their
 # intensities, which is that between atoms.
 _GRADIENT_BLOCKS, _BETWEEN_ATOMS = 16, 0.2
-# Least side of such a block in px, which holds a few atoms, and the share of the variance of blocks
-# that the plane must explain.
-_LEAST_SIDE, _EXPLAINED = 24, 0.5
+# Least side of such a block in px, which holds a few atoms, the fewest blocks along a side, and the
+# share of the variance of blocks that the plane must explain.
+_LEAST_SIDE, _FEWEST_BLOCKS, _EXPLAINED = 24, 5, 0.5
 # Least number of pixels at the largest value in groups, and of their number in that of the
 # levels below.
 _GROUPED, _PILED_UP = 12, 3.0
@@ -128,7 +128,7 @@ def gradient(frame: NDArray) -> Gradient:
     """
     side = max(_LEAST_SIDE, min(frame.shape) // _GRADIENT_BLOCKS)
     ny, nx = (length // side for length in frame.shape)
-    if min(ny, nx) < 4:
+    if min(ny, nx) < _FEWEST_BLOCKS:
         return Gradient(0.0, 1.0)
     blocks = frame[: ny * side, : nx * side].reshape(ny, side, nx, side).swapaxes(1, 2)
     low = np.quantile(blocks.reshape(ny, nx, -1), _BETWEEN_ATOMS, axis=2)

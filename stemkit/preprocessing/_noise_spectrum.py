@@ -21,6 +21,9 @@ _WHITE, _CERTAIN = 0.7, 4.0
 _SHARPEST, _SAME = 0.7, 1.22
 # Medium power below which, in that of the strongest ring, noise has no influence.
 _NEGLIGIBLE = 1e-6
+# What falls faster than this has no noise at medium frequencies, or noise that was blurred so much
+# that it can't be told from edges.
+_BLURRED = 1.1
 # Lowest frequencies along an axis in steps of the transform, which whole lines share.
 _LINES = 2.5
 _N_RINGS = 24
@@ -90,13 +93,20 @@ def noise_spectrum(found: Spectrum) -> NoiseSpectrum:
     rings, strengths = _rings(frequency, power)
     if at_medium < _NEGLIGIBLE * strengths.max():
         return NoiseSpectrum(whiteness, error, False, False)
-    falling = _sigma(_center(_RISING), at_rising - floor, _center(_MEDIUM), at_medium - floor)
+    # As fast as the power may fall within twice its standard errors.
+    least = at_medium * (1 - 2 * np.sqrt(4.5 / medium.size))
+    falling = _sigma(
+        _center(_RISING),
+        at_rising - floor,
+        _center(_MEDIUM),
+        least - floor * (1 + 2 * np.sqrt(4.5 / whole.size)),
+    )
     first = int(np.argmax(strengths))
     last = first + int(np.argmax(strengths[first:] < strengths[first] / 20))
     structure = _sigma(
         rings[first], strengths[first] - floor, rings[max(last, first + 1)], strengths[last] - floor
     )
-    shared = bool(falling < _SHARPEST or structure > _SAME * falling)
+    shared = bool(falling < _SHARPEST or (falling < _BLURRED and structure > _SAME * falling))
     ends = at_high * (1 - _CERTAIN * np.sqrt(4.5 / high.size)) < 1.3 * at_highest
     return NoiseSpectrum(whiteness, error, not shared and bool(ends), shared)
 
