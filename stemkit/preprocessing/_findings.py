@@ -38,6 +38,8 @@ class Finding:
         The number that was compared with the threshold, in the frame where it differs most.
     threshold : float
         A number beyond this is a finding.
+    unit : str
+        How the two are written, as a format: "{:.2%} of the pixels".
     meaning : str
         What it means for estimators, and what to do.
     """
@@ -46,13 +48,26 @@ class Finding:
     frames: tuple[int, ...]
     value: float
     threshold: float
+    unit: str
     meaning: str
 
     def __str__(self) -> str:
         return (
-            f"{self.name} in {describe_frames(self.frames)}: {self.value:.3g} "
-            f"(threshold {self.threshold:g}). {self.meaning}"
+            f"{self.name} in {describe_frames(self.frames)}: {self.measured}{self.beyond}. "
+            f"{self.meaning}"
         )
+
+    @property
+    def measured(self) -> str:
+        """The value with its unit."""
+        return self.unit.format(self.value)
+
+    @property
+    def beyond(self) -> str:
+        """The threshold in brackets, or nothing where any is too much."""
+        if self.threshold == 0:
+            return ""
+        return f" (threshold {self.unit.format(self.threshold).split(' of ')[0]})"
 
 
 def describe_frames(frames: tuple[int, ...]) -> str:
@@ -75,6 +90,7 @@ class _Rule(NamedTuple):
     measure: Callable[[pd.DataFrame], Values]
     threshold: float
     meaning: str
+    unit: str
     below: bool = False
 
 
@@ -162,6 +178,7 @@ _RULES = (
         0,
         "All pixels are equal, or missing. No drift can be found, and noise can't be calibrated: "
         "leave these frames out.",
+        "blank",
     ),
     _Rule(
         "duplicates",
@@ -170,6 +187,7 @@ _RULES = (
         "They equal an earlier frame, noise included. register finds no drift between the two, "
         "and SplitPairs, noise calibration and train and test folds take noise for signal: leave "
         "them out.",
+        "equal to an earlier one",
     ),
     _Rule(
         "unrecorded edges",
@@ -178,6 +196,7 @@ _RULES = (
         "Rows or columns at an edge are constant, as where a scan was stopped or aligned frames "
         "were padded. They do not move with the specimen, and end in an edge that denoisers and "
         "AtomLocator take for structure: crop them, or mask them.",
+        "{:.0f} lines",
     ),
     _Rule(
         "data bar",
@@ -185,6 +204,7 @@ _RULES = (
         0,
         "Rows at an edge hold text on a constant background. They hold the drift of "
         "DriftDecayModel and register at zero: crop them.",
+        "{:.0f} rows",
     ),
     _Rule(
         "scale bar",
@@ -192,6 +212,7 @@ _RULES = (
         0,
         "A scale bar is drawn into the frame. It holds the drift at zero, AtomLocator finds its "
         "corners, and the atoms below are lost: read the raw file instead of an exported picture.",
+        "{:.0f} px",
     ),
     _Rule(
         "missing pixels",
@@ -199,6 +220,7 @@ _RULES = (
         0,
         "Pixels are NaN or masked. Estimators with bad_pixels='repair' fill them, up to half of a "
         "frame.",
+        "{:.0f} px",
     ),
     _Rule(
         "detector marks",
@@ -207,6 +229,7 @@ _RULES = (
         "Pixels have the largest integer, by which detectors mark that they recorded nothing. "
         "Estimators and BadPixelRepair fill them only in the integer type of the file: do not "
         "convert frames before.",
+        "{:.0f} px",
     ),
     _Rule(
         "fixed pixels",
@@ -215,6 +238,7 @@ _RULES = (
         "Stuck, hot or dead pixels stay while the specimen moves, and hold the drift of "
         "DriftDecayModel and register at zero. BadPixelRepair fills these, also those that are "
         "too weak to be seen in a single frame.",
+        "{:.0f} px",
     ),
     _Rule(
         "spikes",
@@ -223,6 +247,7 @@ _RULES = (
         "Single pixels stand out, hit by X-rays, or, in a series of fewer than three frames, stuck "
         "or dead. AtomLocator and denoisers may take them for atoms: estimators with "
         "bad_pixels='repair' and BadPixelRepair fill them.",
+        "{:.0f} px",
     ),
     _Rule(
         "bad rows",
@@ -230,6 +255,7 @@ _RULES = (
         0,
         "Whole rows are dead, saturated or shifted in intensity. They hold the drift along the "
         "column at zero: estimators with bad_pixels='repair' and BadPixelRepair fill them.",
+        "{:.0f}",
     ),
     _Rule(
         "bad columns",
@@ -237,6 +263,7 @@ _RULES = (
         0,
         "Whole columns are dead, saturated or shifted in intensity. They hold the drift along the "
         "row at zero: estimators with bad_pixels='repair' and BadPixelRepair fill them.",
+        "{:.0f}",
     ),
     _Rule(
         "saturation",
@@ -245,6 +272,7 @@ _RULES = (
         "This share of the pixels has the largest value, in groups. There, heights and positions "
         "by AtomLocator are wrong, damage is underestimated by DriftDecayModel, and noise laws "
         "bend: lower the gain of the detector, or mask these pixels.",
+        "{:.2%} of the pixels",
     ),
     _Rule(
         "clipped background",
@@ -253,6 +281,7 @@ _RULES = (
         "This share of the pixels has the smallest value, since the offset of the detector is too "
         "low. The background is biased: DriftDecayModel's damage, noise calibration and "
         "background levels are wrong. Raise the offset.",
+        "{:.2%} of the pixels",
     ),
     _Rule(
         "coarse levels",
@@ -261,6 +290,7 @@ _RULES = (
         "The noise is less than half of the distance between two recorded values. "
         "PoissonGaussianNoise and HRTEMNoise can't be calibrated, and BlindSpotDenoiser learns "
         "steps: record more bits, or read the raw file.",
+        "noise of {:.2f} levels",
         below=True,
     ),
     _Rule(
@@ -270,6 +300,7 @@ _RULES = (
         "This share of the values between others is never taken, as after stretching the contrast "
         "of an integer picture. Noise laws and doses are those of the picture, not of the camera: "
         "read the raw file.",
+        "{:.0%} of the levels",
     ),
     _Rule(
         "gain steps",
@@ -278,6 +309,7 @@ _RULES = (
         "The gain, by which the noise rises with the intensity, differs by this ratio from that of "
         "the frame before. DriftDecayModel divides such changes out with a warning; noise laws, "
         "and damage maps of your own, do not: divide frames by the column gain_step.",
+        "{:.2f} times",
     ),
     _Rule(
         "exposure steps",
@@ -286,6 +318,7 @@ _RULES = (
         "All intensities, dark and bright, are scaled by this ratio from the frame before, and the "
         "gain of the noise is not: dwell time or beam current changed. Damage follows it: pass "
         "DriftDecayModel(exposure=...), or divide frames by the column intensity_step.",
+        "{:.2f} times",
     ),
     _Rule(
         "offset steps",
@@ -294,6 +327,7 @@ _RULES = (
         "All intensities are shifted from the frame before, by so many standard deviations of the "
         "noise. DriftDecayModel allows for it, damage maps of your own and networks trained on a "
         "fixed scale do not: subtract the offset in the table.",
+        "{:.1f} standard deviations of the noise",
     ),
     _Rule(
         "noise steps",
@@ -302,6 +336,7 @@ _RULES = (
         "The noise changed by this ratio while the intensities did not: another dwell time, or "
         "frames averaged or filtered. One noise law or one BlindSpotDenoiser does not fit all "
         "frames: treat the parts separately.",
+        "{:.2f} times",
     ),
     _Rule(
         "background gradient",
@@ -310,6 +345,7 @@ _RULES = (
         "The background changes from one end of the frame to the other, by so many standard "
         "deviations of the noise. Denoisers trained on even backgrounds and thresholds of your own "
         "depend on the place; AtomLocator fits a local background: subtract a plane.",
+        "{:.1f} standard deviations of the noise",
     ),
     _Rule(
         "correlated noise",
@@ -319,6 +355,7 @@ _RULES = (
         "BlindSpotDenoiser and the shipped weights of SCGNDenoiser and PINNEDDenoiser keep such "
         "noise as structure, and AtomLocator's errors are too small: use frames as recorded, or "
         "bin them.",
+        "whiteness {:.2f}",
         below=True,
     ),
     _Rule(
@@ -327,6 +364,7 @@ _RULES = (
         _SHARPENED,
         "The finest details have more noise than others, as after sharpening or compression. "
         "Noise laws and the errors of AtomLocator do not hold: use frames as recorded.",
+        "whiteness {:.2f}",
     ),
     _Rule(
         "row noise",
@@ -335,6 +373,7 @@ _RULES = (
         "Rows have offsets of their own, of so many standard deviations of a pixel's noise. "
         "BlindSpotDenoiser predicts them from the neighbours in the row and keeps them: subtract "
         "the median of rows, or simulate them with LineGain.",
+        "{:.2f} of the noise of a pixel",
     ),
     _Rule(
         "column noise",
@@ -343,6 +382,7 @@ _RULES = (
         "Columns have offsets of their own, of so many standard deviations of a pixel's noise. "
         "BlindSpotDenoiser predicts them from the neighbours in the column and keeps them; "
         "HRTEMNoise measures and simulates them.",
+        "{:.2f} of the noise of a pixel",
     ),
     _Rule(
         "fixed pattern",
@@ -351,13 +391,15 @@ _RULES = (
         "This share of the noise's variance is the same in consecutive frames: a gain reference "
         "that does not fit. It holds the drift at zero, and averages and SplitPairs keep it as "
         "structure: divide by a new gain reference.",
+        "{:.0%} of the noise",
     ),
     _Rule(
         "dark atoms",
         _column("skewness"),
         -0.3,
-        "Dark spots are stronger than bright ones. SCGNDenoiser's shipped weights know bright "
-        "atoms only: pass -X, and set atoms='dark' where an estimator has it.",
+        "Dark spots are stronger than bright ones, as in bright field. The shipped weights of "
+        "SCGNDenoiser know bright atoms only: pass -X. AtomLocator(polarity='auto') finds both.",
+        "skewness {:.2f}",
         below=True,
     ),
 )
@@ -382,4 +424,4 @@ def find(table: pd.DataFrame) -> Iterator[Finding]:
         if beyond.any():
             worst = values[beyond].min() if rule.below else values[beyond].max()
             frames = tuple(int(i) for i in np.flatnonzero(beyond))
-            yield Finding(rule.name, frames, float(worst), rule.threshold, rule.meaning)
+            yield Finding(rule.name, frames, float(worst), rule.threshold, rule.unit, rule.meaning)

@@ -154,7 +154,9 @@ def inspect_frames(stack: ArrayLike) -> FrameReport:
         )
         for index in _most_telling(table)
     )
-    return FrameReport(table, findings, frames.shape[1:], pictures)
+    size = getattr(stack, "pixel_size", None)
+    pixel_size = size if isinstance(size, float) else None
+    return FrameReport(table, findings, frames.shape[1:], pixel_size, pictures)
 
 
 def _most_telling(table: pd.DataFrame) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io._thumbnail import thumbnail_step, to_grey
+from ..io._thumbnail import to_grey
 from ._bands import Edges
 
 _FIXED, _SPIKE, _SATURATED, _MISSING, _BAND = (
@@ -17,15 +17,16 @@ _FIXED, _SPIKE, _SATURATED, _MISSING, _BAND = (
     (0, 200, 200),
     (60, 110, 255),
 )
+# What the colours mean, and the findings that they show.
 LEGEND = {
-    "fixed pixels": _FIXED,
-    "spikes, bad rows and columns": _SPIKE,
-    "saturated": _SATURATED,
-    "missing or marked": _MISSING,
-    "unrecorded, data bar or scale bar": _BAND,
+    "fixed pixels": (_FIXED, ("fixed pixels",)),
+    "spikes, bad rows and columns": (_SPIKE, ("spikes", "bad rows", "bad columns")),
+    "saturated": (_SATURATED, ("saturation",)),
+    "missing or marked": (_MISSING, ("missing pixels", "detector marks")),
+    "unrecorded, data bar or scale bar": (_BAND, ("unrecorded edges", "data bar", "scale bar")),
 }
-# Distance of a mark from its pixel in pixels of the thumbnail, and the least side of a thumbnail.
-_RADIUS, _LEAST = 4, 96
+# Distance of a mark from its pixel in pixels of the picture, and the side of a picture.
+_RADIUS, _SIDE = 4, 256
 
 Positions = NDArray[np.intp]
 
@@ -75,12 +76,12 @@ def draw(frame: NDArray, places: Places, fixed: Positions) -> NDArray[np.uint8]:
     """
     height, width = frame.shape
     inside = places.edges.inner((height, width))
-    step = thumbnail_step(frame.shape)
-    enlarged = max(1, -(-_LEAST // max(frame.shape))) if step == 1 else 1
+    step = -(-max(frame.shape) // _SIDE)
+    enlarged = max(1, _SIDE // max(frame.shape))
     # Bands at the edges have no influence on the contrast.
     framed = np.full(frame.shape, np.nan)
     framed[inside] = frame[inside]
-    grey = to_grey(framed[::step, ::step]).repeat(enlarged, 0).repeat(enlarged, 1)
+    grey = to_grey(_reduced(framed, step)).repeat(enlarged, 0).repeat(enlarged, 1)
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
 
     def scaled(positions: NDArray) -> NDArray:
@@ -106,6 +107,16 @@ def draw(frame: NDArray, places: Places, fixed: Positions) -> NDArray[np.uint8]:
         for y, x in scaled(positions):
             _outline(picture, int(y), int(x), color)
     return picture
+
+
+def _reduced(frame: NDArray, step: int) -> NDArray:
+    """Return the means over parts of a frame, which show more of it than single pixels."""
+    if step == 1:
+        return frame
+    height, width = frame.shape
+    padding = [(0, -length % step) for length in (height, width)]
+    padded = np.pad(frame, padding, mode="edge")
+    return padded.reshape(-(-height // step), step, -(-width // step), step).mean(axis=(1, 3))
 
 
 def _outline(picture: NDArray[np.uint8], y: int, x: int, color: tuple[int, int, int]) -> None:
