@@ -67,7 +67,8 @@ class Finding:
         """The threshold in brackets, or nothing where any is too much."""
         if self.threshold == 0:
             return ""
-        return f" (threshold {self.unit.format(self.threshold).split(' of ')[0]})"
+        number = self.unit[self.unit.index("{") : self.unit.index("}") + 1]
+        return f" (threshold {number.format(self.threshold)})"
 
 
 def describe_frames(frames: tuple[int, ...]) -> str:
@@ -194,16 +195,17 @@ _RULES = (
         _column("unrecorded"),
         0,
         "Rows or columns at an edge are constant, as where a scan was stopped or aligned frames "
-        "were padded. They do not move with the specimen, and end in an edge that denoisers and "
-        "AtomLocator take for structure: crop them, or mask them.",
+        "were padded. They do not move with the specimen, and end in an edge that may be taken for "
+        "structure. Estimators with bad_pixels='repair' leave out those of 2 % of the frame or "
+        "more; crop or mask the others.",
         "{:.0f} lines",
     ),
     _Rule(
         "data bar",
         _column("data_bar"),
         0,
-        "Rows at an edge hold text on a constant background. They hold the drift of "
-        "DriftDecayModel and register at zero: crop them.",
+        "Rows at an edge hold text on a constant background. They do not move with the specimen, "
+        "and AtomLocator finds atoms in the letters: crop them.",
         "{:.0f} rows",
     ),
     _Rule(

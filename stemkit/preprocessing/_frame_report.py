@@ -17,7 +17,7 @@ from ._marked_frames import LEGEND
 
 # Colours are those of the page, light or dark.
 _STYLE = """<style>
-.stemkit-report{font-size:14px;line-height:1.45;max-width:72em}
+.stemkit-report{font-size:14px;line-height:1.45;max-width:72em;margin-bottom:1em}
 .stemkit-report dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;margin:8px 0}
 .stemkit-report dt{opacity:.65}.stemkit-report dd{margin:0}
 .stemkit-report .finding{border-left:4px solid #d9822b;padding:2px 0 2px 12px;margin:10px 0}

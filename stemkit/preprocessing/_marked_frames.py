@@ -78,9 +78,10 @@ def draw(frame: NDArray, places: Places, fixed: Positions) -> NDArray[np.uint8]:
     inside = places.edges.inner((height, width))
     step = -(-max(frame.shape) // _SIDE)
     enlarged = max(1, _SIDE // max(frame.shape))
-    # Bands at the edges have no influence on the contrast.
+    # What is no image has no influence on the contrast.
     framed = np.full(frame.shape, np.nan)
     framed[inside] = frame[inside]
+    framed[tuple(places.scale_bar.T)] = np.nan
     grey = to_grey(_reduced(framed, step)).repeat(enlarged, 0).repeat(enlarged, 1)
     picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
 

@@ -200,18 +200,53 @@ def test_levels():
 @SCALES
 def test_the_noise_law(scale):
     table = inspect_frames(scaled(make_frames(dose=200), scale)).table
-    np.testing.assert_allclose(table["noise_gain"] / scale, 1, rtol=0.5)
+    np.testing.assert_allclose(table["noise_gain"] / scale, 1, rtol=0.25)
     np.testing.assert_allclose(table["readout"] / scale, 10, rtol=0.2)
+    np.testing.assert_allclose(table["noise_offset"] / scale, 30, atol=25)
+
+
+@SCALES
+def test_exposures_and_averages(scale):
+    times = np.repeat([1, 2], 4)[:, np.newaxis, np.newaxis]
+    longer = make_frames(8, dose=60 * times, offset=0)
+    assert found(scaled(longer, scale)) == {"exposure steps": (4,)}
+    # The same mean intensity from four times as many electrons.
+    averaged = make_frames(8, dose=60 * times**2, offset=0) / times**2
+    assert found(scaled(averaged, scale)) == {"noise steps": (4,)}
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "perlin", "random"])
+def test_damage_is_no_step(kind):
+    for seed in range(3):
+        for dose in (30, 1000):
+            stack = make_damage_sequence(
+                kind, 3, shape=(96, 128), dose=dose, background=0.3, random_state=seed
+            )
+            assert names(stack.frames) == []
+
+
+def test_frames_without_noise_have_no_findings():
+    for seed in range(2):
+        clean = make_damage_sequence("gaussian", 2, dose=None, random_state=seed).frames
+        report = inspect_frames(clean)
+        assert not report.findings
+        assert (report.table["noise"] == 0).all()
+        assert "none of single pixels stands out" in str(report)
 
 
 def test_the_text_and_the_page():
     stack = FrameStack(make_frames().astype("uint16"), names=tuple("abcde"))
     report = inspect_frames(stack)
-    assert str(report) == "FrameReport: 5 frames of 160 x 192 px, no findings"
+    lines = str(report).splitlines()
+    assert lines[0] == "FrameReport: 5 frames of 160 x 192 px, no findings"
+    assert [line.split(":")[0] for line in lines[1:]] == ["noise", "atoms", "levels"]
+    assert "a gain of 1" in lines[1]
+    assert "bright, sigma 2" in lines[2]
     assert report.table["name"].tolist() == list("abcde")
     stack.frames[3, 20, 30] = 9000
     report = inspect_frames(stack)
-    assert "1 finding\n- spikes in frame 3: 1 (threshold 0)." in str(report)
+    assert "1 finding\n" in str(report)
+    assert "\n- spikes in frame 3: 1 px. Single pixels" in str(report)
     assert report.table["findings"].tolist() == ["", "", "", "spikes", ""]
     page = report._repr_html_()
     pictures = [iio.imread(base64.b64decode(png)) for png in re.findall(r"base64,([\w+/=]+)", page)]
