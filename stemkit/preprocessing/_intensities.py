@@ -26,9 +26,9 @@ _BELOW = 4
 # Pixels of a value from which its neighbours have some too, and the number of such values.
 _COMMON = 20
 
-# Largest difference between the logarithms of what the quantiles are scaled by, in their middle and
-# if that is nothing, and of the darkest quantile from its scaled one in the range of the frame.
-_ALIKE, _UNCHANGED, _SAME_LEVEL = 0.3, 0.1, 0.05
+# Largest distance of the quantiles of a frame from a straight line through those of another, and
+# of the darkest from the scaled one, both in their range.
+_ALIKE, _SAME_LEVEL = 0.04, 0.05
 
 
 class Levels(NamedTuple):
@@ -168,7 +168,7 @@ class Step(NamedTuple):
     Attributes
     ----------
     ratio : float
-        Ratio of the differences between quantiles; NaN if these do not agree, as if the specimen
+        Ratio of the differences between quantiles; NaN if these do not agree, as where the specimen
         changes.
     alike : bool
         Whether the darkest places are scaled by this ratio too, as damage does not.
@@ -197,13 +197,11 @@ def step_between(before: NDArray[np.float64], after: NDArray[np.float64]) -> Ste
     alike = (shift > 0).all() or (shift < 0).all()
     smallest, largest = np.abs(shift).min(), np.abs(shift).max()
     offset = float(np.median(shift)) if alike and smallest > 0.6 * largest else 0.0
-    spreads = [values[1:] - values[0] for values in (before, after)]
-    if (spreads[0] <= 0).any() or (spreads[1] <= 0).any():
+    extent = float(np.ptp(after))
+    if np.ptp(before) <= 0 or extent <= 0:
         return Step(float("nan"), False, offset)
-    ratios = np.log(spreads[1] / spreads[0])
-    change = float(np.median(ratios))
-    ratio = float(np.exp(change))
-    if np.ptp(ratios) > max(_ALIKE * abs(change), _UNCHANGED):
+    ratio, constant = np.polyfit(before, after, 1).tolist()
+    if ratio <= 0 or np.abs(after - ratio * before - constant).max() > _ALIKE * extent:
         return Step(float("nan"), False, offset)
-    scaled = abs(after[0] - ratio * before[0]) < _SAME_LEVEL * ratio * spreads[0][-1]
+    scaled = abs(after[0] - ratio * before[0]) < _SAME_LEVEL * extent
     return Step(ratio, bool(scaled), offset)
