@@ -26,6 +26,7 @@ WITHOUT_SOURCE = {
     "denoise.LoGRenderDenoiser": "a baseline of ours",
     "denoise.MatchedDenoiser": "ours",
     "preprocessing.BadPixelRepair": "rules of its own",
+    "preprocessing.inspect_frames": "rules of its own",
     "datasets.make_scene": "the specimens of our simulators",
     "degradation.record": "the last step of our simulators",
     "damage.fit_critical_dose": "least squares, by variable projection",
