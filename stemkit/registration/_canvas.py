@@ -165,7 +165,8 @@ def check_memory(canvas: Canvas, n_bytes: float, kind: CanvasKind) -> None:
 
     limit = psutil.virtual_memory().available / 2
     if n_bytes > limit:
-        height, width = canvas.shape
+        # A drift beyond all bounds gives sides of hundreds of digits.
+        height, width = (str(side) if side < 1e9 else f"{side:.3g}" for side in canvas.shape)
         advice = (
             'pass canvas="first", or leave out the frames whose drift is wrong'
             if kind == "union"

@@ -243,9 +243,10 @@ def align_stack(
             f"pass one motion for each frame."
         )
     field = choose_canvas(motions, canvas)
-    check_memory(field, 5.0 * len(frames) * field.shape[0] * field.shape[1], canvas)
     if canvas == "first":
         warn_of_unseen(motions, field)
+    else:
+        check_memory(field, 5.0 * len(frames) * field.shape[0] * field.shape[1], canvas)
     aligned = np.empty((len(frames), *field.shape), np.float32)
     mask = np.empty(aligned.shape, dtype=bool)
     for index, (frame, motion) in enumerate(zip(frames, motions, strict=True)):

@@ -239,6 +239,9 @@ def test_a_canvas_that_does_not_fit_into_memory_is_refused():
     motions = [Motion((8, 8)), Motion((8, 8), (1e7, -1e7))]
     with pytest.raises(MemoryError, match=r'canvas="union" has 10000008 x 10000008 px'):
         average(np.ones((2, 8, 8)), motions, canvas="union")
+    motions = [Motion((8, 8)), Motion((8, 8), (1e300, 0))]
+    with pytest.raises(MemoryError, match=r'canvas="union" has 1e\+300 x 8 px'):
+        average(np.ones((2, 8, 8)), motions, canvas="union")
     with pytest.raises(ValueError, match=r'canvas="common" is empty'):
         average(np.ones((2, 8, 8)), motions, canvas="common")
 
