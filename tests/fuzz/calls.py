@@ -108,6 +108,7 @@ OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
         "weights": lambda files: np.ones(FRAMES[0]),
         "dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0]),
     },
+    "apply": {"trajectory": lambda files: pd.DataFrame({"dy": [0, 1, 2], "dx": [0, 0, 1]})},
     "register": {"motion": lambda files: "translation", "bad_pixels": lambda files: None},
     "fit_module": {"source": lambda files: _source()},
     "load_card": {"name": lambda files: files.weights},
