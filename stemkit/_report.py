@@ -66,7 +66,8 @@ def write_report(
     from .inspection import AverageDisplay, DriftDecayDisplay, TrajectoryDisplay
     from .registration import motions_from_table
 
-    table, decay = model.analyze(FrameStack(frames, pixel_size))
+    analysis = model.analyze(FrameStack(frames, pixel_size))
+    table, decay = analysis
     write_stack(
         folder / "aligned.tif", model.transform(frames, trajectory=table), pixel_size=pixel_size
     )
@@ -96,6 +97,7 @@ def write_report(
             1 - decay[index],
             table["confidence"].iloc[index],
             pixel_size=pixel_size,
+            stderr=None if analysis.decay_stderr is None else analysis.decay_stderr[index],
         )
         figure = Figure(figsize=display.figure_size, layout="constrained")
         # The panels are titled first and second, whatever the index of the frame.

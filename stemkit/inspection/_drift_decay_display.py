@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from ..drift import DriftDecayModel, DriftDecayState
 
+# Standard error of the damage at t = 1 from which nothing is told; without evidence it is 0.29.
+_UNKNOWN = 0.2
 # Arrows along each axis of the frame.
 _N_ARROWS = 4
 
@@ -51,6 +53,9 @@ class DriftDecayDisplay:
     pixel_size : float or (float, float), optional
         Length of a pixel in nm, (y, x) of oblong ones, for scale bars. By default that of `pair`,
         if it is known.
+    stderr : ndarray of shape (H, W), optional
+        Standard error of the damage. Where it is so large that nothing can be told, as in vacuum,
+        the damage is drawn grey.
 
     Attributes
     ----------
@@ -90,9 +95,13 @@ class DriftDecayDisplay:
         *,
         t: float = 1.0,
         pixel_size: PixelSize | None = None,
+        stderr: NDArray[np.floating] | None = None,
     ) -> None:
         self.pair = check_pair(pair)
-        for name, shape in (("motion", motion.shape), ("damage", np.shape(damage))):
+        shapes = {"motion": motion.shape, "damage": np.shape(damage)}
+        if stderr is not None:
+            shapes["stderr"] = np.shape(stderr)
+        for name, shape in shapes.items():
             if shape != self.pair.shape[1:]:
                 raise ValueError(
                     f"{name} is for frames of shape {shape}, but those of the pair have shape "
@@ -102,6 +111,7 @@ class DriftDecayDisplay:
         self.damage = damage
         self.confidence = confidence
         self.t = t
+        self.stderr = stderr
         self.pixel_size = choose_pixel_size(pixel_size, pair)
 
     @classmethod
@@ -165,6 +175,7 @@ class DriftDecayDisplay:
             state.confidence,
             t=float(state.t),
             pixel_size=pixel_size,
+            stderr=state.decay_stderr,
         ).plot()
 
     @property
@@ -257,9 +268,14 @@ class DriftDecayDisplay:
         overlap = coverage(self.motion.inverse())
         title = "damage" if self.t == 1 else f"damage at t = {self.t:g}"
         title += "" if overlap.any() else ", unknown: the frames don't overlap"
+        known = overlap
+        if self.stderr is not None:
+            known = overlap & (np.asarray(self.stderr) <= _UNKNOWN * self.t)
+            if overlap.any() and not known.any():
+                title += ", unknown: no structure shows it"
         drawn = show_image(
             ax,
-            np.ma.masked_array(self.damage, ~overlap),
+            np.ma.masked_array(self.damage, ~known),
             title,
             cmap=colormaps["magma"].with_extremes(bad=NO_DATA_COLOR),
             vmin=0,

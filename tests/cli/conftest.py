@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from stemkit.cli import app
 from stemkit.datasets import make_llzo_series
-from stemkit.drift import warp
+from stemkit.drift import DriftDecayAnalysis, warp
 from stemkit.io import write_stack
 from stemkit.registration import average
 
@@ -49,7 +49,8 @@ class TruthfulModel:
         zero = np.zeros(len(frames))
         table = {"dy": dy, "dx": dx, "rotation_deg": zero, "shear": zero}
         table |= {"stretch": zero, "scale": zero + 1, "mean_damage": zero, "closure": zero}
-        return pd.DataFrame(table | {"confidence": zero + 1}), self.series.decay
+        table = pd.DataFrame(table | {"confidence": zero + 1})
+        return DriftDecayAnalysis(table, self.series.decay, 0 * self.series.decay)
 
     def transform(self, frames, trajectory):
         return np.stack(

@@ -50,6 +50,20 @@ def test_panels_show_the_frames_the_overlay_and_the_damage(data):
         assert image.axes.get_aspect() == 1
 
 
+@pytest.mark.parametrize("t", [0.5, 1.0])
+def test_damage_that_cannot_be_told_is_grey(data, t):
+    stderr = np.full(SHAPE, t * 0.05)
+    stderr[:, :40] = t * 0.28
+    display = make_display(data, stderr=stderr, t=t)
+    overlap = coverage(data.motion[0].inverse())
+    mask = display.ax_[3].images[0].get_array().mask
+    assert mask[:, :40].all()
+    np.testing.assert_array_equal(mask[:, 40:], ~overlap[:, 40:])
+    assert "unknown" not in display.ax_[3].get_title()
+    nothing = make_display(data, stderr=np.full(SHAPE, t * 0.28), t=t)
+    assert "unknown: no structure shows it" in nothing.ax_[3].get_title()
+
+
 def test_titles_contain_drift_rotation_and_confidence(data):
     display = make_display(data, Motion.from_parameters(SHAPE, drift=(1.26, -3), rotation=-1e-9))
     titles = [ax.get_title() for ax in display.ax_]
@@ -145,7 +159,9 @@ def test_any_shape_constant_frames_and_no_overlap_can_be_drawn(shape, drift):
 def test_constructors_take_results_of_predict_and_existing_axes(data):
     def predict(pair, t):
         damage = t * (1 - data.decay[0])
-        return SimpleNamespace(motion=data.motion[0], damage=damage, confidence=0.5, t=t)
+        return SimpleNamespace(
+            motion=data.motion[0], damage=damage, confidence=0.5, t=t, decay_stderr=0.1 * damage
+        )
 
     state = predict(data.pairs[0], 0.5)
     model = SimpleNamespace(predict=predict)
@@ -156,6 +172,7 @@ def test_constructors_take_results_of_predict_and_existing_axes(data):
     ):
         assert display.motion is state.motion
         np.testing.assert_array_equal(display.damage, state.damage)
+        np.testing.assert_array_equal(display.stderr, state.decay_stderr)
         assert "t = 0.5" in display.ax_[3].get_title()
         assert display.pixel_size == 0.1
         assert display.plot(axes) is display
@@ -170,6 +187,7 @@ def test_constructors_take_results_of_predict_and_existing_axes(data):
     "changes, message",
     [
         ({"damage": np.zeros((3, 3))}, r"^damage is for frames of shape \(3, 3\)"),
+        ({"stderr": np.zeros((3, 3))}, r"^stderr is for frames of shape \(3, 3\)"),
         ({"motion": Motion((9, 9))}, r"^motion is for frames of shape \(9, 9\)"),
         ({"pixel_size": 0}, "^pixel_size must be a finite number of nm above 0"),
         ({"pixel_size": "1 nm"}, "^pixel_size must be a finite number"),
