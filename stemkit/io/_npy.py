@@ -19,6 +19,9 @@ _MIN_SIDE = 16
 def read(path: Path) -> list[FrameStack]:
     """Open a frame or a stack; npy files have no pixel size."""
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+    # NumPy ignores what follows the array, but then its header may name too few frames.
+    if isinstance(array, np.memmap) and array.offset + array.nbytes < path.stat().st_size:
+        raise ValueError(f"its header names an array of shape {array.shape}, but it holds more")
     if array.ndim == 2:
         return [FrameStack(array[np.newaxis])]
     if array.ndim == 3 and min(array.shape[:2]) > _MIN_SIDE:
