@@ -240,3 +240,10 @@ def test_the_typical_height_is_the_median_over_frames():
     empty = Spots(np.empty(0), np.empty(0), np.empty((0, 2)))
     assert typical_height(spots) == pytest.approx(8 - 0.05 * 7)
     assert typical_height([*spots[:1], empty, empty]) == 0
+
+
+@pytest.mark.parametrize("shape", [(331, 386), (386, 130)])
+def test_the_border_of_a_bright_frame_that_is_not_divisible_by_four_is_no_spot(shape):
+    frame = 1000 + np.random.default_rng(0).normal(size=shape)
+    for found in find_spots(frame[None].astype("f4"), 6.0, signs=(1, -1)):
+        assert len(found[0].scale) == 0
