@@ -130,17 +130,19 @@ def test_neither_noise_nor_jitter_biases(dose, decay, jitter):
 def test_narrow_windows_are_noisier_and_the_standard_error_is_that_of_the_noise():
     first = lattice(1)
     maps = []
-    for seed in range(10):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         pair = [
             record(f, dose=10, background=0.1, random_state=rng) for f in (first, faded(first, 0.5))
         ]
         maps.append(estimate(*pair))
-    spread = np.std(maps, axis=0)[(slice(None), *INSIDE)].mean(axis=(1, 2))
+    variance = np.var(maps, axis=0, ddof=1)[(slice(None), *INSIDE)]
+    spread = np.sqrt(variance.mean(axis=(1, 2)))
     assert (np.diff(spread[ABOVE][:5]) > 0).all()
     assert (np.diff(spread[STRUCTURE]) > 0).all()
     stderr = 10 ** (3 * np.mean(maps, axis=0)[ERROR][INSIDE] - 3)
-    assert 0.8 * spread[2] < stderr.mean() < 1.25 * spread[2]
+    # The spread, known to 4 % from 20 pairs, is not larger than the standard error.
+    assert spread[2] < stderr.mean() < 1.12 * spread[2]
 
 
 def test_joined_estimate_is_as_good_as_the_best_window():
