@@ -46,7 +46,7 @@ def average_neighbouring_rows(frame: Float32Array) -> Float32Array:
     """
     distance = np.arange(-3, 4)
     weights = np.exp(-0.5 * distance**2) * (distance != 0)
-    along = ndimage.gaussian_filter1d(frame, 1.0, axis=1, mode="reflect")
+    along = ndimage.gaussian_filter1d(frame, 1.0, axis=1)
     return ndimage.correlate1d(along, weights / weights.sum(), axis=0, mode="mirror")
 
 

@@ -56,10 +56,10 @@ def normalize_pair(first: Float32Array, second: Float32Array) -> tuple[Float32Ar
     True
     """
     first, second = check_pair([first, second], name="(first, second)")
-    mean = ndimage.gaussian_filter(first, WINDOW, mode="reflect")
+    mean = ndimage.gaussian_filter(first, WINDOW)
     # Light smoothing keeps the columns and halves the contrast of shot noise.
-    structure = ndimage.gaussian_filter(first, 1.0, mode="reflect") - mean
-    variance = ndimage.gaussian_filter(structure**2, WINDOW, mode="reflect")
+    structure = ndimage.gaussian_filter(first, 1.0) - mean
+    variance = ndimage.gaussian_filter(structure**2, WINDOW)
     # A lower bound keeps the noise of vacuum from being scaled up to look like a specimen.
     floor = 0.25 * float(np.sqrt(np.mean(structure**2)))
     # Contrast below the rounding errors of float32 is ignored: relative ones, in any unit.

@@ -98,7 +98,7 @@ def reconcile(registrations: Mapping[Edge, Registration], n_frames: int) -> Traj
     candidates = {edge: _candidates(registrations[edge]) for edge in edges}
 
     support = _support(candidates, n_frames, tolerance)
-    chosen = {edge: int(np.argmax(votes)) for edge, votes in support.items()}
+    chosen: dict[Edge, int] = {}
     placed = _place_along_tree(candidates, support, n_frames)
     residual = np.zeros(len(edges))
     probability = np.zeros(len(edges))
