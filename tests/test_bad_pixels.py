@@ -127,6 +127,23 @@ def test_fixed_pixels_are_found_below_the_noise_of_a_frame():
     assert not find_fixed(frames[:2]).any()
 
 
+@pytest.mark.parametrize("n_frames", [3, 8, 24])
+def test_no_fixed_pixel_is_lost_where_few_are_looked_at_closely(n_frames, monkeypatch):
+    rng = np.random.default_rng(0)
+    expected, _ = atoms(60, 1.5, 60, 20)
+    frames = np.stack([counts(np.roll(expected, 2 * i, 1), i) for i in range(n_frames)])
+    y, x = rng.integers(0, SIDE, (2, 60))
+    # The weakest that can be found, and weaker ones.
+    height = 8 * np.sqrt(20 / n_frames) * rng.uniform(0.8, 3, 60)
+    frames[:, y, x] += (height * rng.choice((-1, 1), 60)).astype(frames.dtype)
+    found = find_fixed(frames)
+    everywhere = np.ones(found.shape, bool)
+    monkeypatch.setattr("stemkit._bad_pixels._often_sharp", lambda *_: everywhere)
+    complete = find_fixed(frames)
+    assert 10 < complete.sum() < 60
+    np.testing.assert_array_equal(found, complete)
+
+
 def test_atoms_that_do_not_move_are_not_fixed_pixels():
     expected, _ = atoms(60, 0.8, 100, 3)
     assert not find_fixed(np.stack([counts(expected, i) for i in range(8)])).any()
