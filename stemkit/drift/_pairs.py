@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..damage._aligned_pair import AlignedPair, DetailedFrame
 from ..damage._decay_map import DecayMaps, decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import explained_share, predict_frames
-from ..exceptions import LowConfidenceWarning
+from ..exceptions import LowConfidenceWarning, OutOfDomainWarning
 from ..registration import Registration
 from ..registration._binning import bin_frame, bin_overlap, unbin_map
 from ..registration._pair import MIN_CONFIDENCE, MotionModel, register_frames
@@ -25,6 +25,8 @@ from ..registration._warping import align, holds_data
 from ._results import DriftDecayState
 
 Missing = Sequence[Mask | None]
+# Pairs of reversed contrast that a warning lists.
+_NAMED = 4
 
 
 class RegisterPair(Protocol):
@@ -88,11 +90,25 @@ def network_registration(
 
 def warn_of_pair(found: Registration, explain: Callable[[Registration], str]) -> None:
     """Warn if the frames of a pair do not determine its drift, and say what they show."""
+    warn_of_contrast({(0, 1): found})
     if found.confidence < MIN_CONFIDENCE:
         warn_caller(
             f"The drift of this pair has a confidence of {found.confidence:.2f}: "
             f"{explain(found)}. See `candidates`.",
             LowConfidenceWarning,
+        )
+
+
+def warn_of_contrast(registrations: Mapping[tuple[int, int], Registration]) -> None:
+    """Warn if the contrast of frames is reversed, which makes the decay between them wrong."""
+    pairs = [f"{i} and {j}" for (i, j), found in registrations.items() if found.contrast < 0]
+    if pairs:
+        more = f" and {len(pairs) - _NAMED} more pairs" if len(pairs) > _NAMED else ""
+        warn_caller(
+            f"The contrast of frames {', '.join(pairs[:_NAMED])}{more} is reversed, as on either "
+            f"side of focus. Their drift is that of the negative; their decay compares "
+            f"intensities and is not valid.",
+            OutOfDomainWarning,
         )
 
 

@@ -29,7 +29,7 @@ from ..registration._pair import MIN_CONFIDENCE
 from ..registration._search_limits import SearchLimits
 from ..registration._trajectory_table import read_motions
 from ..registration._warping import align, holds_data
-from ._pairs import RegisterPair, binned_pair, detailed
+from ._pairs import RegisterPair, binned_pair, detailed, warn_of_contrast
 
 # Doubtful frames of a series of which a warning says what they show; it takes a second each.
 _EXPLAINED = 3
@@ -58,6 +58,7 @@ def register_series(
             found = register_pair(*pair, limits=chains.limits_of(i, j))
             chains.add(i, j, found)
             registrations[i, j] = found
+    warn_of_contrast(registrations)
     return trajectory_table(*reconcile(registrations, len(frames)))
 
 

@@ -15,6 +15,8 @@ from .._validation import Float32Array
 _MIN_SPACING = 12.0
 # Fewer periods in a frame than this are thickness and vacuum, not structure.
 _MIN_PERIODS = 8
+# Side in px of the binned frames in the search of motions, of the shorter side.
+_SEARCH_SIDE = 200
 # Side in px to which frames are binned before a wide Gaussian filter.
 _FILTER_SIDE = 512
 # Standard deviation in binned px of such a filter at least.
@@ -59,6 +61,15 @@ def choose_binning(frame: Float32Array) -> int:
     # The lowest frequency is that of the unit cell; higher ones are of the motif inside.
     lowest = int(np.flatnonzero(strongest > _FAINT * strongest.max())[0])
     return max(1, int(side / lowest // _MIN_SPACING))
+
+
+def search_binning(shape: tuple[int, int]) -> int:
+    """Return the binning that brings the shorter side to the side of the search at most.
+
+    A longer side may keep more px, up to four times the area, so that narrow frames keep theirs.
+    """
+    side = np.sqrt(shape[0] * shape[1])
+    return max(-(-min(shape) // _SEARCH_SIDE), int(np.ceil(side / (2 * _SEARCH_SIDE))))
 
 
 def bin_frame(frame: Float32Array, binning: int) -> Float32Array:

@@ -51,11 +51,13 @@ class Peak:
     """A peak of the correlation surface: motion, and height in root mean squares.
 
     ``beyond`` is the height of the highest peak outside the disc, relative to this one's.
+    ``depth`` is that of the lowest value of the surface, in the unit of ``height``.
     """
 
     motion: Motion
     height: float
     beyond: float = 0.0
+    depth: float = 0.0
 
 
 def border(shape: tuple[int, int]) -> tuple[int, int]:
@@ -200,7 +202,7 @@ def search(
     transformed = fft.rfft2(second, padded)
     highest = np.full(normalise.shape, -np.inf, dtype=np.float32)
     which = np.zeros(normalise.shape, dtype=int)
-    power = 0.0
+    power, lowest = 0.0, 0.0
     turns = [
         Motion.from_parameters(shape, rotation=rotation, scale=scale, stretch=scale - 1)
         for scale in scales
@@ -212,12 +214,14 @@ def search(
         product = transformed * fft.rfft2(turned, padded).conj()
         surface = fft.irfft2(product, padded)[np.ix_(*near)] * normalise
         power += float(np.mean(surface**2, dtype=np.float64))
+        lowest = min(lowest, float(surface.min()))
         better = surface > highest
         highest[better] = surface[better]
         which[better] = index
     if power == 0:
         return []
-    highest /= np.float32(np.sqrt(power / len(turns)))
+    rms = float(np.sqrt(power / len(turns)))
+    highest /= np.float32(rms)
 
     is_peak = highest == ndimage.maximum_filter(highest, size=2 * int(SEPARATION) + 1)
     top_beyond = 0.0
@@ -243,6 +247,7 @@ def search(
             ),
             float(highest[y, x]),
             top_beyond / float(highest[y, x]),
+            -lowest / rms,
         )
         for y, x in zip(rows[order], columns[order], strict=True)
     ]

@@ -11,9 +11,9 @@ from scipy import ndimage
 from .._missing import Mask
 from .._motion import Motion
 from .._validation import Float32Array, rescale_to_float32
-from ._binning import bin_frame, wide_gaussian_filter
+from ._binning import bin_frame, search_binning, wide_gaussian_filter
 from ._correlation_search import search, weigh_frequencies
-from ._pair import Registration, search_binning
+from ._pair import Registration
 from ._refinement import prepare
 from ._search_limits import SearchLimits
 from ._warping import coverage, warp

@@ -20,7 +20,7 @@ from .._validation import (
     check_masked_frame,
     rescale_to_float32,
 )
-from ._binning import bin_frame
+from ._binning import bin_frame, search_binning
 from ._confidence import MIN_CONFIDENCE, MIN_HEIGHT, confidence_of, confidence_within_step
 from ._correlation_search import (
     SEPARATION,
@@ -52,9 +52,7 @@ _FREE: dict[str, tuple[str, ...]] = {
 }
 # For "rigid" a shear is fitted as well, see `register`.
 _FITTED = _FREE | {"rigid": ("rotation", "shear")}
-# Side in px of the binned frames in the search and in the first refinement: of a square of their
-# area, or in the search the shorter side.
-_SEARCH_SIDE = 200
+# Side in px of the binned frames in the first refinement, or of a square of their area.
 _REFINEMENT_SIDE = 512
 # Binning of the last refinement at most. Lattices are recorded with at least about five px a
 # period; binned to less than three, aliasing moves their planes.
@@ -69,6 +67,11 @@ _MIN_SIDE = 16
 # through H rows by sqrt(24 / H^3) times as much.
 _MAX_JITTER = 4.0
 _N_PEAKS = 8
+# Depth of the lowest value of the correlation surface, in root mean squares and relative to the
+# highest peak, at which the contrast seems to be reversed.
+_MIN_DEPTH, _DEEPER = 9.0, 1.3
+# Share of the confidence that is lost if it seems to be, and the negative is not registered.
+_REVERSAL_DOUBT = 0.6
 # Slope of a candidate's log weight with its relative height.
 _WEIGHT_SLOPE = 16.0
 
@@ -88,12 +91,16 @@ class Registration:
         The weights add up to 1; the first motion is ``motion``.
     overlap : float
         Share of the first frame that the second one shows too, according to ``motion``.
+    contrast : {1, -1}, default=1
+        -1 if the second frame has the reversed contrast of the first, as beyond focus: its negative
+        was registered.
     """
 
     motion: Motion
     confidence: float
     candidates: tuple[tuple[Motion, float], ...]
     overlap: float
+    contrast: int = 1
 
 
 @dataclass(frozen=True)
@@ -211,11 +218,18 @@ def register_frames(
     limits: SearchLimits,
 ) -> Registration:
     """Register two frames (2, H, W), in which pixels of ``missing`` hold no data."""
-    found = _register(frames, missing, motion, limits, _SEARCH_NOISE)
+    found, reverses = _register(frames, missing, motion, limits, _SEARCH_NOISE)
+    if reverses:
+        negative = np.stack([frames[0], frames[1].min() + frames[1].max() - frames[1]])
+        opposite, _ = _register(negative, missing, motion, limits, _SEARCH_NOISE)
+        if opposite.confidence > MIN_CONFIDENCE:
+            return replace(opposite, contrast=-1)
+        # Either sign agrees, so that neither is certain.
+        return replace(found, confidence=found.confidence * (1 - _REVERSAL_DOUBT))
     if limits.max_step is None or found.confidence >= MIN_CONFIDENCE:
         return found
     # With no other lattice vector within reach, a lattice tells the drift, and hides nothing.
-    by_lattice = _register(frames, missing, motion, limits, _REFINEMENT_NOISE)
+    by_lattice, _ = _register(frames, missing, motion, limits, _REFINEMENT_NOISE)
     return max(found, by_lattice, key=lambda registration: registration.confidence)
 
 
@@ -225,12 +239,13 @@ def _register(
     motion: MotionModel,
     limits: SearchLimits,
     search_noise: float,
-) -> Registration:
+) -> tuple[Registration, bool]:
+    """Register two frames, and return whether their contrast seems to be reversed."""
     frames, _ = rescale_to_float32(frames)
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:
-        return _no_registration(shape)
+        return _no_registration(shape), False
 
     coarse, fine = search_binning(shape), int(np.ceil(np.sqrt(height * width) / _REFINEMENT_SIDE))
     free = _FREE[motion] + (("magnification",) if _fits_magnification(motion, limits) else ())
@@ -251,7 +266,7 @@ def _register(
     prepared = [prepare(*each) for each in zip(weighted, shares, strict=True)]
     ranked = _rank_candidates(peaks, prepared, free, limits, coarse)
     if not ranked:
-        return _no_registration(shape)
+        return _no_registration(shape), False
     heights = np.array([candidate.height for candidate in ranked])
     weights = np.exp(_WEIGHT_SLOPE * (heights - 1))
     weights /= weights.sum()
@@ -294,7 +309,9 @@ def _register(
         correlation = correlation_in_errors(finer, best.motion)
         within = confidence_within_step(correlation, ranked[0].beyond, *evidence)
         confidence = max(confidence, within)
-    return Registration(found, confidence, tuple(candidates), best.overlap)
+    depth, height_of_peak = peaks[0].depth, peaks[0].height
+    reverses = depth > max(_MIN_DEPTH, _DEEPER * height_of_peak)
+    return Registration(found, confidence, tuple(candidates), best.overlap), reverses
 
 
 def _binned(
@@ -350,15 +367,6 @@ def _rank_candidates(
             height = float(heights[index] / heights.max())
             ranked.append(_Candidate(fit.motion, peak.height, height, fit.overlap, peak.beyond))
     return ranked
-
-
-def search_binning(shape: tuple[int, int]) -> int:
-    """Return the binning that brings the shorter side to the side of the search at most.
-
-    A longer side may keep more px, up to four times the area, so that narrow frames keep theirs.
-    """
-    side = np.sqrt(shape[0] * shape[1])
-    return max(-(-min(shape) // _SEARCH_SIDE), int(np.ceil(side / (2 * _SEARCH_SIDE))))
 
 
 def _fits_magnification(motion: MotionModel, limits: SearchLimits) -> bool:

@@ -1,6 +1,7 @@
 """Registration, prediction and score of a pair, with stand-ins for the network."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import ndimage
 
 from stemkit.damage._decay_map import DecayMaps
 from stemkit.drift import _pairs
-from stemkit.exceptions import LowConfidenceWarning
+from stemkit.exceptions import LowConfidenceWarning, OutOfDomainWarning
 from stemkit.registration import Motion, Registration, register, warp
 
 SHAPE = (48, 60)
@@ -127,3 +128,10 @@ def test_pairs_are_binned_and_overlap_where_whole_blocks_do():
     np.testing.assert_allclose(pair.second.frame, blocks, atol=1e-6)
     assert (pair.overlap[:, :-1] == 1).all()
     assert (pair.overlap[:, -1] == 0).all()
+
+
+def test_pairs_of_reversed_contrast_are_named():
+    plain = registration(Motion(SHAPE), 0.9)
+    reverse = replace(plain, contrast=-1)
+    with pytest.warns(OutOfDomainWarning, match="frames 0 and 2, 1 and 2 is reversed"):
+        _pairs.warn_of_contrast({(0, 1): plain, (0, 2): reverse, (1, 2): reverse})
