@@ -17,11 +17,11 @@ from .._gain import CERTAIN, Gain, fit_noise
 from .._noise_law import noise_law
 from .._validation import check_frames, split_missing
 from ._bands import Edges, find_data_bar, find_scale_bars, find_unrecorded
-from ._findings import find
 from ._frame_report import FrameReport
 from ._intensities import block_quantiles, gradient, levels, step_between
 from ._marked_frames import Places, draw
 from ._noise_spectrum import noise_spectrum
+from ._rules import find
 from ._spectra import Spectrum, fixed_pattern, lattice_spacing, line_noise, spectrum
 
 # Frames in which pixels that are bad in all of them are looked for.
