@@ -216,3 +216,11 @@ def test_peaks_are_more_than_three_px_apart(apart, both, axis):
 def test_a_vertex_is_found_at_every_sample_but_the_first_and_the_last(index):
     x = np.arange(5)
     assert _vertex(7 - 2.5 * (x - index - 0.3) ** 2, index) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("drift", [(5.3, 0), (0, -4.4), (-2.3, 6.4)])
+def test_the_search_finds_fractions_of_a_px_along_each_axis(drift):
+    frame = textured((90, 80)) - 3
+    moved = warp(frame, Motion(frame.shape, drift))
+    peaks = search(frame, moved, rotations=np.zeros(1), max_drift=0.2, n_peaks=1)
+    np.testing.assert_allclose(peaks[0].motion.drift, drift, atol=0.15)
