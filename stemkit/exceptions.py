@@ -35,6 +35,10 @@ class ResolutionWarning(UserWarning):
     """The halves of a series do not determine the resolution of their average."""
 
 
+class ModelMismatchWarning(UserWarning):
+    """Rows of scanned frames are displaced in a way that the motion of whole frames leaves out."""
+
+
 class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
@@ -45,6 +49,7 @@ __all__ = [
     "InvalidParameterError",
     "LatticePriorWarning",
     "LowConfidenceWarning",
+    "ModelMismatchWarning",
     "OutOfDomainWarning",
     "OutOfViewWarning",
     "PolarityWarning",

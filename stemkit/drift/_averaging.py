@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .._motion import Motion
 from .._validation import Float32Array, check_increasing, split_missing
 from ..damage._dose_weights import dose_weights
 from ..io._frame_stack import PixelSize
-from ..registration import AveragedSeries, average
+from ..registration import AlignedStack, AveragedSeries, average
 from ..registration._average_noise import relative_noise
 from ..registration._canvas import CANVAS, CanvasKind
 from ..registration._trajectory_table import read_motions
@@ -74,6 +75,28 @@ def average_series(
     return average(
         frames, motions, canvas=canvas, weights=weights, band_weights=bands, pixel_size=pixel_size
     )
+
+
+def average_straight(
+    aligned: AlignedStack,
+    *,
+    weights: ArrayLike | str | None,
+    dose: ArrayLike | None,
+    pixel_size: PixelSize | None,
+) -> AveragedSeries:
+    """Average frames that were aligned row by row, each where it holds data."""
+    frames = np.asarray(aligned)
+    still = [Motion((frames.shape[1], frames.shape[2]))] * len(frames)
+    result = average_series(
+        frames,
+        still,
+        canvas="first",
+        weights=weights,
+        recorded=aligned.mask,
+        dose=dose,
+        pixel_size=pixel_size,
+    )
+    return replace(result, origin=aligned.origin or (0, 0))
 
 
 def motions_for(

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from .._constraints import Constraints, Interval, Options, check_value
 from .._missing import Mask
+from .._motion import Motion
 from .._random import RandomState, check_resumable, check_seed
 from .._validation import (
     BAD_OR_MISSING,
@@ -49,12 +50,13 @@ from ..registration import (
     apply_motions,
     register,
 )
+from ..registration._align_rows import straighten_series
 from ..registration._binning import bin_frame, choose_binning
 from ..registration._canvas import CANVAS, CanvasKind
 from ..registration._doubt import explain
 from ..registration._pair import MotionModel
 from ..registration._search_limits import LIMITS, Scale, SearchLimits
-from . import _averaging, _series
+from . import _averaging, _rows, _series
 from ._pairs import (
     RegisterPair,
     correlation_registration,
@@ -78,11 +80,13 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
 
     Parameters
     ----------
-    motion : {"affine", "rigid", "scan", "translation"}, default="affine"
+    motion : {"affine", "rigid", "scan", "translation", "path"}, default="affine"
         Motion between frames: any linear map and drift; rotation and drift; drift with a constant
-        velocity during the scan, which shears and stretches frames; drift alone. Slow scans shear
-        frames by a percent or two, and a misaligned lattice looks like lost signal: restrict the
-        motion only if you know that it holds.
+        velocity during the scan, which shears and stretches frames; drift alone; or, for series, a
+        displacement of each row, for drift that changes within frames that are scanned
+        (:func:`stemkit.registration.register_rows`). Slow scans shear frames by a percent or two,
+        and a misaligned lattice looks like lost signal: restrict the motion only if you know that
+        it holds. With "path", single pairs are registered as with "affine".
     registration : {"correlation", "network"}, default="correlation"
         Source of the motion: coarse-to-fine correlation, or the network's motion head as in the
         paper, which gives no confidence (0).
@@ -128,6 +132,14 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         lie outside of the overlap and of the mask of aligned frames, and the decay is there that
         of the nearest pixel inside. With "mask" all of these pixels are left out. With None,
         frames are used as they are, and NaN is an error.
+    readout : {"rows", "frame"}, default="rows"
+        Whether rows are recorded one after the other, as by a scanning microscope, or all at once,
+        as by a camera. Of rows, a :class:`~stemkit.exceptions.ModelMismatchWarning` is issued if
+        the motion of whole frames leaves them displaced.
+    scan_direction : array-like of shape (n_frames,) or None, default=None
+        For ``motion="path"``: direction of the fast axis in each frame, in degrees
+        counter-clockwise as seen on the screen, such as 0 and 90 in turn. By default all are the
+        same.
 
     Attributes
     ----------
@@ -178,9 +190,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     module_: DegradationNet
     units_: Units
 
-    _unused_in_fit = frozenset({"exposure", "motion", "registration", *LIMITS})
+    _unused_in_fit = frozenset(
+        {"exposure", "motion", "readout", "registration", "scan_direction", *LIMITS}
+    )
     _parameter_constraints: ClassVar[Mapping[str, Constraints]] = {
-        "motion": [Options(*get_args(MotionModel))],
+        "motion": [Options(*get_args(MotionModel), "path")],
         "registration": [Options("correlation", "network")],
         "weights": [Options("default"), "path", None],
         "max_epochs": [Interval(int, 0, None)],
@@ -193,12 +207,14 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         "exposure": [Options("auto"), None, "array-like"],
         **LIMITS,
         "bad_pixels": BAD_OR_MISSING,
+        "readout": [Options("rows", "frame")],
+        "scan_direction": ["array-like", None],
     }
 
     def __init__(
         self,
         *,
-        motion: MotionModel = "affine",
+        motion: MotionModel | Literal["path"] = "affine",
         registration: Literal["correlation", "network"] = "correlation",
         weights: str | os.PathLike[str] | None = "default",
         max_epochs: int = 2,
@@ -214,6 +230,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         max_step: float | None = None,
         scale: Scale = 1.0,
         bad_pixels: BadOrMissing = "repair",
+        readout: Literal["rows", "frame"] = "rows",
+        scan_direction: ArrayLike | None = None,
     ) -> None:
         self.motion = motion
         self.registration = registration
@@ -231,6 +249,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         self.max_step = max_step
         self.scale = scale
         self.bad_pixels = bad_pixels
+        self.readout = readout
+        self.scan_direction = scan_direction
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
@@ -541,6 +561,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, shape, missing = check_masked_stack(stack, self, reset=False, name="stack")
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, rescale_to_float32(frames)[0], missing)
+        straight = self._straighten(frames, trajectory, missing, canvas, fill)
+        if straight is not None:
+            return straight
         motions = _series.motions_of(trajectory, frames)
         is_stack = len(shape) == 3
         aligned = align_stack(frames, motions, fill=fill, canvas=canvas if is_stack else "first")
@@ -620,12 +643,20 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         if trajectory is None and len(frames) > 1:
             trajectory = self._register_series(network, rescale_to_float32(frames)[0], missing)
         known = calibration_of(stack)
+        recorded = _averaging.recorded_pixels(stack, frames)
+        frames = equalize(frames, self.exposure, missing=missing, recorded=known.exposure)
+        unrecorded = None if recorded is None else ~recorded
+        straight = self._straighten(frames, trajectory, unrecorded, canvas, "edge")
+        if straight is not None:
+            return _averaging.average_straight(
+                straight, weights=weights, dose=dose, pixel_size=known.pixel_size
+            )
         return _averaging.average_series(
-            equalize(frames, self.exposure, missing=missing, recorded=known.exposure),
+            frames,
             _series.motions_of(trajectory, frames),
             canvas=canvas,
             weights=weights,
-            recorded=_averaging.recorded_pixels(stack, frames),
+            recorded=recorded,
             dose=dose,
             pixel_size=known.pixel_size,
         )
@@ -685,8 +716,72 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         >>> aligned.shape, int(aligned.mask[1, :, :, 0].sum())
         ((2, 32, 32, 100), 930)
         """
+        if self.motion == "path":
+            return _rows.apply_rows(trajectory, array, frame_shape, canvas=canvas, fill=fill)
         motions = _averaging.motions_for(trajectory, array, frame_shape)
         return apply_motions(array, motions, canvas=canvas, fill=fill, order=order)
+
+    def row_paths(
+        self,
+        stack: ArrayLike,
+        *,
+        trajectory: pd.DataFrame | None = None,
+        return_std: bool = False,
+    ) -> NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Estimate the displacement of each row of the frames of a series.
+
+        A point s of the specimen is seen in frame k in the row r = s_y + path[k, r, 0] and the
+        column s_x + path[k, r, 1]. What all frames share no series can tell: the mean path is
+        straight, and the middle row of the first frame undisplaced.
+
+        Parameters
+        ----------
+        stack : FrameStack or array-like of shape (n_frames, H, W)
+            The series, of at least two frames that were recorded row by row.
+        trajectory : DataFrame, optional
+            The result of :meth:`trajectory`.
+        return_std : bool, default=False
+            Whether to return the standard errors as well.
+
+        Returns
+        -------
+        path : ndarray of shape (n_frames, H, 2)
+            Displacement (dy, dx) of each row in px.
+        std : ndarray of shape (n_frames, H, 2)
+            Its standard error, if it is not off by a lattice vector. With ``return_std`` only.
+
+        Raises
+        ------
+        InvalidParameterError
+            If ``readout`` is "frame".
+        ValueError
+            If ``stack`` has less than two frames, frames of less than 32 rows or columns, or is not
+            finite.
+
+        See Also
+        --------
+        stemkit.registration.register_rows : The method, with the probability of each row.
+
+        Examples
+        --------
+        >>> from stemkit import DriftDecayModel
+        >>> from stemkit.datasets import make_llzo_series
+        >>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
+        >>> DriftDecayModel(motion="path").row_paths(series.frames).shape
+        (3, 128, 2)
+        """
+        network = self._network()
+        _rows.check_rows("path", self.readout, None)
+        frames, _, missing = check_masked_stack(
+            stack, self, reset=False, name="stack", min_frames=2
+        )
+        frames, _ = rescale_to_float32(frames)
+        if trajectory is None:
+            trajectory = self._register_series(network, frames, missing)
+        rows = _rows.rows_of(
+            trajectory, frames, scan_direction=self.scan_direction, missing=missing
+        )
+        return (rows.path, rows.stderr) if return_std else rows.path
 
     @overload
     def decay_maps(
@@ -799,6 +894,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         super()._check_parameters()
         pick_precision(self.precision, pick_device(self.device))
         self._search_limits()
+        _rows.check_rows(self.motion, self.readout, self.scan_direction)
 
     @staticmethod
     def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
@@ -827,7 +923,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _registration(self, network: DamageNetwork) -> RegisterPair:
         """Return the function that registers two frames."""
         if self.registration == "correlation":
-            return correlation_registration(register, self.motion, self._search_limits())
+            motion = "affine" if self.motion == "path" else self.motion
+            return correlation_registration(register, motion, self._search_limits())
         return network_registration(network, self._binning_for, self.motion == "translation")
 
     def _search_limits(self) -> SearchLimits:
@@ -844,6 +941,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         found = self._registration(network)(first, second, lacks)
         if self.registration == "correlation":
             warn_of_pair(found, partial(self._explain, (first, second), lacks))
+            if self.readout == "rows":
+                found = _rows.warn_of_pair_rows(
+                    found, first, second, lacks, linear=self._is_linear()
+                )
         return found
 
     def _explain(
@@ -858,14 +959,21 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _register_series(
         self, network: DamageNetwork, frames: Float32Array, missing: Mask | None
     ) -> pd.DataFrame:
-        limits = self._search_limits()
-        table = _series.register_series(
-            frames,
-            self._registration(network),
-            verbose=self.verbose,
-            missing=missing,
-            limits=None if limits == SearchLimits() else limits,
-        )
+        register_pair, limits = self._registration(network), self._search_limits()
+        known_limits = None if limits == SearchLimits() else limits
+        if self.motion == "path":
+            table = _rows.register_paths(
+                frames,
+                register_pair,
+                scan_direction=self.scan_direction,
+                missing=missing,
+                limits=known_limits,
+                verbose=self.verbose,
+            )
+        else:
+            table = _series.register_series(
+                frames, register_pair, verbose=self.verbose, missing=missing, limits=known_limits
+            )
         if self.registration == "correlation":
             register_pair = self._registration(network)
             lacks = _series.masks_of_frames(missing, len(frames))
@@ -876,7 +984,30 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
                 return self._explain(pair, missing_of_pair, found)
 
             _series.warn_of_frames(table, frames, explain_frames)
+            if self.motion != "path" and self.readout == "rows":
+                motions = _series.motions_of(table, frames)
+                _rows.warn_of_rows(table, frames, motions, missing, linear=self._is_linear())
         return table
+
+    def _is_linear(self) -> bool:
+        """Return whether the motion may shear and stretch frames."""
+        return self.motion in ("affine", "path", "scan")
+
+    def _straighten(
+        self,
+        frames: Float32Array,
+        trajectory: pd.DataFrame | None,
+        missing: Mask | None,
+        canvas: CanvasKind,
+        fill: str | float,
+    ) -> AlignedStack | None:
+        """Align the rows of a series; None if the motion is that of whole frames."""
+        if self.motion != "path" or trajectory is None:
+            return None
+        rows = _rows.rows_of(
+            trajectory, frames, scan_direction=self.scan_direction, missing=missing
+        )
+        return straighten_series(frames, rows, canvas=canvas, fill=fill, missing=missing)
 
     def _decay_of_checked(
         self,
@@ -899,8 +1030,14 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         missing: Mask | None,
         recorded: NDArray[np.float64] | None,
     ) -> DecayMaps:
-        motions, binning = _series.motions_of(trajectory, frames), self._binning_for(frames[0])
         frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
+        straight = self._straighten(frames, trajectory, missing, "first", "edge")
+        if straight is None or straight.mask is None:
+            motions = _series.motions_of(trajectory, frames)
+        else:
+            frames, missing = np.asarray(straight), ~straight.mask
+            motions = [Motion((frames.shape[1], frames.shape[2]))] * len(frames)
+        binning = self._binning_for(frames[0])
         return _series.decay_of_series(
             network, frames, motions, binning, verbose=self.verbose, missing=missing
         )

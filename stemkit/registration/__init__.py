@@ -2,10 +2,11 @@
 
 :func:`register` estimates the motion between two frames with a confidence, :func:`reconcile`
 combines the registrations of many pairs into one motion for each frame, :func:`align_stack`
-resamples the frames, and :func:`average` averages them where they hold data. A :class:`Motion` is
-drift, rotation, shear, stretch and scale about the frame's centre. A trajectory as a table is a
-DataFrame with one row for each frame, as :meth:`stemkit.drift.DriftDecayModel.trajectory` returns
-it.
+resamples the frames, and :func:`average` averages them where they hold data. For frames that are
+scanned while the specimen moves, :func:`register_rows` estimates the displacement of each row, and
+:func:`align_rows` undoes it. A :class:`Motion` is drift, rotation, shear, stretch and scale about
+the frame's centre. A trajectory as a table is a DataFrame with one row for each frame, as
+:meth:`stemkit.drift.DriftDecayModel.trajectory` returns it.
 
 Examples
 --------
@@ -22,12 +23,14 @@ Examples
 """
 
 from .._motion import Motion
+from ._align_rows import align_rows
 from ._aligned_stack import AlignedStack
 from ._apply import apply_motions
 from ._average import average
 from ._averaged_series import AveragedSeries
 from ._pair import Registration, register
 from ._reconcile import Trajectory, reconcile
+from ._row_paths import RowPaths, register_rows
 from ._trajectory_table import frame_pairs, motions_from_table, trajectory_table
 from ._warping import align_stack, coverage, warp
 
@@ -36,7 +39,9 @@ __all__ = [
     "AveragedSeries",
     "Motion",
     "Registration",
+    "RowPaths",
     "Trajectory",
+    "align_rows",
     "align_stack",
     "apply_motions",
     "average",
@@ -45,6 +50,7 @@ __all__ = [
     "motions_from_table",
     "reconcile",
     "register",
+    "register_rows",
     "trajectory_table",
     "warp",
 ]
