@@ -48,6 +48,7 @@ WITHOUT_SOURCE = {
     "metrics.gradient_correlation": "a textbook definition, for gradients",
     "metrics.psnr": "a textbook definition",
     "networks.rename_released": "renames weights",
+    "registration.align_rows": "scipy.linalg's least squares, on a spline",
     "registration.align_stack": "scipy.ndimage's interpolation",
     "registration.apply_motions": "scipy.ndimage's interpolation",
     "registration.frame_pairs": "ours",

@@ -894,7 +894,6 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         super()._check_parameters()
         pick_precision(self.precision, pick_device(self.device))
         self._search_limits()
-        _rows.check_rows(self.motion, self.readout, self.scan_direction)
 
     @staticmethod
     def _build_module(weights: Mapping[str, Tensor]) -> DegradationNet:
@@ -903,6 +902,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     def _network(self) -> DamageNetwork:
         """Check the parameters, and return the fitted network or else that of ``weights``."""
         self._check_parameters()
+        _rows.check_rows(self.motion, self.readout, self.scan_direction)
         if hasattr(self, "module_"):
             return DamageNetwork(self.module_, self.units_, self.device, self.precision)
         if self.weights is None:
