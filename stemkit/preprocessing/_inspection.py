@@ -103,8 +103,11 @@ def inspect_frames(stack: ArrayLike) -> FrameReport:
         - ``row_noise``, ``column_noise``: standard deviation of whole lines in that of the noise of
           a pixel; ``fixed_pattern``: share of the noise that is the same in the frame before;
         - ``atom_sigma``: standard deviation of atoms in px; ``spacing``: distance of lattice planes
-          in px; ``skewness``: positive for bright atoms, negative for dark ones. NaN where nothing
-          stands out of the noise.
+          in px; ``skewness``: positive for bright atoms, negative for dark ones.
+
+        Measurements are NaN where a frame does not tell: atoms where nothing stands out of the
+        noise, steps in the first frame and after blank ones, the noise of frames of less than
+        32 px, all of them in blank frames. Numbers of pixels and shares are never NaN.
 
     Raises
     ------
@@ -191,6 +194,9 @@ def _as_table(series: _Series, fixed: Mask, unit: float, stack: Any) -> pd.DataF
     ]
     for name in _IN_UNIT:
         table[name] *= unit
+    # What is not known is NaN, errors without a bound and ratios to nothing included.
+    measured = list(_MEASURED)
+    table[measured] = table[measured].replace([np.inf, -np.inf], np.nan)
     names = getattr(stack, "names", ())
     if isinstance(names, tuple) and len(names) == len(table):
         table.insert(0, "name", list(names))

@@ -88,8 +88,9 @@ def _noise_step(table: pd.DataFrame) -> Values:
 
 
 def _gradient(table: pd.DataFrame) -> Values:
-    noticeable = _column("gradient_ratio")(table) > _GRADIENT_RATIO
-    return np.where(noticeable, _column("gradient")(table), 0.0)
+    # The ratio is NaN where the darker end is at 0 or below.
+    negligible = _column("gradient_ratio")(table) <= _GRADIENT_RATIO
+    return np.where(negligible, 0.0, np.nan_to_num(_column("gradient")(table)))
 
 
 def _shared(table: pd.DataFrame) -> Values:

@@ -147,6 +147,9 @@ MAY_BE_INFINITE = {
     r"metrics\.atom_score .*\['rms_error'\]": "NaN without a match",
     r".* .*\.(gain|read_sigma|offset|column_sigma)_stderr_?": "NaN for a value that was given",
     r"io\.as_frame_stack result\.frames": "the frames that were given",
+    r"preprocessing\.inspect_frames result\.table\['(level|lowest|noise|noise_(low|gain|offset)|"
+    r"readout|whiteness|whiteness_error|gradient|gradient_ratio|\w+_step|gain_step_error|atom_sigma|"
+    r"spacing|skewness|n_levels)'\]": "NaN for what a frame does not tell",
     r"(DriftDecayModel|damage.fit_\w+) result\.(dose|stderr|error)": "inf where nothing decays",
 }
 

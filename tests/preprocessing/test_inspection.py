@@ -266,6 +266,40 @@ def test_small_frames_and_wrong_stacks():
         inspect_frames(np.full((1, 20, 20), np.inf))
 
 
+def odd_stacks():
+    """Return stacks of which little can be told."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(30, (3, 16, 20)).astype("f4")
+    dark = make_frames(3, offset=0) - 200 + np.linspace(0, 200, 192)
+    return {
+        "small": counts,
+        "one": counts[:1],
+        "blank": 0 * counts,
+        "a blank one among others": make_frames(3) * np.array([1, 0, 1])[:, None, None],
+        "constant": np.full((3, 64, 64), 1e30),
+        "lines": counts[:, :1],
+        "few counts": rng.poisson(0.01, (3, 64, 64)),
+        "without noise": np.ones((3, 64, 1)) * np.arange(64.0),
+        "negative at the dark end": dark,
+        "missing": np.where(counts > 33, np.nan, counts),
+        "large and small": np.stack([make_frames(1)[0], 1e30 * make_frames(1)[0]]),
+    }
+
+
+@pytest.mark.parametrize("kind", odd_stacks())
+def test_what_a_frame_does_not_tell_is_nan_and_never_infinite(kind):
+    report = inspect_frames(odd_stacks()[kind])
+    numbers = report.table.select_dtypes("number")
+    assert not np.isinf(numbers.to_numpy(dtype=float)).any()
+    assert np.isfinite(numbers.loc[:, :"fixed_pattern"].to_numpy(dtype=float)).all()
+    assert np.isfinite([finding.value for finding in report.findings]).all()
+    assert all(text and "inf" not in text.split() for text in (str(report), report._repr_html_()))
+
+
+def test_a_gradient_that_begins_below_zero_is_found():
+    assert "background gradient" in names(odd_stacks()["negative at the dark end"])
+
+
 def test_real_frames(shared_data):
     platinum = found(read_stack(shared_data / "ptnc" / "047_HAADF_15nm_Sample_PtNC_21Oct20.tif"))
     assert not {"fixed pixels", "spikes", "unrecorded edges", "data bar"} & platinum.keys()
