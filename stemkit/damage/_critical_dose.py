@@ -14,6 +14,8 @@ from .._validation import Float32Array, check_frames, check_increasing
 _ITERATIONS = 20
 # Probability of the limits.
 _LEVEL = 0.95
+# Relative standard error of a float32, which decay maps are rounded to.
+_ROUNDING = float(np.finfo(np.float32).eps) / np.sqrt(12)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,7 +25,7 @@ class CriticalDose:
     Attributes
     ----------
     dose : ndarray of shape (H, W), float32
-        In the unit of the given dose; inf where nothing decays.
+        In the unit of the given dose; inf where nothing decays, or there is no signal at all.
     stderr : ndarray of shape (H, W), float32
         One standard deviation, from the residual of the fit, the first frame's noise included, and
         from the standard errors of the decay if they were given; inf where ``dose`` is, and
@@ -32,7 +34,8 @@ class CriticalDose:
         may be half as large again.
     lower_limit, upper_limit : ndarray of shape (H, W), float32, or None
         The dose is above the first, with a probability of 95 %, and below the second. Where the
-        decay is not certain, ``upper_limit`` is inf, and ``lower_limit`` is what is known.
+        decay is not certain, ``upper_limit`` is inf, and ``lower_limit``, which is always finite,
+        is what is known. It is 0 where the signal may be lost at once, and where nothing is known.
     """
 
     dose: Float32Array
@@ -114,7 +117,7 @@ def fit_critical_dose(
         )
         for y in range(len(decay[0]))
     ]
-    rate, deviation = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    rate, deviation, at_once = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     # Without standard errors, the spread is estimated from few residuals.
     degrees = len(decay) - 2
     if errors is not None:
@@ -123,13 +126,14 @@ def fit_critical_dose(
         quantile = float(special.stdtrit(degrees, _LEVEL)) if degrees else np.inf
     # The critical dose of a signal that does not fall is infinite.
     fades = rate > 1e-3
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         critical = np.where(fades, span / rate, np.inf)
         error = np.where(fades, span * deviation / rate**2, np.inf)
-        lower = span / (rate + quantile * deviation)
+        lower = np.where(at_once, 0, span / (rate + quantile * deviation))
+        lower = np.minimum(lower, np.finfo(np.float32).max)
         least = rate - quantile * deviation
         upper = np.where(fades & (least > 0), span / least, np.inf)
-    maps = (values.astype(np.float32) for values in (critical, error, lower, upper))
+        maps = [values.astype(np.float32) for values in (critical, error, lower, upper)]
     return CriticalDose(*maps)
 
 
@@ -152,8 +156,12 @@ def _fit_exponentials(
     signal: NDArray[np.float64],
     exposure: NDArray[np.float64],
     errors: NDArray[np.float64] | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the rates of ``amplitude * exp(-rate * exposure)`` and their standard errors."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Fit ``amplitude * exp(-rate * exposure)`` to each pixel.
+
+    Returns the rates, their standard errors, and whether all signal after the first frame may be
+    lost.
+    """
     weight = np.ones_like(signal) if errors is None else errors**-2
     # The slope of the logarithm through the origin is a good start.
     start = -np.log(signal.clip(1e-3, None))
@@ -168,12 +176,25 @@ def _fit_exponentials(
         rate = np.maximum(rate + step.clip(-limit, limit), 0)
     residual, slope = _linearised(rate, signal, exposure, weight)
     degrees = len(exposure) - 2
-    variance = (weight * residual**2).sum(axis=0) / degrees if degrees else np.inf
+    variance = (weight * residual**2).sum(axis=0) / max(degrees, 1)
     if errors is not None:
         # Errors that the maps share leave no residual.
-        variance = np.maximum(variance, 1.0) if degrees else 1.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return rate, np.sqrt(variance / (weight * slope**2).sum(axis=0))
+        variance = np.maximum(variance, 1.0) if degrees else np.ones_like(rate)
+    elif not degrees:
+        variance = np.full_like(rate, np.inf)
+    # The residual of numbers that agree exactly, as of integers, is that of their rounding.
+    rounding = (_ROUNDING * signal) ** 2
+    variance = np.maximum(variance, (weight * rounding).mean(axis=0))
+    lost = (weight[1:] * signal[1:] ** 2).sum(axis=0)
+    certain = float(special.ndtri(_LEVEL)) ** 2
+    at_once = lost <= (weight * residual**2).sum(axis=0) + certain * variance
+    information = (weight * slope**2).sum(axis=0)
+    # Without signal, or without signal after the first frame, nothing is known of the rate.
+    told = information > 0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        deviation = np.where(told, np.sqrt(variance / information), np.inf)
+    rate = np.where(signal.any(axis=0), rate, 0)
+    return rate, deviation, at_once
 
 
 def _linearised(

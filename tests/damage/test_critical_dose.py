@@ -154,3 +154,52 @@ def test_two_frames_have_the_error_that_is_given():
 def test_wrong_standard_errors_are_named(stderr):
     with pytest.raises(ValueError, match=r"^stderr (has shape|must be positive)"):
         fit_critical_dose(decays(4.0), DOSE, stderr=stderr)
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(
+    "signal",
+    [
+        (0, 0, 0),
+        (1, 1, 1),
+        (1, 1, 0),
+        (1, 0, 0),
+        (0, 1, 1),
+        (-1, -1, -1),
+        (1, 2, 4),
+        (1e-45, 1e-45, 1e-45),
+        (3e38, 1e38, 1e38),
+        (1, -1, 1),
+        (1, 1),
+        (0, 0),
+    ],
+)
+def test_what_is_known_is_finite_for_any_numbers(signal, given):
+    decay = np.array(signal, np.float32)[:, None, None]
+    dose = np.arange(float(len(signal)))
+    fit = fit_critical_dose(decay, dose, stderr=np.full(decay.shape, 0.1) if given else None)
+    assert np.isfinite(fit.lower_limit).all()
+    assert (fit.lower_limit >= 0).all()
+    for values in (fit.dose, fit.stderr, fit.upper_limit):
+        assert not np.isnan(values).any()
+    assert (fit.lower_limit <= fit.dose).all()
+    assert (fit.dose <= fit.upper_limit).all()
+
+
+def test_without_signal_nothing_is_known():
+    fit = fit_critical_dose(np.zeros((4, 1, 1)), DOSE[:4])
+    assert np.isinf(fit.dose).all()
+    assert np.isinf(fit.stderr).all()
+    assert (fit.lower_limit == 0).all()
+
+
+def test_a_signal_that_is_lost_at_once_has_no_lower_limit():
+    decay = np.array([1.0, 0.02, -0.01, 0.01])[:, None, None]
+    fit = fit_critical_dose(decay, np.arange(4.0), stderr=np.full(decay.shape, 0.02))
+    assert fit.lower_limit[0, 0] == 0
+    assert fit.dose[0, 0] < 0.5
+
+
+def test_equal_numbers_are_no_more_certain_than_their_rounding():
+    fit = fit_critical_dose(np.full((5, 1, 1), 0.5), DOSE[:5])
+    assert 1e5 * DOSE[4] < fit.lower_limit[0, 0] < 1e8 * DOSE[4]

@@ -150,7 +150,7 @@ MAY_BE_INFINITE = {
     r"preprocessing\.inspect_frames result\.table\['(level|lowest|noise|noise_(low|gain|offset)|"
     r"readout|whiteness|whiteness_error|gradient|gradient_ratio|\w+_step|gain_step_error|atom_sigma|"
     r"spacing|skewness|n_levels)'\]": "NaN for what a frame does not tell",
-    r"(DriftDecayModel|damage.fit_\w+) result\.(dose|stderr|error)": "inf where nothing decays",
+    r"(DriftDecayModel|damage.fit_\w+) result\.(dose|stderr|upper_limit)": "inf: nothing decays",
 }
 
 
