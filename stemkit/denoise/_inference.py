@@ -9,75 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .._constraints import reason_of, shorten
 from .._validation import Float32Array
 from ..engine import pick_device, run_tiled
 from ..engine._memory import halve_until_it_fits
-from ._sources import Scaling
+from ._lattice_tiles import OVERLAP, denoise_with_one_prior, has_lattice_prior
+from ._scaled import NetworkError, ScaledNetwork
 
 N_VIEWS = 1, 4, 8
-
-
-class ScaledNetwork(nn.Module):
-    """A network of standardised frames, applied to frames in their own units.
-
-    Tiles are scaled one by one, so that no scaled copy of the stack is needed.
-
-    Parameters
-    ----------
-    network : nn.Module
-    inputs, targets : Scaling
-        Scalings that the network was trained with.
-    """
-
-    def __init__(self, network: nn.Module, inputs: Scaling, targets: Scaling) -> None:
-        super().__init__()
-        self.network = network
-        self.inputs, self.targets = inputs, targets
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Denoise (B, C, H, W)."""
-        denoised = apply_network(self.network, (x - self.inputs.offset) / self.inputs.scale)
-        return denoised.float() * self.targets.scale + self.targets.offset
-
-
-class NetworkError(ValueError):
-    """A network does not take frames of this size, or does not keep their size."""
-
-
-def apply_network(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return the output (n, 1, h, w) of a network for inputs (n, channels, h, w).
-
-    Raises
-    ------
-    ValueError
-        If the network fails, or its output is not a real tensor of that shape.
-    """
-    shape = tuple(x.shape)
-    try:
-        output = network(x)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # a network of the user's own may raise anything
-        raise NetworkError(
-            f"The network fails on frames of shape {shape}: {reason_of(error)}."
-        ) from error
-    expected = (shape[0], 1, *shape[2:])
-    if not isinstance(output, Tensor):
-        raise ValueError(
-            f"The network must return one tensor of shape {expected} for frames of shape {shape}; "
-            f"it returned {shorten(output)}."
-        )
-    if tuple(output.shape) != expected:
-        raise NetworkError(
-            f"The network must return shape {expected} for frames of shape {shape}, but returned "
-            f"{tuple(output.shape)}: it needs one output channel, and padding that keeps the size."
-        )
-    if not output.is_floating_point():
-        raise ValueError(f"The network must return real numbers; it returned {output.dtype}.")
-    return output
 
 
 def check_finite(denoised: Float32Array) -> None:
@@ -108,22 +48,40 @@ def denoise_tiled(
     this size, they are extended to multiples of `multiple`. `settings` are passed to `run_tiled`.
     """
     overlap = tile_size // 8
-    smallest = even_tile(inputs.shape[2:], tile_size, overlap, at_once)
+    shape = inputs.shape[2:]
+    smallest = even_tile(shape, tile_size, overlap, at_once)
 
-    def denoise(tile: int, multiple: int) -> Float32Array:
+    def run(
+        function: nn.Module, arrays: Float32Array, tile: int, overlap: int, **more: Any
+    ) -> Float32Array:
         return halve_until_it_fits(
             lambda batch_size: run_tiled(
-                network,
-                inputs,
+                function,
+                arrays,
                 tile=tile,
                 overlap=overlap,
-                multiple=multiple,
                 batch_size=batch_size,
                 device=device,
+                **more,
                 **settings,
             ),
             _n_tiles(pick_device(device), tile_size, tile),
         )
+
+    if is_cut(shape, tile_size, at_once) and has_lattice_prior(network):
+        assert isinstance(network, ScaledNetwork)
+        tile = even_tile(shape, tile_size, min(OVERLAP, tile_size // 2), at_once)
+        return denoise_with_one_prior(
+            network,
+            inputs,
+            tile,
+            lambda function, arrays, overlap, margin: run(
+                function, arrays, tile, overlap, margin=margin
+            ),
+        )
+
+    def denoise(tile: int, multiple: int) -> Float32Array:
+        return run(network, inputs, tile, overlap, multiple=multiple)
 
     try:
         return denoise(smallest, 1)
@@ -151,6 +109,11 @@ def even_tile(shape: tuple[int, ...], tile: int, overlap: int, at_once: int) -> 
     if max(shape) <= at_once * tile:
         tile = max(tile, *shape)
     return max(2 * overlap, *(_even_length(n, tile, overlap) for n in shape))
+
+
+def is_cut(shape: tuple[int, ...], tile_size: int, at_once: int) -> bool:
+    """Return whether `denoise_tiled` cuts frames of a shape into tiles."""
+    return even_tile(shape, tile_size, tile_size // 8, at_once) < max(shape)
 
 
 def _even_length(length: int, tile: int, overlap: int) -> int:

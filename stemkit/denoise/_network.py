@@ -16,9 +16,9 @@ from .._validation import BadPixels
 from ..engine._randomness import all_gpus, own_randomness
 from ..exceptions import InvalidParameterError
 from ..networks import IDF, PINNED, SCGN, SFIN, UNet
-from ._inference import apply_network
 from ._loss import Loss
 from ._pretrained import CheckpointMixin, defaults_of, read_released
+from ._scaled import apply_network
 from ._supervised import SupervisedDenoiser
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

@@ -16,6 +16,8 @@ from .._validation import BadPixels, Float32Array
 from ..losses import physics_informed_terms
 from ..networks.pinned import PINNED
 from ._domain import warn_of_domain
+from ._inference import is_cut
+from ._lattice_tiles import has_lattice_prior, slow_variation
 from ._loss import Loss
 from ._sources import Scaling
 from ._supervised import SupervisedDenoiser
@@ -243,6 +245,14 @@ class PINNEDDenoiser(SupervisedDenoiser):
         if self.normalize == "training":
             warn_of_domain(self, frames, scaled=False)
             return super()._denoise(frames)
+        if is_cut(frames.shape[1:], self.tile_size, self._at_once) and has_lattice_prior(
+            self.module_
+        ):
+            slow = slow_variation(frames)
+            return self._denoise_any_scale(frames - slow) + slow
+        return self._denoise_any_scale(frames)
+
+    def _denoise_any_scale(self, frames: Float32Array) -> Float32Array:
         mean = frames.mean((1, 2), keepdims=True, dtype=np.float64)
         spread = np.array([[[np.std(frame, dtype=np.float64)]] for frame in frames])
         spread[spread <= 1e-6 * np.abs(mean)] = 1  # rounding errors of a constant frame

@@ -24,10 +24,11 @@ from ..engine._memory import halve_until_it_fits
 from ..engine._randomness import all_gpus, own_randomness
 from ._base import Denoiser, check_target
 from ._domain import warn_of_scale
-from ._inference import ScaledNetwork, apply_network, check_finite, denoise_tiled, side_multiple
+from ._inference import check_finite, denoise_tiled, side_multiple
 from ._lattice_prior import warn_of_lattice_prior
 from ._loss import LOSSES, Loss, make_loss
 from ._pretrained import check_card, defaults_of, load_pretrained
+from ._scaled import ScaledNetwork, apply_network
 from ._sources import PairSource, ScaledSource, Scaling, simulator_of, source_of_stream, stream_of
 from ._training_frames import CommonLevel, denoise_at, prepare
 

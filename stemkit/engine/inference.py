@@ -34,6 +34,7 @@ class _Span(NamedTuple):
     out=[None, np.ndarray],
     tile=[Interval(int, 1, None, unit="px")],
     overlap=[Interval(int, 0, None, unit="px")],
+    margin=[Interval(float, 0, 0.5)],
     multiple=[Interval(int, 1, None, unit="px")],
     batch_size=[None, Interval(int, 1, None)],
     verbose=["verbose"],
@@ -44,6 +45,7 @@ def run_tiled(
     *,
     tile: int = 256,
     overlap: int = 32,
+    margin: float = 0.375,
     multiple: int = 1,
     batch_size: int | None = None,
     out: NDArray[np.float32] | None = None,
@@ -66,9 +68,11 @@ def run_tiled(
     tile : int, default=256
         Longest side of a tile, in px.
     overlap : int, default=32
-        Minimum overlap of neighbouring tiles, in px; at most half a tile. The outer 3/8 of it on
-        either side are not used: artefacts at a tile's edge have no effect on the result if they
-        reach no further than that.
+        Minimum overlap of neighbouring tiles, in px; at most half a tile.
+    margin : float, default=0.375
+        Share of the overlap at either side of it that is not used: artefacts at a tile's edge have
+        no effect on the result if they reach no further than that. In between, the result changes
+        from one tile to the next.
     multiple : int, default=1
         Make the sides of tiles multiples of this, by mirroring the frame's edge.
     batch_size : int, optional
@@ -109,8 +113,8 @@ def run_tiled(
     if batch_size is None:
         batch_size = 1 if picked.type == "cpu" else 16
     height, width = arrays.shape[2:]
-    rows = _spans(height, tile, overlap, multiple)
-    columns = _spans(width, tile, overlap, multiple)
+    rows = _spans(height, tile, overlap, multiple, margin)
+    columns = _spans(width, tile, overlap, multiple, margin)
     places = itertools.product(range(len(arrays)), rows, columns)
     half = pick_precision(precision, picked) == "bf16-mixed"
 
@@ -183,7 +187,9 @@ def _check_result(tiles: Tensor, result: Tensor) -> None:
         )
 
 
-def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[_Span]:
+def _spans(
+    length: int, tile: int, overlap: int, multiple: int, margin: float = 0.375
+) -> list[_Span]:
     """Lay tiles evenly along an axis; the last may end beyond it, by less than `multiple`."""
     padded = math.ceil(length / multiple) * multiple
     if padded <= tile:
@@ -195,9 +201,9 @@ def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[_Span]:
         # starts at a multiple, so that pooling cuts a tile as it would the whole frame
         start = (padded - tile) * index // n_gaps // multiple * multiple
         shared = spans[-1].stop - start if spans else 0
-        margin = shared * 3 // 8
-        fade_stop = start + shared - margin if spans else start
-        spans.append(_Span(start, start + tile, start + margin, fade_stop))
+        unused = int(shared * margin)
+        fade_stop = start + shared - unused if spans else start
+        spans.append(_Span(start, start + tile, start + unused, fade_stop))
     return spans
 
 

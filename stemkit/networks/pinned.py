@@ -61,9 +61,10 @@ class PINNED(nn.Module):
     cells. The receptive field contains only a few of them, the spectrum all. If ``n_evidence`` is
     above 0, the network also gets the lattice prior:
 
-    - The lattice is determined in the spectrum of the whole frame (or of each tile, if there are
-      several), and the frame is projected on its harmonics. This has no trained weights. If the
-      spectrum shows no lattice, the periodic part is 0.
+    - The lattice is determined in the spectrum of the frame, and the frame is projected on its
+      harmonics. This has no trained weights. If the spectrum shows no lattice, the periodic part
+      is 0. :class:`stemkit.PINNEDDenoiser` does so for large frames in windows, between which the
+      periodic part changes smoothly; mean and histogram are those of the whole frame.
     - Noise with strong outliers hides the lattice. So the frame first passes trained functions of
       the value of each pixel, one for each version, and each version has its own periodic part.
     - Where a crystal ends or bends its periodic part is wrong. So the network also gets the
@@ -150,8 +151,31 @@ class PINNED(nn.Module):
         -------
         Tensor of shape (B, 1, H, W)
         """
-        height, width = x.shape[2:]
-        inputs = mirror_to_multiple(x if self.evidence is None else self.evidence(x), self.multiple)
+        return self.decode(x if self.evidence is None else self.evidence(x))
+
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Denoise frames of which the further inputs were already computed.
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (B, C, H, W)
+            What `evidence` returns for the frames; without evidence, the frames.
+
+        Returns
+        -------
+        Tensor of shape (B, 1, H, W)
+
+        Examples
+        --------
+        >>> import torch
+        >>> from stemkit.networks import PINNED
+        >>> network, frames = PINNED(n_channels=4, n_evidence=1), torch.rand(1, 1, 24, 32)
+        >>> inputs = network.evidence(frames)
+        >>> bool((network.decode(inputs) == network(frames)).all())
+        True
+        """
+        height, width = inputs.shape[2:]
+        inputs = mirror_to_multiple(inputs, self.multiple)
         decoded = self.decoder(self.encoder(inputs))
         if self.evidence is None:
             return self.tail(decoded)[..., :height, :width]
@@ -193,33 +217,77 @@ class LatticePrior(nn.Module):
         """Return the frames and the further inputs."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
+            periodic = self.periodic(x)
+            expected = self.expect(_histogram(x))
+            mean = x.mean((2, 3))
+        return self.inputs(x, periodic, mean, expected)
+
+    def periodic(self, x: Tensor) -> Tensor:
+        """Return the periodic part of each version (B, n_versions, H, W) of frames."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
             versions = x + self.mix(self.curves(x))
             pairs = zip(versions, x[:, 0], strict=True)
-            periodic = torch.stack([periodic_part(of, guide) for of, guide in pairs])
-            expected = self.expect(_histogram(x))[..., None, None].expand(-1, -1, *x.shape[2:])
-        mean = x.mean((2, 3), keepdim=True)
-        agrees = _agreement(x - mean, periodic[:, :1].detach())
-        return torch.cat([x, periodic, mean.expand_as(x), agrees, expected], 1)
+            return torch.stack([periodic_part(of, guide) for of, guide in pairs])
+
+    def inputs(
+        self,
+        x: Tensor,
+        periodic: Tensor,
+        mean: Tensor,
+        expected: Tensor,
+        power: Tensor | None = None,
+    ) -> Tensor:
+        """Put the inputs together, from frames or parts of one.
+
+        Parameters
+        ----------
+        x, periodic : Tensor of shape (B, 1, H, W) and (B, n_versions, H, W)
+            Frames and the periodic parts of their versions.
+        mean, expected : Tensor of shape (B, 1) and (B, 1 + n_terms)
+            Of the whole frames: their means, and what the histogram predicts.
+        power : Tensor of shape (B, 1), optional
+            Mean square of the periodic part of the first version over the whole frames; by default
+            that of these parts.
+
+        Returns
+        -------
+        Tensor of shape (B, n_channels, H, W)
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            mean, constant = mean[..., None, None], expected[..., None, None]
+            constant = constant.expand(-1, -1, *x.shape[2:])
+            agrees = _agreement(x - mean, periodic[:, :1].detach(), power)
+            return torch.cat([x, periodic, mean.expand_as(x), agrees, constant], 1)
 
 
-def _histogram(x: Tensor) -> Tensor:
-    """Return the roots of a histogram (B, _N_BINS), which all have about the same variance."""
+def bin_counts(x: Tensor) -> Tensor:
+    """Count the values of frames (B, 1, H, W) in the bins of the histogram: (B, n_bins)."""
     low, high = _RANGE
     place = ((x.flatten(1) - low) * (_N_BINS / (high - low))).long().clamp(0, _N_BINS - 1)
     counts = torch.zeros(len(x), _N_BINS, device=x.device)
-    counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
+    return counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
+
+
+def roots_of_counts(counts: Tensor, n_pixels: int) -> Tensor:
+    """Return the roots of a histogram, which all have about the same variance."""
     # A flat distribution gives values of 1.
-    return (counts * (_N_BINS / place.shape[1])).sqrt()
+    return (counts * (_N_BINS / n_pixels)).sqrt()
 
 
-def _agreement(frames: Tensor, periodic: Tensor) -> Tensor:
-    """Regress frames on their periodic part in squares about each pixel.
+def _histogram(x: Tensor) -> Tensor:
+    return roots_of_counts(bin_counts(x), x[0].numel())
+
+
+def _agreement(frames: Tensor, periodic: Tensor, power: Tensor | None = None) -> Tensor:
+    """Regress frames on their periodic part, of a power (B, 1), in squares about each pixel.
 
     The slope is 1 where the frame contains the periodic part, and 0 in vacuum and where the part
     is negligible.
     """
     product, square = (_mean_over_squares(periodic * other) for other in (frames, periodic))
-    power = square.mean((2, 3), keepdim=True)
+    power = square.mean((2, 3), keepdim=True) if power is None else power[..., None, None]
     return (product / (square + 0.1 * power + 1e-12)).clamp(-1, 3)
 
 
