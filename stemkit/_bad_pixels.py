@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ._arrays import Float32Array, rescale_to_float32
+from ._edges import find_edges
 from ._noise_law import RING, NoiseLaw, noise_law, ring_median, sampling
 
 Mask = NDArray[np.bool_]
@@ -31,12 +32,6 @@ _OF_LINES = 5.0
 # there is no noise that it could be compared with.
 _LEAST_SHARE = 0.005
 _SHORTEST_LINE = 16
-# Least number of rows that were not recorded, also as a share of the frame, and the least standard
-# deviation of the last row that was, in that of others.
-_LEAST_ROWS = 4
-_FEW_LEVELS = 3
-_LEAST_UNRECORDED = 0.02
-_STOPS = 0.3
 # Pixels of a line that are compared with its neighbours.
 _FOR_LINES = 256
 # Largest share of a frame that single bad pixels may have: more are noise of another kind, or
@@ -68,7 +63,7 @@ def find_bad(frames: Float32Array, known: Mask, *, spikes: bool = True, lines: b
     for frame, where in zip(frames, bad, strict=True):
         # Bad pixels that are known are filled before others are compared with them.
         if lines:
-            where |= find_unrecorded(frame)
+            where |= find_no_image(frame)
             where |= find_lines(filled(frame, where))
         if spikes:
             where |= find_spikes(filled(frame, where))
@@ -98,12 +93,8 @@ def find_marks(frames: NDArray) -> Mask:
     return marked
 
 
-def find_unrecorded(frame: Float32Array) -> Mask:
-    """Return the part at the edges of a frame that was not recorded, as of a scan that was stopped.
-
-    It has one value, or the two of a bar with letters, and ends at a row or column that varies like
-    the others, or is as much brighter as these vary. Vacuum without counts begins where the
-    specimen gets dark.
+def find_no_image(frame: Float32Array) -> Mask:
+    """Return the parts at the edges of a frame that were not recorded, or hold text.
 
     Parameters
     ----------
@@ -117,39 +108,11 @@ def find_unrecorded(frame: Float32Array) -> Mask:
     missing = np.zeros(frame.shape, bool)
     if min(frame.shape) < _SHORTEST_LINE:
         return missing
-    for lines, where in ((frame, missing), (frame.T, missing.T)):
-        n = len(lines)
-        first, last = _first_recorded(lines), n - 1 - _first_recorded(lines[::-1])
-        if first >= last or (first == 0 and last == n - 1):
-            continue
-        spread = lines[first : last + 1].std(axis=1, dtype=np.float64)
-        typical = float(np.median(spread))
-        least = max(_LEAST_ROWS, _LEAST_UNRECORDED * n)
-        parts = (slice(0, first), first, spread[0]), (slice(last + 1, n), last, spread[-1])
-        for part, edge, at_edge in parts:
-            if part.stop - part.start < least:
-                continue
-            # Between the planes of a lattice a row hardly varies, but it has a background.
-            levels = np.median(lines[part], axis=1)
-            is_even = bool((levels == levels[0]).all())
-            step = abs(float(np.median(lines[edge])) - float(levels[0]))
-            if at_edge > _STOPS * typical or (is_even and step > typical):
-                where[part] = True
+    edges, _, _ = find_edges(frame)
+    if edges:
+        missing[:] = True
+        missing[edges.inner(frame.shape)] = False
     return missing
-
-
-def _first_recorded(lines: Float32Array) -> int:
-    """Return the first row with more grey levels than a bar of one colour with letters has.
-
-    Rows of few counts have few levels as well, but those of a bar end with one of a single value.
-    """
-    last = -1
-    for index, line in enumerate(lines):
-        levels, counts = np.unique(line, return_counts=True)
-        if len(levels) > _FEW_LEVELS or counts.max() < 0.5 * len(line):
-            return last + 1
-        last = index if len(levels) == 1 else last
-    return len(lines)
 
 
 def find_spikes(frame: Float32Array) -> Mask:

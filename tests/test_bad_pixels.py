@@ -10,7 +10,6 @@ from stemkit._bad_pixels import (
     find_lines,
     find_marks,
     find_spikes,
-    find_unrecorded,
 )
 from stemkit.datasets import make_scene
 from stemkit.degradation import degrade
@@ -181,24 +180,3 @@ def test_one_sound_pixel_fills_a_frame():
     bad = np.ones((20, 30), bool)
     bad[3, 4] = False
     np.testing.assert_allclose(fill(np.full((20, 30), 7, "float32"), bad), 7, rtol=1e-5)
-
-
-@pytest.mark.parametrize("value", [0, 1000])
-def test_a_part_that_begins_between_the_planes_of_a_lattice_was_not_recorded(value):
-    rows = np.exp(-(((np.arange(96) + 6) % 12 - 6.0) ** 2) / 8)
-    frame = (60 + 100 * np.outer(rows, rows[:96])).astype("f4")
-    frame += np.random.default_rng(0).normal(0, 3, frame.shape).astype("f4")
-    for first in range(60, 72):
-        cut = frame.copy()
-        cut[first:] = value
-        found = find_unrecorded(cut)
-        assert found[first:].all()
-        assert not found[:first].any()
-
-
-@pytest.mark.parametrize("counts", [0.5, 2, 20])
-def test_vacuum_without_counts_is_recorded(counts):
-    y = np.arange(96)[:, np.newaxis]
-    edge = counts * np.ones((96, 96)) / (1 + np.exp((y - 50) / 3))
-    frame = np.random.default_rng(1).poisson(edge).astype("f4")
-    assert not find_unrecorded(frame).any()

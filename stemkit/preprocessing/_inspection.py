@@ -12,16 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import Float32Array, rescale_to_float32
 from .._bad_pixels import Mask, filled, find_fixed, find_lines, find_marks, find_spikes
+from .._edges import Edges, find_edges
 from .._frame_statistics import contrast_skewness, noise_level, spectral_statistics
 from .._gain import CERTAIN, Gain, fit_noise
 from .._noise_law import noise_law
 from .._validation import check_frames, split_missing
-from ._bands import Edges, find_data_bar, find_scale_bars, find_unrecorded
 from ._frame_report import FrameReport
 from ._intensities import block_quantiles, gradient, levels, step_between
 from ._marked_frames import Places, draw
 from ._noise_spectrum import noise_spectrum
 from ._rules import find
+from ._scale_bars import find_scale_bars
 from ._spectra import Spectrum, fixed_pattern, lattice_spacing, line_noise, spectrum
 
 # Frames in which pixels that are bad in all of them are looked for.
@@ -247,7 +248,7 @@ class _Series:
         self, frame: Float32Array, filled_before: Mask, row: dict[str, Any], places: Places
     ) -> Places:
         """Measure a frame that is not constant, and return where its findings are."""
-        edges, row["unrecorded"], row["data_bar"] = _edges(frame)
+        edges, row["unrecorded"], row["data_bar"] = find_edges(frame)
         places = replace(places, edges=edges)
         inner = edges.inner(frame.shape)
         origin = np.array([edges.top, edges.left])
@@ -367,11 +368,3 @@ def _skewness(image: Float32Array, sigma: float) -> float:
     ny, nx = (length // side for length in image.shape)
     binned = image[: ny * side, : nx * side].reshape(ny, side, nx, side).mean(axis=(1, 3))
     return contrast_skewness(binned, sigma / side)
-
-
-def _edges(frame: Float32Array) -> tuple[Edges, int, int]:
-    """Return the lines that are no image, and how many were not recorded or hold text."""
-    text = find_data_bar(frame)
-    blank = find_unrecorded(frame[text.inner(frame.shape)])
-    edges = Edges(*(a + b for a, b in zip(blank, text, strict=True)))
-    return edges, sum(blank), sum(text)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .._edges import Edges
 from ..io._thumbnail import to_grey
-from ._bands import Edges
 
 _FIXED, _SPIKE, _SATURATED, _MISSING, _BAND = (
     (255, 150, 0),
