@@ -56,7 +56,7 @@ from ..registration._canvas import CANVAS, CanvasKind
 from ..registration._doubt import explain
 from ..registration._pair import MotionModel
 from ..registration._search_limits import LIMITS, Scale, SearchLimits
-from . import _averaging, _rows, _series
+from . import _averaging, _lost_frames, _rows, _series
 from ._pairs import (
     RegisterPair,
     correlation_registration,
@@ -502,7 +502,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         Returns
         -------
         DataFrame
-            One row for each frame, all relative to the first: ``time``, ``dy`` and ``dx`` (px),
+            One row for each frame, all relative to the first (if that shows nothing, to the first
+            that does, with a warning): ``time``, ``dy`` and ``dx`` (px),
             ``rotation_deg``, ``shear``, ``stretch`` and ``scale`` (see :class:`Motion`),
             ``mean_damage`` over the specimen, ``confidence`` (0 to 1), ``closure`` (px, how far
             the registrations of this frame disagree). If ``stack`` has a pixel size, as a
@@ -983,7 +984,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
                 found = register_pair(*pair, missing_of_pair)
                 return self._explain(pair, missing_of_pair, found)
 
-            _series.warn_of_frames(table, frames, explain_frames)
+            _lost_frames.warn_of_frames(table, frames, explain_frames, missing)
             if self.motion != "path" and self.readout == "rows":
                 motions = _series.motions_of(table, frames)
                 _rows.warn_of_rows(table, frames, motions, missing, linear=self._is_linear())

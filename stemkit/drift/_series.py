@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,27 +12,22 @@ from tqdm.auto import tqdm
 from .._missing import Mask
 from .._motion import Motion
 from .._validation import Float32Array
-from .._warnings import warn_caller
 from ..damage._aligned_pair import AlignedPair, Background
 from ..damage._background_level import backgrounds_of_series
 from ..damage._decay_map import DecayMaps, decay_between
 from ..damage._network import DamageNetwork
 from ..damage._prediction import mean_over_specimen
-from ..exceptions import LowConfidenceWarning
 from ..io._conversion import pixel_sides
 from ..io._frame_stack import PixelSize
 from ..registration import frame_pairs, reconcile, trajectory_table
 from ..registration._binning import unbin_map
 from ..registration._canvas import Canvas, source_of
 from ..registration._frame_chains import FrameChains
-from ..registration._pair import MIN_CONFIDENCE
 from ..registration._search_limits import SearchLimits
 from ..registration._trajectory_table import read_motions
 from ..registration._warping import align, holds_data
+from ._lost_frames import reference_of
 from ._pairs import RegisterPair, binned_pair, detailed, warn_of_contrast
-
-# Doubtful frames of a series of which a warning says what they show; it takes a second each.
-_EXPLAINED = 3
 
 
 def register_series(
@@ -59,37 +54,8 @@ def register_series(
             chains.add(i, j, found)
             registrations[i, j] = found
     warn_of_contrast(registrations)
-    return trajectory_table(*reconcile(registrations, len(frames)))
-
-
-def warn_of_frames(
-    trajectory: pd.DataFrame, frames: Float32Array, explain: Callable[[int, int], str]
-) -> None:
-    """Warn if the frames of a series do not determine the drift of some of them.
-
-    ``explain`` says of two frames what they show; a few of the doubtful ones are looked at.
-    """
-    doubtful = trajectory.index[trajectory["confidence"] < MIN_CONFIDENCE].tolist()
-    if not doubtful:
-        return
-    blank = [index for index, frame in enumerate(frames) if frame.min() == frame.max()]
-    if blank:
-        message = (
-            f"Frames {blank} are blank, all of one value, and their drift has no confidence"
-            f"{', nor has that of others relative to the first frame' if blank[0] == 0 else ''}; "
-            f"leave them out."
-        )
-    else:
-        looked_at = [i for i in doubtful if i > 0][:_EXPLAINED] or doubtful[:1]
-        seen: dict[str, list[str]] = {}
-        for i in looked_at:
-            pair = (max(i - 1, 0), max(i, 1))
-            seen.setdefault(explain(*pair), []).append(f"{pair[0]} and {pair[1]}")
-        reasons = "; ".join(f"{why} (frames {', '.join(pairs)})" for why, pairs in seen.items())
-        message = (
-            f"The drift of frames {doubtful} has a confidence below {MIN_CONFIDENCE}: {reasons}."
-        )
-    warn_caller(message, LowConfidenceWarning)
+    reference = reference_of(registrations, frames, missing)
+    return trajectory_table(*reconcile(registrations, len(frames), reference=reference))
 
 
 def decay_of_series(

@@ -1,7 +1,5 @@
 """Registration and decay of a series, with stand-ins for the network and for the search."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,6 @@ from stemkit.damage._decay_map import DecayMaps
 from stemkit.damage._network import DamageNetwork
 from stemkit.damage._prediction import mean_over_specimen
 from stemkit.drift import _series
-from stemkit.exceptions import LowConfidenceWarning
 from stemkit.networks import DegradationNet
 from stemkit.registration import Motion, Registration
 from stemkit.registration._search_limits import SearchLimits
@@ -44,16 +41,6 @@ def test_limits_of_a_series_follow_what_is_registered():
     assert all(limits.max_step == 9 for limits in asked.values())
     np.testing.assert_allclose(asked[0, 3].expected, DRIFTS[3])
     assert list(asked)[:3] == [(0, 1), (1, 2), (2, 3)]
-
-
-def test_frames_below_the_limit_of_confidence_are_named():
-    table = pd.DataFrame({"confidence": [1.0, 0.3, 0.5, 0.49]})
-    match = r"frames \[1, 3\].*: they are dark \(frames 0 and 1, 2 and 3\)"
-    with pytest.warns(LowConfidenceWarning, match=match):
-        _series.warn_of_frames(table, FRAMES, lambda i, j: "they are dark")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        _series.warn_of_frames(table.iloc[[0, 2]], FRAMES, pytest.fail)
 
 
 @pytest.mark.parametrize("n_evidence", [0, 2])
@@ -126,14 +113,3 @@ def test_a_trajectory_of_another_series_is_named():
     np.testing.assert_array_equal([motion.drift for motion in motions], [[0, 0], [3, -2]])
     with pytest.raises(ValueError, match="trajectory has 2 rows for 4 frames"):
         _series.motions_of(table, FRAMES)
-
-
-@pytest.mark.parametrize("blank", [0, 2])
-def test_blank_frames_are_named_rather_than_the_good_ones(blank):
-    frames = FRAMES.copy()
-    frames[blank] = 7
-    table = pd.DataFrame({"confidence": np.zeros(len(frames))})
-    with pytest.warns(LowConfidenceWarning, match=rf"^Frames \[{blank}\] are blank") as record:
-        _series.warn_of_frames(table, frames, pytest.fail)
-    assert len(record) == 1
-    assert ("relative to the first" in str(record[0].message)) == (blank == 0)
