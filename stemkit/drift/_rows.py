@@ -20,7 +20,7 @@ from ..registration import AlignedStack, Registration, RowPaths
 from ..registration._align_rows import straighten_series
 from ..registration._canvas import CanvasKind
 from ..registration._row_paths import check_scan_direction, check_series, fit_rows, turn_back
-from ..registration._row_residual import row_residual
+from ..registration._row_residual import RowResidual, row_residual
 from ..registration._search_limits import SearchLimits
 from ..registration._trajectory_table import read_motions
 from ._pairs import RegisterPair
@@ -28,8 +28,9 @@ from ._series import masks_of_frames, register_series
 
 # Key of `DataFrame.attrs` under which a trajectory carries the paths of the rows.
 _KEY = "row_paths"
-# Displacement of rows in px from which the motion of whole frames is wrong.
-_MISMATCH = 1.2
+# Displacements of rows in px from which the motion of whole frames is wrong, as root mean square
+# and at most. Frames that moved as a whole have up to 0.9 and 2.1.
+_RMS, _LARGEST = 1.2, 2.4
 # A frame of which the rows are displaced has at most this confidence.
 _MISMATCH_CONFIDENCE = 0.4
 
@@ -115,19 +116,14 @@ def warn_of_rows(
 ) -> None:
     """Warn, and lower the confidence, of frames whose rows are displaced from the first one's."""
     lacks = masks_of_frames(missing, len(frames))
-    residuals = np.array(
-        [0.0]
-        + [
-            row_residual(frames[0], frame, motion, (lacks[0], lack), linear=linear)
-            for frame, motion, lack in zip(frames[1:], motions[1:], lacks[1:], strict=True)
-        ]
-    )
-    bent = np.flatnonzero(residuals > _MISMATCH)
-    if len(bent):
-        warn_caller(
-            mismatch_message(f"frames {shorten(bent.tolist())}", residuals.max()),
-            ModelMismatchWarning,
-        )
+    residuals = [
+        row_residual(frames[0], frame, motion, (lacks[0], lack), linear=linear)
+        for frame, motion, lack in zip(frames[1:], motions[1:], lacks[1:], strict=True)
+    ]
+    bent = [index for index, residual in enumerate(residuals, start=1) if _is_bent(residual)]
+    if bent:
+        largest = max(residuals[index - 1].largest for index in bent)
+        warn_caller(mismatch_message(f"frames {shorten(bent)}", largest), ModelMismatchWarning)
         capped = np.minimum(trajectory["confidence"].to_numpy()[bent], _MISMATCH_CONFIDENCE)
         trajectory.loc[trajectory.index[bent], "confidence"] = capped
 
@@ -142,9 +138,9 @@ def warn_of_pair_rows(
 ) -> Registration:
     """Warn if the rows of a pair are displaced, and return a registration of lower confidence."""
     residual = row_residual(first, second, found.motion, (missing[0], missing[1]), linear=linear)
-    if residual <= _MISMATCH:
+    if not _is_bent(residual):
         return found
-    warn_caller(mismatch_message("the second frame", residual), ModelMismatchWarning)
+    warn_caller(mismatch_message("the second frame", residual.largest), ModelMismatchWarning)
     return replace(found, confidence=min(found.confidence, _MISMATCH_CONFIDENCE))
 
 
@@ -183,11 +179,15 @@ def apply_rows(
     return AlignedStack(aligned, mask, parts[0].origin)
 
 
-def mismatch_message(frames: str, residual: float) -> str:
+def _is_bent(residual: RowResidual) -> bool:
+    return residual.rms > _RMS or residual.largest > _LARGEST
+
+
+def mismatch_message(frames: str, largest: float) -> str:
     """Return what to tell of frames whose rows a motion leaves displaced."""
     return (
-        f"Rows of {frames} are displaced by {residual:.1f} px (root mean square) from what the "
-        f"motion gives relative to the first frame: the drift changed during the scan, or the "
+        f"Rows of {frames} are displaced by up to {largest:.1f} px from what the motion gives "
+        f"relative to the first frame: the drift changed during the scan, or the "
         f"frames are distorted. Pass motion='path', or readout='frame' for frames that are "
         f"recorded at once."
     )

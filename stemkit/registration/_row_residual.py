@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
@@ -18,11 +20,26 @@ _REACH = 16
 # Frames are binned to at most so many rows or columns.
 _SIDE = 320
 # Strips that are less probable are left out, and at least this share must remain.
-_CERTAIN, _LEAST_SHARE = 0.9, 0.3
+_CERTAIN, _LEAST_SHARE = 0.75, 0.3
 # Strips at the borders are located less well.
 _BORDER = 2
 # Number of neighbouring strips that are averaged.
 _N_SMOOTHED = 5
+
+
+class RowResidual(NamedTuple):
+    """Displacements in px of the rows of a pair, smoothed over neighbouring strips.
+
+    Attributes
+    ----------
+    rms : float
+        Root mean square over the strips of the frame.
+    largest : float
+        That of the strip that is displaced most.
+    """
+
+    rms: float
+    largest: float
 
 
 def row_residual(
@@ -32,7 +49,7 @@ def row_residual(
     missing: tuple[Mask | None, Mask | None] = (None, None),
     *,
     linear: bool = True,
-) -> float:
+) -> RowResidual:
     """Return how far rows of a pair are off after the frames were aligned by a motion.
 
     Parameters
@@ -49,25 +66,24 @@ def row_residual(
 
     Returns
     -------
-    float
-        Root mean square over the strips of the frame, smoothed, in px; 0 if too few strips can be
-        located.
+    RowResidual
+        Zeros if too few strips can be located.
     """
     if min(first.shape) < MIN_ROWS:
-        return 0.0
+        return RowResidual(0.0, 0.0)
     aligned, overlap = align(second, motion, missing)
     binning = -(-max(first.shape) // _SIDE)
     known = bin_frame(overlap.astype(np.float32), binning) == 1
     frames = [bin_frame(frame, binning) for frame in (first, aligned)]
     if min(known.shape) < MIN_ROWS or known.mean() < _LEAST_SHARE:
-        return 0.0
+        return RowResidual(0.0, 0.0)
     sigma = max(HIGH_PASS * min(known.shape), 3.0)
     detail = [
         np.where(known, frame - wide_gaussian_filter(frame, sigma), 0).astype(np.float64)
         for frame in frames
     ]
     if any(np.ptp(values) == 0 for values in detail):
-        return 0.0
+        return RowResidual(0.0, 0.0)
     reference = Reference(detail[0], known, noise_variance(frames[0]), (0, 0))
     strips = find_strips(detail[1], reference, np.zeros(2, dtype=np.int64), _REACH)
     rows = np.rint(strips.row).astype(int)
@@ -75,10 +91,11 @@ def row_residual(
     certain = seen & (strips.probability > _CERTAIN)
     certain[:_BORDER] = certain[-_BORDER:] = False
     if certain.sum() < _LEAST_SHARE * max(int(seen.sum()), 1) or certain.sum() < 4:
-        return 0.0
+        return RowResidual(0.0, 0.0)
     # Any motion that is left of the whole frame is none of its rows.
     design = np.stack([np.ones(len(rows)), rows - rows.mean()], axis=1)[certain, : 1 + linear]
     rest = strips.displacement[certain]
     rest = rest - design @ np.linalg.lstsq(design, rest, rcond=None)[0]
     rest = ndimage.uniform_filter1d(rest, _N_SMOOTHED, axis=0, mode="nearest")
-    return float(binning * np.sqrt(np.mean(np.sum(rest**2, axis=1))))
+    distance = binning * np.hypot(*rest.T)
+    return RowResidual(float(np.sqrt(np.mean(distance**2))), float(distance.max()))
