@@ -28,8 +28,8 @@ from ._series import masks_of_frames, register_series
 
 # Key of `DataFrame.attrs` under which a trajectory carries the paths of the rows.
 _KEY = "row_paths"
-# Displacements of rows in px from which the motion of whole frames is wrong, as root mean square
-# and at most. Frames that moved as a whole have up to 0.9 and 2.1.
+# Displacements of rows in px of binned frames from which the motion of whole frames is wrong: as a
+# root mean square, and at most. Frames that moved as a whole have up to 0.9 and 2.1.
 _RMS, _LARGEST = 1.2, 2.4
 # A frame of which the rows are displaced has at most this confidence.
 _MISMATCH_CONFIDENCE = 0.4
@@ -180,7 +180,8 @@ def apply_rows(
 
 
 def _is_bent(residual: RowResidual) -> bool:
-    return residual.rms > _RMS or residual.largest > _LARGEST
+    rms, largest, binning = residual
+    return rms > _RMS * binning or largest > _LARGEST * binning
 
 
 def mismatch_message(frames: str, largest: float) -> str:

@@ -14,7 +14,7 @@ from .._constraints import Sequence as SequenceOf
 from .._motion import Motion
 from .._repr import short_repr
 from .._validation import BAD_PIXELS, BadPixels, check_frames, rescale_to_float32
-from ._binning import wide_gaussian_filter
+from ._binning import bin_frame, wide_gaussian_filter
 from ._pair import register_frames
 from ._reconcile import reconcile
 from ._row_fit import (
@@ -42,6 +42,8 @@ _REACH_SHARE, _MIN_REACH = 0.2, 32
 # A frame is compared with the middle one of the series if so much of both overlaps.
 _MIN_OVERLAP = 0.6
 _N_SEGMENTS = 8
+# Larger frames are binned to this side in px, until their paths are known roughly.
+_SIDE = 512
 _MORE_SEGMENTS = (16, 32)
 # Gain of the held-out log-likelihood for each further coefficient that more segments must bring.
 _GAIN = 1.0
@@ -226,28 +228,15 @@ def fit_rows(
     if missing is not None:
         detail[missing] = 0
     blank = np.ptp(detail, axis=(1, 2)) <= 1e-6 * np.abs(frames).max(axis=(1, 2))
-    paths, probability = _place_strips(detail, motions, turns, blank)
-    basis = spline_basis(height, _N_SEGMENTS)
     held = np.broadcast_to(~blank[:, None, None], frames.shape)
     if missing is not None:
         held = held & ~missing
-    # A frame without any certain row is of use as it is.
-    certain = (probability > _CERTAIN) | (probability.max(axis=1, keepdims=True) <= _CERTAIN)
-    fit = RowFit(detail, paths, held, turns, certain)
-    fit_smooth(fit, basis, 3 * _N_ROUNDS)
-    for _ in range(_N_SEARCHES):
-        found = _strips_again(fit, blank)
-        better = {k: _take_better(fit, k, strips, basis) for k, strips in found.items()}
-        fit = RowFit(detail, fit.paths, held, turns)
-        fit_smooth(fit, basis, 2 * _N_ROUNDS if any(better.values()) else 2)
-        for index, strips in found.items():
-            again = _agreement(fit.paths[index], strips, height)
-            # A path that was found anew owes nothing to the first one.
-            first = again if better[index] else probability[index]
-            probability[index] = np.minimum(again, first)
-        if not any(better.values()):
-            break
-
+    basis = spline_basis(height, _N_SEGMENTS)
+    binning = -(-max(frames.shape[1:]) // _SIDE)
+    paths, probability = _fit_binned(detail, motions, turns, held, binning)
+    fit = RowFit(detail, paths, held, turns)
+    if binning > 1:
+        fit_smooth(fit, basis, 2)
     jitter = measure_jitter(fit)
     variance = np.empty_like(fit.paths)
     if jitter.gain > 0:
@@ -273,6 +262,56 @@ def fit_rows(
         shifted.sigma if jitter.gain > 0 else 0.0,
         turns,
     )
+
+
+def _fit_binned(
+    detail: Float64Array,
+    motions: Sequence[Motion],
+    turns: Float64Array,
+    held: Mask,
+    binning: int,
+) -> tuple[Float64Array, Float64Array]:
+    """Return smooth paths (n, H, 2) and their probabilities (n, H), from binned frames."""
+    if binning == 1:
+        return _fit_from_strips(detail, motions, turns, held)
+    height = detail.shape[1]
+    small = np.stack([bin_frame(frame.astype(np.float32), binning) for frame in detail])
+    shape = (small.shape[1], small.shape[2])
+    whole = np.stack([bin_frame(mask.astype(np.float32), binning) == 1 for mask in held])
+    moved = [motion.rescaled(1 / binning, shape) for motion in motions]
+    coarse, likely = _fit_from_strips(small.astype(float), moved, turns, whole)
+    # The middle of a bin is that of its rows.
+    rows = (np.arange(height) - (binning - 1) / 2) / binning
+    known = np.arange(shape[0])
+    paths = np.stack([np.stack([np.interp(rows, known, p) for p in path.T], -1) for path in coarse])
+    return binning * paths, np.stack([np.interp(rows, known, p) for p in likely])
+
+
+def _fit_from_strips(
+    detail: Float64Array, motions: Sequence[Motion], turns: Float64Array, held: Mask
+) -> tuple[Float64Array, Float64Array]:
+    """Return smooth paths (n, H, 2) and their probabilities (n, H)."""
+    height = detail.shape[1]
+    blank: Mask = ~np.any(held, axis=(1, 2))
+    paths, probability = _place_strips(detail, motions, turns, blank)
+    basis = spline_basis(height, _N_SEGMENTS)
+    # A frame without any certain row is of use as it is.
+    certain = (probability > _CERTAIN) | (probability.max(axis=1, keepdims=True) <= _CERTAIN)
+    fit = RowFit(detail, paths, held, turns, certain)
+    fit_smooth(fit, basis, 3 * _N_ROUNDS)
+    for _ in range(_N_SEARCHES):
+        found = _strips_again(fit, blank)
+        better = {k: _take_better(fit, k, strips, basis) for k, strips in found.items()}
+        fit = RowFit(detail, fit.paths, held, turns)
+        fit_smooth(fit, basis, 2 * _N_ROUNDS if any(better.values()) else 2)
+        for index, strips in found.items():
+            again = _agreement(fit.paths[index], strips, height)
+            # A path that was found anew owes nothing to the first one.
+            first = again if better[index] else probability[index]
+            probability[index] = np.minimum(again, first)
+        if not any(better.values()):
+            break
+    return fit.paths, probability
 
 
 def turn_back(frames: NDArray, turns: Float64Array) -> tuple[NDArray[np.float32], Mask | None]:

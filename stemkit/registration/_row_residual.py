@@ -28,7 +28,7 @@ _N_SMOOTHED = 5
 
 
 class RowResidual(NamedTuple):
-    """Displacements in px of the rows of a pair, smoothed over neighbouring strips.
+    """Displacements of the rows of a pair, smoothed over neighbouring strips, in px.
 
     Attributes
     ----------
@@ -36,10 +36,13 @@ class RowResidual(NamedTuple):
         Root mean square over the strips of the frame.
     largest : float
         That of the strip that is displaced most.
+    binning : int
+        Binning of the frames in which they were measured; errors are in proportion to it.
     """
 
     rms: float
     largest: float
+    binning: int
 
 
 def row_residual(
@@ -70,20 +73,20 @@ def row_residual(
         Zeros if too few strips can be located.
     """
     if min(first.shape) < MIN_ROWS:
-        return RowResidual(0.0, 0.0)
+        return RowResidual(0.0, 0.0, 1)
     aligned, overlap = align(second, motion, missing)
     binning = -(-max(first.shape) // _SIDE)
     known = bin_frame(overlap.astype(np.float32), binning) == 1
     frames = [bin_frame(frame, binning) for frame in (first, aligned)]
     if min(known.shape) < MIN_ROWS or known.mean() < _LEAST_SHARE:
-        return RowResidual(0.0, 0.0)
+        return RowResidual(0.0, 0.0, 1)
     sigma = max(HIGH_PASS * min(known.shape), 3.0)
     detail = [
         np.where(known, frame - wide_gaussian_filter(frame, sigma), 0).astype(np.float64)
         for frame in frames
     ]
     if any(np.ptp(values) == 0 for values in detail):
-        return RowResidual(0.0, 0.0)
+        return RowResidual(0.0, 0.0, 1)
     reference = Reference(detail[0], known, noise_variance(frames[0]), (0, 0))
     strips = find_strips(detail[1], reference, np.zeros(2, dtype=np.int64), _REACH)
     rows = np.rint(strips.row).astype(int)
@@ -91,11 +94,12 @@ def row_residual(
     certain = seen & (strips.probability > _CERTAIN)
     certain[:_BORDER] = certain[-_BORDER:] = False
     if certain.sum() < _LEAST_SHARE * max(int(seen.sum()), 1) or certain.sum() < 4:
-        return RowResidual(0.0, 0.0)
+        return RowResidual(0.0, 0.0, 1)
     # Any motion that is left of the whole frame is none of its rows.
     design = np.stack([np.ones(len(rows)), rows - rows.mean()], axis=1)[certain, : 1 + linear]
     rest = strips.displacement[certain]
     rest = rest - design @ np.linalg.lstsq(design, rest, rcond=None)[0]
     rest = ndimage.uniform_filter1d(rest, _N_SMOOTHED, axis=0, mode="nearest")
     distance = binning * np.hypot(*rest.T)
-    return RowResidual(float(np.sqrt(np.mean(distance**2))), float(distance.max()))
+    rms = float(np.sqrt(np.mean(distance**2)))
+    return RowResidual(rms, float(distance.max()), binning)
