@@ -97,43 +97,34 @@ def _constant_lines(lines: NDArray) -> int:
     n = int(np.argmax(differs)) if differs.any() else len(lines)
     if n == len(lines):
         return 0
-    following = lines[n : n + _NEXT]
-    # A vacuum without counts is constant too, and so are pictures without noise.
-    equal = max(np.mean(following == lines[0, 0]), np.mean(following[:, 1:] == following[:, :-1]))
-    by_chance = equal ** lines.shape[1] >= _CHANCE or equal >= _SPARSE
-    return n if not by_chance or _begins_at_once(lines, n, differs) else 0
-
-
-def _begins_at_once(lines: NDArray, n: int, differs: NDArray[np.bool_]) -> bool:
-    """Return whether the image begins with a line like the others after a thick band.
-
-    Parameters
-    ----------
-    lines : ndarray of shape (n_lines, length)
-        Lines that begin with a band.
-    n : int
-        Number of lines of the band.
-    differs : ndarray of shape (n_lines,), bool
-        Lines that are not like those of the band.
-    """
-    if n < max(_LEAST_LINES, _LEAST_SHARE * len(lines)):
-        return False
     # The last run of constant lines may be a band at the other side.
-    ends = np.flatnonzero(differs)
-    inside = int(np.diff(ends).max(initial=1)) - 1
-    if n < _LONGER * inside + _MORE:
-        return False
-    image = lines[n : ends[-1] + 1]
+    image = lines[n : np.flatnonzero(differs)[-1] + 1]
+    # A vacuum without counts is constant too, and so are pictures without noise, which begin with
+    # the tail of an atom.
+    parts = image[:1], image[:_NEXT]
+    equal = max(
+        max(np.mean(part == lines[0, 0]), np.mean(part[:, 1:] == part[:, :-1])) for part in parts
+    )
+    if equal ** lines.shape[1] < _CHANCE and equal < _SPARSE:
+        return n
+    if n < max(_LEAST_LINES, _LEAST_SHARE * len(lines)) or not _begins_at_once(image, lines[0, 0]):
+        return 0
+    inside = int(np.diff(np.flatnonzero(differs)).max(initial=1)) - 1
+    contrast = np.abs(image - lines[0, 0]).mean(axis=1, dtype=np.float64)
+    fades = contrast[:_BESIDE].mean() < _FADES * contrast.mean()
+    return 0 if fades or n < _LONGER * inside + _MORE else n
+
+
+def _begins_at_once(image: NDArray, value: float) -> bool:
+    """Return whether the first line varies like the others, or is as far from the band's value.
+
+    The tails of single atoms in a picture without noise do not.
+    """
     spread = image.std(axis=1, dtype=np.float64)
     typical = float(np.median(spread))
-    if typical == 0:
-        return False
-    contrast = np.abs(image - lines[0, 0]).mean(axis=1, dtype=np.float64)
-    if contrast[:_BESIDE].mean() < _FADES * contrast.mean():
-        return False
     # Between the planes of a lattice a row hardly varies, but it has a background.
-    step = abs(float(np.median(lines[n])) - float(lines[0, 0]))
-    return bool(spread[0] > _BEGINS * typical or step > typical)
+    step = abs(float(np.median(image[0])) - float(value))
+    return typical > 0 and bool(spread[0] > _BEGINS * typical or step > typical)
 
 
 def find_data_bar(frame: NDArray) -> Edges:

@@ -26,8 +26,6 @@ MIN_SIDE = 48
 # Least number of rings from which the width of an atom is estimated, and the least power of the
 # strongest one in that of the noise.
 _MIN_RINGS = 2
-# Whiteness below which neighbouring pixels share noise, and the standard errors to be certain.
-_LEAST_WHITENESS, _CERTAIN = 0.7, 4.0
 _MIN_POWER = 1.0
 
 
@@ -65,10 +63,6 @@ class SpectralStatistics(NamedTuple):
     whiteness_error: float
     atom_sigma: float
 
-    def shares_noise(self, least: float) -> bool:
-        """Return whether the whiteness is certainly below a value."""
-        return self.whiteness + _CERTAIN * self.whiteness_error < least
-
 
 def spectral_statistics(frame: NDArray) -> SpectralStatistics:
     """Measure the correlation of the noise and the width of the atoms from the power spectrum.
@@ -105,11 +99,6 @@ def spectral_statistics(frame: NDArray) -> SpectralStatistics:
     # Neighbouring coefficients share power because of the window.
     error = whiteness * float(np.sqrt(3 / highest.size + 3 / medium.size))
     return SpectralStatistics(whiteness, error, _width(frequency, power))
-
-
-def shares_noise(frame: NDArray) -> bool:
-    """Return whether neighbouring pixels certainly share noise, or the frame has none."""
-    return spectral_statistics(frame).shares_noise(_LEAST_WHITENESS)
 
 
 def _width(frequency: Float64Array, power: Float64Array) -> float:

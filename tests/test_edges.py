@@ -103,6 +103,16 @@ def test_pictures_without_noise_are_recorded():
         assert not find_edges(np.zeros(shape, "f4"))[0]
 
 
+def test_tails_of_atoms_without_noise_are_recorded():
+    y, x = np.indices((80, 80))
+    for sigma in (1, 2, 5):
+        atoms = [
+            np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * sigma**2)) for a, b in [(30, 31), (41, 36)]
+        ]
+        for frame in (sum(atoms), 5000 + 100 * sum(atoms), np.round(1000 * sum(atoms))):
+            assert not find_edges(frame.astype("f4"))[0]
+
+
 def test_the_mask_is_that_of_the_edges():
     frame = with_letters(counts(3), 12, 0, 1e4)
     frame[:, -20:] = 5

@@ -10,7 +10,8 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 
 from .._constraints import Constraints, Interval
-from .._frame_statistics import DARK, MIN_SIDE, contrast_skewness, noise_level, shares_noise
+from .._frame_statistics import DARK, MIN_SIDE, contrast_skewness, noise_level
+from .._noise_spectrum import shares_noise
 from .._scene import Scene, render_columns
 from .._validation import BAD_PIXELS, BadPixels, Float32Array
 from .._warnings import warn_caller

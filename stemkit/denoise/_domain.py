@@ -18,11 +18,11 @@ from .._arrays import Float32Array
 from .._frame_statistics import (
     DARK,
     MIN_SIDE,
-    SpectralStatistics,
     contrast_skewness,
     mean_noise_level,
     spectral_statistics,
 )
+from .._noise_spectrum import NoiseSpectrum, noise_of
 from .._warnings import is_first, warn_caller
 from ..exceptions import OutOfDomainWarning
 
@@ -79,7 +79,7 @@ def _differences(frame: NDArray, domain: Mapping[str, Any], *, scaled: bool) -> 
     if min(frame.shape) < MIN_SIDE:
         return
     found = spectral_statistics(frame)
-    yield from _differences_of_noise(found, domain)
+    yield from _differences_of_noise(noise_of(frame), domain)
     low, high = domain.get("atom_sigma", (0.0, np.inf))
     known = np.isfinite(found.atom_sigma)
     if known and not low <= found.atom_sigma <= high:
@@ -110,9 +110,9 @@ def _differences_of_scale(frames: NDArray, domain: Mapping[str, Any]) -> Iterabl
             )
 
 
-def _differences_of_noise(found: SpectralStatistics, domain: Mapping[str, Any]) -> Iterable[str]:
+def _differences_of_noise(found: NoiseSpectrum, domain: Mapping[str, Any]) -> Iterable[str]:
     least = domain.get("least_whiteness", 0.0)
-    if found.shares_noise(least):
+    if found.is_below(least):
         yield (
             f"neighbouring pixels share noise, as after interpolation or by a camera's blur (power "
             f"of the finest details {found.whiteness:.2f} of that of white noise): bin it, or "

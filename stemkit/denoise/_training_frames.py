@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .._arrays import Float32Array
-from .._frame_statistics import spectral_statistics
+from .._noise_spectrum import noise_of
 from .._warnings import is_first, warn_caller
 from ..exceptions import ExposureChangeWarning, OutOfDomainWarning
 from ._frame_level import FrameLevel, measure_all, surface
@@ -267,10 +267,9 @@ def warn_of_shared_noise(
     noisy = [i for i, frame in enumerate(found) if frame.has_noise]
     if not noisy:
         return
-    spectra = [spectral_statistics(frames[i]) for i in noisy]
-    sharing = [s.shares_noise(_LEAST_WHITENESS) for s in spectra]
-    if np.mean(sharing) > 0.5:
-        whiteness = float(np.nanmedian([s.whiteness for s in spectra]))
+    noise = noise_of(frames[noisy])
+    if noise.is_below(_LEAST_WHITENESS):
+        whiteness = noise.whiteness
         effect = (
             f"{name} learns from the neighbours of a pixel, so this noise stays in its results"
             if alone

@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import as_array
 from .._bad_pixels import fill
 from .._constraints import Constraints, Interval, Options, check_parameters, check_value
-from .._frame_statistics import DARK, contrast_skewness, shares_noise
+from .._frame_statistics import DARK, contrast_skewness
 from .._missing import Mask, missing_regions
+from .._noise_spectrum import shares_noise
 from .._validation import BAD_OR_MISSING, BadOrMissing, check_masked_stack
 from .._warnings import warn_caller
 from ..exceptions import OutOfDomainWarning, PolarityWarning

@@ -16,14 +16,15 @@ from .._edges import Edges, find_edges
 from .._frame_statistics import contrast_skewness, noise_level, spectral_statistics
 from .._gain import CERTAIN, Gain, fit_noise
 from .._noise_law import noise_law
+from .._noise_spectrum import noise_spectrum
+from .._spectrum import Spectrum, spectrum
 from .._validation import check_frames, split_missing
 from ._frame_report import FrameReport
 from ._intensities import block_quantiles, gradient, levels, step_between
 from ._marked_frames import Places, draw
-from ._noise_spectrum import noise_spectrum
 from ._rules import find
 from ._scale_bars import find_scale_bars
-from ._spectra import Spectrum, fixed_pattern, lattice_spacing, line_noise, spectrum
+from ._spectra import fixed_pattern, lattice_spacing, line_noise
 
 # Frames in which pixels that are bad in all of them are looked for.
 _FOR_FIXED = 16

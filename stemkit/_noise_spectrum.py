@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._spectra import Spectrum
+from ._spectrum import Spectrum, spectrum
 
 # Frequencies in cycles per px: of the second and the last, white noise has the same power. The
 # first two tell how fast the power falls, and the last two whether it still does at the end.
@@ -21,6 +21,8 @@ _WHITE, _CERTAIN = 0.7, 4.0
 _SHARPEST, _SAME = 0.7, 1.22
 # Medium power below which, in that of the strongest ring, noise has no influence.
 _NEGLIGIBLE = 1e-6
+# The same that rounding leaves in frames without noise.
+_ROUNDING = 1e-12
 # What falls faster than this has no noise at medium frequencies, or noise that was blurred so much
 # that it can't be told from edges.
 _BLURRED = 1.1
@@ -51,8 +53,57 @@ class NoiseSpectrum(NamedTuple):
     independent: bool
     shared: bool
 
+    def is_below(self, least: float) -> bool:
+        """Return whether the whiteness is certainly below a value, and not by sharp atoms."""
+        return not self.independent and self.whiteness + _CERTAIN * self.error < least
 
-def noise_spectrum(found: Spectrum) -> NoiseSpectrum:
+
+def shares_noise(frames: NDArray) -> bool:
+    """Return whether neighbouring pixels certainly share noise, or the frames have none.
+
+    Noise that was blurred much can't be told from edges without noise.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (H, W) or (n_frames, H, W)
+        Frames in any unit. Those that are too small to tell are taken for ones that do not.
+
+    Returns
+    -------
+    bool
+    """
+    return noise_of(frames).is_below(_WHITE)
+
+
+def noise_of(frames: NDArray) -> NoiseSpectrum:
+    """Compare the power of medium and high frequencies of frames.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (H, W) or (n_frames, H, W)
+        Frames in any unit. Several frames tell more than one; each has the same weight.
+
+    Returns
+    -------
+    NoiseSpectrum
+        NaN for frames that are too small or constant.
+    """
+    spectra = []
+    for frame in frames.reshape(-1, *frames.shape[-2:]):
+        # Of any unit, whose squares may not be 0.
+        values = frame - frame.mean(dtype=np.float64)
+        highest = np.abs(values).max(initial=0)
+        known = highest > 1e-9 * np.abs(frame).max(initial=0)
+        found = spectrum(values / values.std()) if known else None
+        if found is not None:
+            spectra.append(found)
+    if not spectra:
+        return NoiseSpectrum(np.nan, np.nan, True, False)
+    mean = np.sqrt(np.mean([np.abs(each.values) ** 2 for each in spectra], axis=0))
+    return noise_spectrum(spectra[0]._replace(values=mean), len(spectra))
+
+
+def noise_spectrum(found: Spectrum, n: int = 1) -> NoiseSpectrum:
     """Compare the power of medium and high frequencies.
 
     Sharp atoms have medium frequencies too. They fall as the spectrum of a Gaussian from the lowest
@@ -61,7 +112,9 @@ def noise_spectrum(found: Spectrum) -> NoiseSpectrum:
     Parameters
     ----------
     found : Spectrum
-        Of one frame.
+        Of one frame, or the root of the mean power of several.
+    n : int, default=1
+        Number of frames.
 
     Returns
     -------
@@ -87,19 +140,21 @@ def noise_spectrum(found: Spectrum) -> NoiseSpectrum:
         return NoiseSpectrum(np.nan, np.nan, False, False)
     whiteness = floor / at_medium
     # Neighbouring coefficients share power because of the window; a median is less exact.
-    error = whiteness * float(np.sqrt(4.5 / whole.size + 4.5 / medium.size))
+    error = whiteness * float(np.sqrt(4.5 / (n * whole.size) + 4.5 / (n * medium.size)))
     if whiteness + _CERTAIN * error > _WHITE:
         return NoiseSpectrum(whiteness, error, True, False)
     rings, strengths = _rings(frequency, power)
+    if at_medium < _ROUNDING * strengths.max():
+        return NoiseSpectrum(np.nan, np.nan, False, False)
     if at_medium < _NEGLIGIBLE * strengths.max():
         return NoiseSpectrum(whiteness, error, False, False)
     # As fast as the power may fall within twice its standard errors.
-    least = at_medium * (1 - 2 * np.sqrt(4.5 / medium.size))
+    least = at_medium * (1 - 2 * np.sqrt(4.5 / (n * medium.size)))
     falling = _sigma(
         _center(_RISING),
         at_rising - floor,
         _center(_MEDIUM),
-        least - floor * (1 + 2 * np.sqrt(4.5 / whole.size)),
+        least - floor * (1 + 2 * np.sqrt(4.5 / (n * whole.size))),
     )
     first = int(np.argmax(strengths))
     last = first + int(np.argmax(strengths[first:] < strengths[first] / 20))
@@ -107,7 +162,7 @@ def noise_spectrum(found: Spectrum) -> NoiseSpectrum:
         rings[first], strengths[first] - floor, rings[max(last, first + 1)], strengths[last] - floor
     )
     shared = bool(falling < _SHARPEST or (falling < _BLURRED and structure > _SAME * falling))
-    ends = at_high * (1 - _CERTAIN * np.sqrt(4.5 / high.size)) < 1.3 * at_highest
+    ends = at_high * (1 - 2 * np.sqrt(4.5 / (n * high.size))) < 1.3 * at_highest
     return NoiseSpectrum(whiteness, error, not shared and bool(ends), shared)
 
 
