@@ -39,6 +39,10 @@ class ModelMismatchWarning(UserWarning):
     """Rows of scanned frames are displaced in a way that the motion of whole frames leaves out."""
 
 
+class SharpnessChangeWarning(UserWarning):
+    """Frames of a series lose sharpness, or may, which decay and critical dose count as damage."""
+
+
 class LatticePriorWarning(UserWarning):
     """A denoiser restores a periodic lattice, so defects may be missing from its result."""
 
@@ -54,4 +58,5 @@ __all__ = [
     "OutOfViewWarning",
     "PolarityWarning",
     "ResolutionWarning",
+    "SharpnessChangeWarning",
 ]

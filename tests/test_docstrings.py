@@ -29,6 +29,7 @@ WITHOUT_SOURCE = {
     "preprocessing.inspect_frames": "rules of its own",
     "datasets.make_scene": "the specimens of our simulators",
     "degradation.record": "the last step of our simulators",
+    "damage.decay_bands": "ours",
     "damage.fit_critical_dose": "least squares, by variable projection",
     "damage.mean_over_specimen": "ours",
     "damage.normalize_pair": "ours",

@@ -13,7 +13,7 @@ from .._validation import Float32Array, check_frames, check_increasing
 
 _ITERATIONS = 20
 # Probability of the limits.
-_LEVEL = 0.95
+LEVEL = 0.95
 # Relative standard error of a float32, which decay maps are rounded to.
 _ROUNDING = float(np.finfo(np.float32).eps) / np.sqrt(12)
 
@@ -121,9 +121,9 @@ def fit_critical_dose(
     # Without standard errors, the spread is estimated from few residuals.
     degrees = len(decay) - 2
     if errors is not None:
-        quantile = float(special.ndtri(_LEVEL))
+        quantile = float(special.ndtri(LEVEL))
     else:
-        quantile = float(special.stdtrit(degrees, _LEVEL)) if degrees else np.inf
+        quantile = float(special.stdtrit(degrees, LEVEL)) if degrees else np.inf
     # The critical dose of a signal that does not fall is infinite.
     fades = rate > 1e-3
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -186,7 +186,7 @@ def _fit_exponentials(
     rounding = (_ROUNDING * signal) ** 2
     variance = np.maximum(variance, (weight * rounding).mean(axis=0))
     lost = (weight[1:] * signal[1:] ** 2).sum(axis=0)
-    certain = float(special.ndtri(_LEVEL)) ** 2
+    certain = float(special.ndtri(LEVEL)) ** 2
     at_once = lost <= (weight * residual**2).sum(axis=0) + certain * variance
     information = (weight * slope**2).sum(axis=0)
     # Without signal, or without signal after the first frame, nothing is known of the rate.

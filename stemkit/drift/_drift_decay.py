@@ -34,7 +34,8 @@ from .._validation import (
     rescale_to_float32,
 )
 from ..base import FrameEstimator
-from ..damage import CriticalDose, fit_critical_dose
+from ..damage import BandDecay, CriticalDose, fit_critical_dose
+from ..damage._bands import bands_of_series, warn_of_sharpness
 from ..damage._decay_map import DecayMaps
 from ..damage._exposure import equalize
 from ..damage._network import DamageNetwork, initial_network, network_from_weights
@@ -846,6 +847,65 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             return maps.decay.reshape(shape), maps.stderr.reshape(shape)
         return maps.decay.reshape(shape)
 
+    def decay_bands(self, stack: ArrayLike, *, trajectory: pd.DataFrame | None = None) -> BandDecay:
+        """Compute the decay from the first frame to each by band of spatial frequency.
+
+        Damage takes the same share of all frequencies. Blur, defocus and residual motion, which
+        decay maps and critical doses can't tell from damage, take the more the higher the
+        frequency. Where all frames show the specimen, the two are told apart.
+
+        Parameters
+        ----------
+        stack : array-like of shape (n_frames, H, W) or (n_lines, W)
+            The series, of at least two frames. Nothing is measured where all frames have less
+            than 48 px along a side in common.
+        trajectory : DataFrame, optional
+            The result of :meth:`trajectory`.
+
+        Returns
+        -------
+        BandDecay
+            Decay of each frame and band with its standard error, and what explains it. Its method
+            ``critical_dose`` gives the critical dose of each band.
+
+        Raises
+        ------
+        ValueError
+            If ``stack`` has less than two frames or is not finite, or ``trajectory`` is of another
+            series.
+
+        Warns
+        -----
+        SharpnessChangeWarning
+            If the loss of some frames grows with frequency.
+
+        See Also
+        --------
+        stemkit.damage.decay_bands : The method, for motions that are known.
+
+        Examples
+        --------
+        >>> from stemkit import DriftDecayModel
+        >>> from stemkit.datasets import make_llzo_series
+        >>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
+        >>> bands = DriftDecayModel().decay_bands(series.frames)
+        >>> bands.decay.shape, bool(bands.critical_dose(series.dose).upper_limit.min() < 1e5)
+        ((3, 8), True)
+        """
+        network = self._network()
+        stacked, _, missing = check_masked_stack(
+            stack, self, reset=False, name="stack", min_frames=2
+        )
+        frames, _ = rescale_to_float32(stacked)
+        if trajectory is None:
+            trajectory = self._register_series(network, frames, missing)
+        motions = _series.motions_of(trajectory, frames)
+        recorded = calibration_of(stack).exposure
+        frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
+        bands = bands_of_series(frames, motions, missing)
+        warn_of_sharpness(bands)
+        return bands
+
     def critical_dose(
         self, stack: ArrayLike, dose: ArrayLike, *, trajectory: pd.DataFrame | None = None
     ) -> CriticalDose:
@@ -871,15 +931,37 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         ------
         ValueError
             If ``stack`` has less than three frames or is not finite, or ``dose`` does not increase.
+
+        Warns
+        -----
+        SharpnessChangeWarning
+            If blur, defocus or motion take structure as well or instead, or may do so.
+
+        See Also
+        --------
+        decay_bands : Its result has the critical dose by spatial frequency.
         """
         network = self._network()
         stacked, shape, missing = check_masked_stack(
             stack, self, reset=False, name="stack", min_frames=3
         )
         doses = check_increasing(dose, len(stacked), "dose")
-        maps = self._decay_of_checked(
-            network, stacked, missing, trajectory, calibration_of(stack).exposure
+        frames, _ = rescale_to_float32(stacked)
+        if trajectory is None:
+            trajectory = self._register_series(network, frames, missing)
+        motions = _series.motions_of(trajectory, frames)
+        recorded = calibration_of(stack).exposure
+        frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
+        maps = _series.decay_of_series(
+            network,
+            frames,
+            motions,
+            self._binning_for(frames[0]),
+            verbose=self.verbose,
+            missing=missing,
         )
+        bands = bands_of_series(frames, motions, missing)
+        warn_of_sharpness(bands, undetermined=True)
         stderr = maps.stderr.reshape(shape)
         return fit_critical_dose(maps.decay.reshape(shape), doses, stderr=stderr)
 

@@ -151,6 +151,7 @@ MAY_BE_INFINITE = {
     r"readout|whiteness|whiteness_error|gradient|gradient_ratio|\w+_step|gain_step_error|atom_sigma|"
     r"spacing|skewness|n_levels)'\]": "NaN for what a frame does not tell",
     r"(DriftDecayModel|damage.fit_\w+) result\.(dose|stderr|upper_limit)": "inf: nothing decays",
+    r"damage.decay_bands result\..*": "NaN and inf for bands without structure",
 }
 
 
