@@ -94,6 +94,16 @@ def weigh_frequencies(
 ) -> Float32Array:
     """Weight the frequencies of a frame by their information about a displacement.
 
+    See :func:`weigh_and_rate` for the parameters and the result.
+    """
+    return weigh_and_rate(frame, unexplained, share)[0]
+
+
+def weigh_and_rate(
+    frame: Float32Array, unexplained: float, share: Float32Array | None = None
+) -> tuple[Float32Array, float]:
+    """Weight the frequencies of a frame, and return how much of the result is signal.
+
     Parameters
     ----------
     frame : ndarray of shape (H, W), float32
@@ -105,9 +115,11 @@ def weigh_frequencies(
 
     Returns
     -------
-    ndarray of shape (H, W), float32
+    weighted : ndarray of shape (H, W), float32
         The weighted frame with a variance of 1, or zeros for a frame without signal. Pixels without
         data are 0.
+    signal : float
+        Share of its variance that is not noise, by its spectrum; 0 for a frame without signal.
     """
     detail = frame - wide_gaussian_filter(frame, _HIGH_PASS * min(frame.shape))
     if share is not None:
@@ -115,7 +127,7 @@ def weigh_frequencies(
     scale = float(np.sqrt(np.mean(detail**2, dtype=np.float64)))
     # A constant frame is not exactly 0 after filtering, from rounding.
     if scale <= 1e-5 * float(np.abs(frame).max()):
-        return np.zeros_like(frame)
+        return np.zeros_like(frame), 0.0
     rim = [max(1, int(_RIM * side)) for side in frame.shape]
     padded = np.pad(detail / np.float32(scale), [(r, r) for r in rim], mode="reflect")
     padded *= _window(padded.shape, rim)
@@ -133,13 +145,15 @@ def weigh_frequencies(
     signal = np.maximum(smooth - floor, 0)
     noise = floor + unexplained * smooth
     tiny = np.finfo(np.float32).tiny
-    spectrum *= np.sqrt(signal / (noise * (noise + 2 * signal) + tiny))
+    gain = signal / (noise * (noise + 2 * signal) + tiny)
+    rate = float(np.vdot(gain, signal)) / max(float(np.vdot(gain, smooth)), float(tiny))
+    spectrum *= np.sqrt(gain)
     weighted = fft.irfft2(spectrum, padded.shape)
     weighted = weighted[rim[0] : -rim[0], rim[1] : -rim[1]]
     if share is not None:
         weighted = weighted * share
     scale = float(np.sqrt(np.mean(weighted**2, dtype=np.float64)))
-    return weighted / np.float32(scale) if scale > 0 else np.zeros_like(frame)
+    return (weighted / np.float32(scale) if scale > 0 else np.zeros_like(frame)), rate
 
 
 def search(

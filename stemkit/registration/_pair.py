@@ -21,19 +21,26 @@ from .._validation import (
     rescale_to_float32,
 )
 from ._binning import bin_frame, search_binning
-from ._confidence import MIN_CONFIDENCE, MIN_HEIGHT, confidence_of, confidence_within_step
+from ._confidence import (
+    MIN_CONFIDENCE,
+    MIN_HEIGHT,
+    confidence_of,
+    confidence_within_step,
+    expected_correlation,
+)
 from ._correlation_search import (
     SEPARATION,
     Peak,
     border,
     search,
     share_of_data,
+    weigh_and_rate,
     weigh_frequencies,
 )
 from ._refinement import (
     Prepared,
-    correlation_in_errors,
     correlation_margins,
+    correlation_of,
     count_places,
     prepare,
     refine,
@@ -250,9 +257,10 @@ def _register(
     coarse, fine = search_binning(shape), int(np.ceil(np.sqrt(height * width) / _REFINEMENT_SIDE))
     free = _FREE[motion] + (("magnification",) if _fits_magnification(motion, limits) else ())
     binned, shares = _binned(frames, missing, coarse)
-    weighted = [
-        weigh_frequencies(f, search_noise, share) for f, share in zip(binned, shares, strict=True)
+    rated = [
+        weigh_and_rate(f, search_noise, share) for f, share in zip(binned, shares, strict=True)
     ]
+    weighted = [frame for frame, _ in rated]
     turns = limits.rotations(weighted[0].shape) if "rotation" in free else np.zeros(1)
     peaks = search(
         *weighted,
@@ -297,16 +305,19 @@ def _register(
     found = _rescaled(best.motion, binnings[-1], 1, shape)
     others = [_rescaled(candidate.motion, coarse, 1, shape) for candidate in ranked[1:]]
     candidates = zip([found, *others], weights.tolist(), strict=True)
+    agreement, in_errors = correlation_of(prepared, ranked[0].motion)
     evidence = (
         heights,
         correlation_margins(prepared, [candidate.motion for candidate in ranked]),
         np.array([candidate.overlap for candidate in ranked]),
-        count_places(prepared, ranked[0].motion),
+        # The square of the standard errors counts patches as the other counts places.
+        min(count_places(prepared, ranked[0].motion), max(in_errors, 0.0) ** 2),
     )
-    confidence = confidence_of(ranked[0].peak, *evidence)
+    expected = expected_correlation(*(signal for _, signal in rated))
+    confidence = confidence_of(ranked[0].peak, *evidence, correlation=agreement, expected=expected)
     if limits.max_step is not None:
         # Of the last refinement, where a lattice has its full weight.
-        correlation = correlation_in_errors(finer, best.motion)
+        _, correlation = correlation_of(finer, best.motion)
         within = confidence_within_step(correlation, ranked[0].beyond, *evidence)
         confidence = max(confidence, within)
     depth, height_of_peak = peaks[0].depth, peaks[0].height

@@ -205,13 +205,13 @@ def correlation_margins(
     return np.array([d / max(float(np.sqrt(np.sum(s**2))), 1e-12) for d, s in differences])
 
 
-def correlation_in_errors(frames: Sequence[Prepared], motion: Motion) -> float:
-    """Return the correlation of two frames under a motion, in units of its standard error.
+def correlation_of(frames: Sequence[Prepared], motion: Motion) -> tuple[float, float]:
+    """Return the correlation of two frames under a motion, as such and in standard errors.
 
     The standard error comes from the scatter over patches, as in :func:`correlation_margins`.
     """
     correlation, parts = _correlation_by_patch(frames, motion)
-    return correlation / max(float(np.sqrt(np.sum(parts**2))), 1e-12)
+    return correlation, correlation / max(float(np.sqrt(np.sum(parts**2))), 1e-12)
 
 
 def _correlation_by_patch(
