@@ -91,6 +91,7 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
     ratios = np.ones(len(frames))
     reasons: list[str] = []
     brighter: list[int] = []
+    averaged: list[str] = []
     for index in range(1, len(frames)):
         of_pair = [quantiles[0], quantiles[index]]
         if missing is not None and missing[[0, index]].any():
@@ -101,7 +102,9 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
             of_pair = [np.quantile(smooth[i][both], _QUANTILES) for i in (0, index)]
         by_noise = _change_of_gain(gains[0], gains[index])
         by_level = _change_of_level(*of_pair)
-        if by_noise != 1:
+        if by_noise != 1 and not _follow(by_noise, *of_pair):
+            averaged.append(f"frame {index} by {by_noise:.2f} times the gain")
+        elif by_noise != 1:
             ratios[index] = by_noise
             reasons.append(f"frame {index} has {by_noise:.2f} times the gain, by its noise")
         elif by_level != 1:
@@ -111,6 +114,14 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
             )
         elif _is_brighter(*of_pair):
             brighter.append(index)
+    if averaged:
+        warn_caller(
+            f"The noise of frames of {name} differs from that of the first, but their intensities "
+            f"do not follow it: {_shortened(averaged)}. Such are averages of several frames, and "
+            f"those of a longer dwell time that were divided by it. Nothing was divided; pass "
+            f"exposure=[...] with one number for each frame if the gain did change, or None.",
+            ExposureChangeWarning,
+        )
     if brighter:
         warn_caller(
             f"Frames {shorten(brighter)} of {name} are brighter than the first, which damage does "
@@ -119,15 +130,30 @@ def _estimate(frames: Float32Array, name: str, missing: Mask | None) -> NDArray:
             ExposureChangeWarning,
         )
     if reasons:
-        more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
         warn_caller(
-            f"Exposures in {name} differ from that of the first frame: {'; '.join(reasons[:3])}"
-            f"{more}. The frames were divided by it, or damage would follow the exposure; pass "
-            f"exposure=[...] with one number for each frame if you know them, or None to compare "
-            f"intensities as they are.",
+            f"Exposures in {name} differ from that of the first frame: {_shortened(reasons)}. The "
+            f"frames were divided by it, or damage would follow the exposure; pass exposure=[...] "
+            f"with one number for each frame if you know them, or None to compare intensities as "
+            f"they are.",
             ExposureChangeWarning,
         )
     return ratios
+
+
+def _shortened(texts: list[str]) -> str:
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f"{'; '.join(texts[:3])}{more}"
+
+
+def _follow(ratio: float, first: NDArray, other: NDArray) -> bool:
+    """Return whether intensities changed as the gain did, rather than not at all.
+
+    Damage changes the contrast, and the detector's offset the dark level; one of the two must be
+    nearer to the ratio than to 1.
+    """
+    changes = [(values[-1] - values[0], values[0]) for values in (first, other)]
+    found = [b / a for a, b in zip(*changes, strict=True) if a > 0 and b > 0]
+    return any(abs(np.log(each / ratio)) < abs(np.log(each)) for each in found)
 
 
 def _change_of_gain(first: Gain, other: Gain) -> float:

@@ -110,7 +110,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         1 shows progress.
     exposure : "auto", array-like of shape (n_frames,) or None, default="auto"
         Relative exposure of each frame, as its dwell time or the current, by which intensities are
-        divided before damage is estimated. "auto" takes exposures and dwell times of a series that
+        divided before damage is estimated. "auto" takes exposures and dwell times of frames that
         are recorded for each frame (:class:`~stemkit.io.FrameStack`), or else estimates changes of
         the gain from the noise, and of the exposure from dark and bright intensities that change
         alike, with an :class:`~stemkit.exceptions.ExposureChangeWarning`. None compares
@@ -390,8 +390,13 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         with tqdm(total=2, desc="predict", unit="stage", disable=self.verbose < 1) as progress:
             found = self._register_pair(network, first, second, missing)
             progress.update()
+            recorded = calibration_of(pair).exposure
             first, second = equalize(
-                np.stack([first, second]), self.exposure, name="pair", missing=missing
+                np.stack([first, second]),
+                self.exposure,
+                name="pair",
+                missing=missing,
+                recorded=recorded,
             )
             lacks = _series.masks_of_frames(missing, 2)
             state = predict_pair(
@@ -434,6 +439,7 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             if missing is not None:
                 missing = np.stack([missing[:-1], missing[1:]], axis=1)
         weights = check_weights(sample_weight, len(pairs))
+        recorded = calibration_of(X).exposure
         register_pair = self._registration(network)
         scores = []
         for index, (first, second) in enumerate(rescale_to_float32(pairs)[0]):
@@ -441,7 +447,11 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
             lacks = _series.masks_of_frames(lack, 2)
             motion = register_pair(first, second, lacks).motion
             first, second = equalize(
-                np.stack([first, second]), self.exposure, name="the pair", missing=lack
+                np.stack([first, second]),
+                self.exposure,
+                name="the pair",
+                missing=lack,
+                recorded=None if recorded is None else recorded[index : index + 2],
             )
             binning = self._binning_for(first)
             scores.append(score_pair(network, first, second, motion, binning, lacks))

@@ -56,6 +56,34 @@ def test_longer_exposures_of_an_undamaged_specimen_are_divided_out():
     np.testing.assert_allclose(equal[1].mean() / equal[0].mean(), 1, atol=0.03)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("n", [4, 8])
+@pytest.mark.parametrize("first", [False, True])
+def test_averages_of_frames_are_not_divided(n, first, unit):
+    clean = make_damage_sequence("gaussian", 2, shape=(160, 160), random_state=1).frames + 0.3
+    rng = np.random.default_rng(0)
+    average = rng.poisson(60 * n * clean[0]) / n
+    frames = np.stack([average, rng.poisson(60 * clean[1])][:: 1 if first else -1])
+    frames = (unit * frames).astype("f4")
+    with pytest.warns(ExposureChangeWarning, match=r"do not follow it: frame 1 .* Nothing was div"):
+        assert equalize(frames, "auto") is frames
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert equalize(frames, None) is frames
+
+
+@pytest.mark.parametrize("gain", [0.25, 4.0])
+@pytest.mark.parametrize("kept", [1.0, 0.4])
+def test_the_gain_of_damaged_frames_with_an_offset_is_divided_out(gain, kept):
+    clean = make_damage_sequence("gaussian", 2, shape=(160, 160), random_state=1).frames[0]
+    rng = np.random.default_rng(0)
+    frames = [rng.poisson(60 * (clean + 0.3)), gain * rng.poisson(60 * (kept * clean + 0.3))]
+    with pytest.warns(ExposureChangeWarning, match="times the gain, by its noise"):
+        equal = equalize(np.stack(frames).astype("f4"), "auto")
+    # As exact as the noise tells the gain.
+    assert equal[1].sum() / frames[1].sum() == pytest.approx(1 / gain, rel=0.4)
+
+
 def test_damage_does_not_follow_the_gain():
     model = DriftDecayModel()
     pair = make_llzo_series(4, random_state=0).frames[[0, 3]]
@@ -112,3 +140,28 @@ def test_recorded_exposures_are_divided_out_by_default(llzo):
     with pytest.warns(ExposureChangeWarning, match="stack records"):
         maps = model.decay_maps(FrameStack(exposed, exposure=np.array([0.5, 1.0])))
     np.testing.assert_allclose(maps, model.decay_maps(pair), atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def pair_of_other_dwell_times(llzo):
+    return FrameStack(np.stack([llzo[0], 3 * llzo[3]]), dwell_time=np.array([1e-6, 3e-6]))
+
+
+@pytest.mark.filterwarnings("ignore::stemkit.exceptions.LowConfidenceWarning")
+def test_exposures_that_a_pair_records_are_divided_out(llzo, pair_of_other_dwell_times):
+    model = DriftDecayModel()
+    expected = model.predict(llzo[[0, 3]]).damage
+    with pytest.warns(ExposureChangeWarning, match="dwell times that pair records differ"):
+        found = model.predict(pair_of_other_dwell_times).damage
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    moved = model.register(pair_of_other_dwell_times).motion.drift
+    np.testing.assert_allclose(moved, model.register(llzo[[0, 3]]).motion.drift, atol=1e-3)
+
+
+def test_scores_use_recorded_exposures(llzo):
+    exposures = np.array([1.0, 3.0, 0.5, 3.0])
+    spoilt = llzo * exposures[:, None, None].astype("f4")
+    expected = DriftDecayModel().score(llzo)
+    with pytest.warns(ExposureChangeWarning, match="that the pair records differ"):
+        found = DriftDecayModel().score(FrameStack(spoilt, exposure=exposures))
+    assert found == pytest.approx(expected, abs=1e-3)
