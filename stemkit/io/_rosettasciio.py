@@ -15,13 +15,14 @@ from .. import __version__
 from .._labelled import NoFramesError, order_of_axes
 from .._output import whole_file
 from .._units import nm_per_unit, pixel_size_in_nm, s_per_unit
+from ._blo import check_blo
 from ._frame_stack import FrameStack
 from ._unread import Unread
 
 # Readers whose scale is wrong, or is not that of the frames.
 _WITHOUT_PIXEL_SIZE = ("tvips", "semper", "pantarhei")
 # Pictures of a screen or a camera, and tables: not the frames of a microscope.
-_LEFT_OUT = ("Image", "Impulse", "MSA", "Protochips")
+_LEFT_OUT = ("DENS", "Image", "Impulse", "MSA", "Protochips")
 # Quantities in HyperSpy's metadata, with the factor to the unit of FrameStack.
 _QUANTITIES = {
     "voltage": ("beam_energy", 1.0),  # keV of an electron, kV
@@ -33,6 +34,10 @@ _QUANTITIES = {
 
 def read(path: Path) -> list[FrameStack]:
     """Open the signals of a file that are frames."""
+    if path.is_file() and path.stat().st_size == 0:
+        raise ValueError("it is empty")
+    if path.suffix.lower() == ".blo":
+        check_blo(path)
     for plugin in find_plugins(path):
         has_size = plugin.split(".")[1] not in _WITHOUT_PIXEL_SIZE
         if signals := _signals(import_module(plugin), path):

@@ -121,7 +121,7 @@ def test_wrong_signatures_are_named(good, tmp_path):
     assert read_quietly(path) is None
 
 
-@pytest.mark.parametrize("ending", ["dm3", "dm4", "ser", "emi", "tvips", "nxs", "h5", "mib"])
+@pytest.mark.parametrize("ending", ["dm3", "dm4", "ser", "emi", "tvips", "nxs", "h5", "mib", "blo"])
 @pytest.mark.parametrize("size", [0, 3, 600])
 def test_bytes_that_are_no_file_of_their_ending_are_named(tmp_path, ending, size):
     pytest.importorskip("rsciio")
