@@ -6,6 +6,7 @@ _FIRST = (
     "plot_drift_and_damage.py",
     "plot_average.py",
     "plot_critical_dose.py",
+    "plot_critical_dose_by_band.py",
     "plot_denoise_nucleation.py",
     "plot_locate_atoms.py",
     "plot_composite_noise.py",

@@ -1,4 +1,5 @@
 from ._average_display import AverageDisplay as AverageDisplay
+from ._critical_dose_display import CriticalDoseDisplay as CriticalDoseDisplay
 from ._denoising_display import DenoisingDisplay as DenoisingDisplay
 from ._drift_decay_display import DriftDecayDisplay as DriftDecayDisplay
 from ._history_display import HistoryDisplay as HistoryDisplay

@@ -13,7 +13,7 @@ from .._labelled import axes_of
 from .._validation import Float32Array, check_frames
 from ..io import FrameStack, as_frame_stack
 
-_NUMBERS = {2: "two", 3: "three", 4: "four"}
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
 def frame_of(frame: ArrayLike, name: str) -> NDArray[Any]:

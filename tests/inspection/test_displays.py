@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from stemkit import inspection
+from stemkit.damage import BandCriticalDose
 from stemkit.drift import Motion
 from stemkit.noise import HRTEMNoise
 from stemkit.registration import average
@@ -17,7 +18,11 @@ from ..registration.drifting_series import record, walk
 FRAME = np.random.default_rng(0).normal(100, 5, (24, 32)).astype(np.float32)
 PAIR = np.stack([FRAME, FRAME[::-1]])
 STATE = SimpleNamespace(
-    motion=Motion(FRAME.shape, (2, -1)), damage=np.full(FRAME.shape, 0.3), confidence=0.8, t=1.0
+    motion=Motion(FRAME.shape, (2, -1)),
+    damage=np.full(FRAME.shape, 0.3),
+    decay_stderr=None,
+    confidence=0.8,
+    t=1.0,
 )
 ATOMS = pd.DataFrame({"y": [3.0, 9.0], "x": [5.0, 20.0]})
 HISTORY = pd.DataFrame({"lr": [1e-3, 1e-4], "train_loss": [1.0, 0.3]})
@@ -38,7 +43,11 @@ def arguments():
     series = record(walk(4, (40, 48)), 30)
     result = average(series.frames, series.motions)
     model.average = lambda X: result
+    critical = BandCriticalDose(*np.full((5, 3), 2.0), kind="common")
+    bands = SimpleNamespace(critical_dose=lambda dose: critical)
+    model.decay_bands = lambda X: bands
     return {
+        "CriticalDoseDisplay": ((model, PAIR, [0, 1]), (critical,)),
         "AverageDisplay": ((model, PAIR), (result,)),
         "DenoisingDisplay": ((denoiser, FRAME), (FRAME, FRAME / 2)),
         "DriftDecayDisplay": ((model, PAIR), (PAIR, STATE)),
