@@ -37,6 +37,7 @@ from ._correlation_search import (
     weigh_and_rate,
     weigh_frequencies,
 )
+from ._majority import follow_majority, limit_contrast
 from ._refinement import (
     Prepared,
     correlation_margins,
@@ -79,6 +80,9 @@ _N_PEAKS = 8
 _MIN_DEPTH, _DEEPER = 9.0, 1.3
 # Share of the confidence that is lost if it seems to be, and the negative is not registered.
 _REVERSAL_DOUBT = 0.6
+# Height of the peak in root mean squares, and number of places that agree, of a bright part of the
+# frames that may hide the motion of the rest.
+_SALIENT, _LOCAL_PLACES = 12.0, 60.0
 # Slope of a candidate's log weight with its relative height.
 _WEIGHT_SLOPE = 16.0
 
@@ -225,10 +229,12 @@ def register_frames(
     limits: SearchLimits,
 ) -> Registration:
     """Register two frames (2, H, W), in which pixels of ``missing`` hold no data."""
-    found, reverses = _register(frames, missing, motion, limits, _SEARCH_NOISE)
+    found, reverses, is_local = _register(frames, missing, motion, limits, _SEARCH_NOISE)
+    if is_local:
+        found = _by_majority(found, frames, missing, motion, limits)
     if reverses:
         negative = np.stack([frames[0], frames[1].min() + frames[1].max() - frames[1]])
-        opposite, _ = _register(negative, missing, motion, limits, _SEARCH_NOISE)
+        opposite, *_ = _register(negative, missing, motion, limits, _SEARCH_NOISE)
         if opposite.confidence > MIN_CONFIDENCE:
             return replace(opposite, contrast=-1)
         # Either sign agrees, so that neither is certain.
@@ -236,7 +242,7 @@ def register_frames(
     if limits.max_step is None or found.confidence >= MIN_CONFIDENCE:
         return found
     # With no other lattice vector within reach, a lattice tells the drift, and hides nothing.
-    by_lattice, _ = _register(frames, missing, motion, limits, _REFINEMENT_NOISE)
+    by_lattice, *_ = _register(frames, missing, motion, limits, _REFINEMENT_NOISE)
     return max(found, by_lattice, key=lambda registration: registration.confidence)
 
 
@@ -246,13 +252,17 @@ def _register(
     motion: MotionModel,
     limits: SearchLimits,
     search_noise: float,
-) -> tuple[Registration, bool]:
-    """Register two frames, and return whether their contrast seems to be reversed."""
+) -> tuple[Registration, bool, bool]:
+    """Register two frames.
+
+    Also return whether their contrast seems to be reversed, and whether a bright part of the frames
+    may hide the rest.
+    """
     frames, _ = rescale_to_float32(frames)
     height, width = frames.shape[1:]
     shape = (height, width)
     if min(shape) < _MIN_SIDE:
-        return _no_registration(shape), False
+        return _no_registration(shape), False, False
 
     coarse, fine = search_binning(shape), int(np.ceil(np.sqrt(height * width) / _REFINEMENT_SIDE))
     free = _FREE[motion] + (("magnification",) if _fits_magnification(motion, limits) else ())
@@ -274,7 +284,7 @@ def _register(
     prepared = [prepare(*each) for each in zip(weighted, shares, strict=True)]
     ranked = _rank_candidates(peaks, prepared, free, limits, coarse)
     if not ranked:
-        return _no_registration(shape), False
+        return _no_registration(shape), False, False
     heights = np.array([candidate.height for candidate in ranked])
     weights = np.exp(_WEIGHT_SLOPE * (heights - 1))
     weights /= weights.sum()
@@ -322,7 +332,30 @@ def _register(
         confidence = max(confidence, within)
     depth, height_of_peak = peaks[0].depth, peaks[0].height
     reverses = depth > max(_MIN_DEPTH, _DEEPER * height_of_peak)
-    return Registration(found, confidence, tuple(candidates), best.overlap), reverses
+    is_local = height_of_peak > _SALIENT and evidence[-1] < _LOCAL_PLACES
+    registration = Registration(found, confidence, tuple(candidates), best.overlap)
+    return registration, reverses, is_local
+
+
+def _by_majority(
+    found: Registration,
+    frames: Float32Array,
+    missing: Sequence[Mask | None],
+    motion: MotionModel,
+    limits: SearchLimits,
+) -> Registration:
+    """Return the motion of the larger part of the frames, if a bright part moves otherwise."""
+    limited = [limit_contrast(frame) for frame in rescale_to_float32(frames)[0]]
+    if limited[0] is None or limited[1] is None:
+        return found
+    pair = np.stack([limited[0], limited[1]])
+    other, *_ = _register(pair, missing, motion, limits, _SEARCH_NOISE)
+    binning = search_binning((pair.shape[1], pair.shape[2]))
+    prepared = [
+        prepare(weigh_frequencies(f, _SEARCH_NOISE, share), share)
+        for f, share in zip(*_binned(pair, missing, binning), strict=True)
+    ]
+    return follow_majority(found, other, prepared, binning)
 
 
 def _binned(
