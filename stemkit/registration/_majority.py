@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._validation import Float32Array
 from ._confidence import MIN_CONFIDENCE
 from ._refinement import Prepared, count_places
-
-if TYPE_CHECKING:
-    from ._pair import Registration
+from ._registration import Registration
 
 # Limit of the intensities of `limit_contrast`, in standard deviations from the median.
 _LIMIT = 4.0
