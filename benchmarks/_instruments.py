@@ -204,10 +204,8 @@ class Task:
 
 @cache
 def _series() -> Frames:
-    big = make_damage_sequence(n_frames=2, shape=(200, 200), dose=None, random_state=5).frames[0]
-    cut = [big[20 - dy : 180 - dy, 20 - dx : 180 - dx] for dy, dx in _DRIFTS]
     rng = np.random.default_rng(0)
-    return rng.poisson(60 * (np.stack(cut) + 0.3)).astype(np.float32)
+    return rng.poisson(60 * (np.stack(_views()) + 0.3)).astype(np.float32)
 
 
 _DRIFTS = ((0, 0), (5, -7), (9, -14))
@@ -218,6 +216,28 @@ def _drift(frames: Any, fault: str) -> dict[str, float]:
     truth = _content(np.array(_DRIFTS), fault)
     error = np.abs(table[["dy", "dx"]].to_numpy()[-len(truth) :] - truth).max()
     return {"drift": -float(error), "damage": -float(table["mean_damage"].max())}
+
+
+@cache
+def _views() -> list[Frames]:
+    """Return the specimen without noise in the view of each frame of the series."""
+    big = make_damage_sequence(n_frames=2, shape=(200, 200), dose=None, random_state=5).frames[0]
+    return [big[20 - dy : 180 - dy, 20 - dx : 180 - dx] for dy, dx in _DRIFTS]
+
+
+def _average(frames: Any, fault: str) -> dict[str, float]:
+    """Return the correlation of the average with the specimen, where all frames show it.
+
+    If the first frame is blank, the view may be that of another.
+    """
+    inner = slice(32, -32)
+    found = np.asarray(DriftDecayModel().average(frames).mean, float)[inner, inner]
+    if fault == "gradient x 4":
+        found = found / np.linspace(1, 4, _views()[0].shape[1])[inner]
+    sign = -1 if fault == "dark contrast" else 1
+    views = _views() if fault == "blank frame" else _views()[:1]
+    found = [np.corrcoef(found.ravel(), view[inner, inner].ravel())[0, 1] for view in views]
+    return {"correlation": sign * float(np.nan_to_num(found).max())}
 
 
 def _register(frames: Any, fault: str) -> dict[str, float]:
@@ -375,6 +395,7 @@ def _calibrated(frames: Any, counting: bool) -> dict[str, float]:
 
 TASKS: dict[str, Task] = {
     "DriftDecayModel": Task(_series, _drift, {"drift": 1.0, "damage": 0.1}),
+    "DriftDecayModel.average": Task(_series, _average, {"correlation": 0.1}),
     "register": Task(_series, _register, {"drift": 1.0}),
     "AtomLocator": Task(lambda: _nuclei().noisy, _atoms, {"F1": 0.05}),
     "SCGNDenoiser": Task(

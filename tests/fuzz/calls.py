@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -108,6 +109,11 @@ OWN: dict[str, dict[str, Callable[[SampleFiles], Any]]] = {
         "weights": lambda files: np.ones(FRAMES[0]),
         "dose": lambda files: np.arange(1.0, 1.0 + FRAMES[0]),
     },
+    "register_rows": {"frames": lambda files: good_frames(np.random.default_rng(1), (2, 32, 32))},
+    "align_rows": {
+        "frames": lambda files: good_frames(np.random.default_rng(1), (2, 32, 32)),
+        "rows": lambda files: _rows(),
+    },
     "apply": {"trajectory": lambda files: pd.DataFrame({"dy": [0, 1, 2], "dx": [0, 0, 1]})},
     "register": {"motion": lambda files: "translation", "bad_pixels": lambda files: None},
     "fit_module": {"source": lambda files: _source()},
@@ -183,6 +189,15 @@ def _registration() -> Any:
 
     frame = good_frames(np.random.default_rng(0), FRAME)
     return register(frame, frame, motion="translation")
+
+
+@cache
+def _rows() -> Any:
+    from stemkit.registration import register_rows
+
+    with warnings.catch_warnings():  # frames of random numbers have no structure
+        warnings.simplefilter("ignore")
+        return register_rows(good_frames(np.random.default_rng(1), (2, 32, 32)))
 
 
 def _module_loss(module: Any, batch: Any) -> Any:
