@@ -184,14 +184,14 @@ def _outside(spots: Spots, regions: Mask) -> Spots:
 def _spots_of_pixels(
     frame: NDArray[np.float32], significance: float, signs: Sequence[float]
 ) -> list[Spots]:
-    sigmas = _scales(frame.shape)
+    sigmas = scales(frame.shape)
     spots = _find_spots(frame, sigmas, significance, signs)
     if max(frame.shape) < 8 * _SIGMA_MAX:
         return spots
     bins = np.minimum(_BINNING, frame.shape)
     height, width = frame.shape // bins * bins
     binned = downscale_local_mean(frame[:height, :width], tuple(bins)).astype(np.float32)
-    wide = _find_spots(binned, _scales(binned.shape), significance, signs)
+    wide = _find_spots(binned, scales(binned.shape), significance, signs)
     return [_joined(one, other, sigmas[-2], bins) for one, other in zip(spots, wide, strict=True)]
 
 
@@ -205,7 +205,7 @@ def _joined(spots: Spots, wide: Spots, most: float, bins: IntArray) -> Spots:
     )
 
 
-def _scales(shape: tuple[int, ...]) -> Float64Array:
+def scales(shape: tuple[int, ...]) -> Float64Array:
     largest = max(min(_SIGMA_MAX, max(shape) / 8), 1.01 * _SIGMA_MIN)
     return np.geomspace(_SIGMA_MIN, largest, _N_SIGMAS)
 

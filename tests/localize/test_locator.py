@@ -16,7 +16,7 @@ from stemkit.datasets import make_crystal_images, make_nucleation
 from stemkit.exceptions import PolarityWarning
 from stemkit.io import FrameStack
 from stemkit.localize import AtomLocator
-from stemkit.localize._locator import _center, _inside, _merged, _significant
+from stemkit.localize._search import _inside, _merged, _significant, center
 from stemkit.localize._windows import Atoms
 from stemkit.metrics import atom_score
 
@@ -162,7 +162,7 @@ def test_an_atom_is_inside_up_to_the_edge_of_the_last_pixel():
 
 def test_a_frame_is_centered_at_its_median():
     frame = np.array([[1, 2, 900], [4, 5, 6]], dtype="u2")
-    pixels, offset = _center(frame)
+    pixels, offset = center(frame)
     assert offset == 4.5
     assert pixels.dtype == float
     np.testing.assert_array_equal(pixels + offset, frame)

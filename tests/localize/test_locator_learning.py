@@ -6,8 +6,9 @@ import pytest
 from scipy import ndimage
 
 from stemkit.localize import AtomLocator, _locator
-from stemkit.localize._locator import _background_amplitude, _most_crowded, _noise_amplitude
 from stemkit.localize._peaks import response_noise
+from stemkit.localize._sparse import Frame
+from stemkit.localize._texture import background_amplitude, most_crowded, noise_amplitude
 from stemkit.metrics import atom_score
 
 from .drawn_atoms import SIGMA, atoms_at, draw, grid
@@ -60,14 +61,14 @@ def test_grains_of_a_film_are_not_reported_as_atoms(grain):
 def test_the_border_does_not_count_as_background(border):
     # At the border there may be atoms outside of the frame.
     frame = np.random.default_rng(0).normal(size=(70, 80)).astype("f4")
-    expected = _background_amplitude([frame], [atoms_at([])], SIGMA)
+    expected = background_amplitude([frame], [atoms_at([])], SIGMA)
     # The value is that of white noise alone.
     assert expected == pytest.approx(response_noise(SIGMA), rel=0.1)
     lines = {"top": np.s_[:1], "bottom": np.s_[-1:], "left": np.s_[:, :1], "right": np.s_[:, -1:]}
     frame[lines[border]] += 500 * (np.arange(frame[lines[border]].size) % 7 < 3).reshape(
         frame[lines[border]].shape
     )
-    found = _background_amplitude([frame], [atoms_at([])], SIGMA)
+    found = background_amplitude([frame], [atoms_at([])], SIGMA)
     assert found == pytest.approx(expected, rel=0.01)
 
 
@@ -75,18 +76,18 @@ def test_known_atoms_do_not_count_as_background():
     places = np.indices((5, 5)).reshape(2, -1).T * 12.0 + 10
     noise = np.random.default_rng(0).normal(size=(70, 70)).astype("f4")
     frame = noise + draw((70, 70), places, 30.0).astype("f4")
-    alone = _background_amplitude([noise], [atoms_at([])], SIGMA)
-    known = _background_amplitude([frame], [atoms_at(places, 30.0)], SIGMA)
+    alone = background_amplitude([noise], [atoms_at([])], SIGMA)
+    known = background_amplitude([frame], [atoms_at(places, 30.0)], SIGMA)
     assert known == pytest.approx(alone, rel=0.05)
-    assert _background_amplitude([frame], [atoms_at([])], SIGMA) > 1.5 * alone
+    assert background_amplitude([frame], [atoms_at([])], SIGMA) > 1.5 * alone
     # The result is the median over frames.
     frames, atoms = [noise, 3 * noise, 100 * noise], [atoms_at([])] * 3
-    assert _background_amplitude(frames, atoms, SIGMA) == pytest.approx(3 * alone, rel=1e-3)
+    assert background_amplitude(frames, atoms, SIGMA) == pytest.approx(3 * alone, rel=1e-3)
 
 
 def test_noise_of_an_amplitude_is_that_of_the_filter():
     frames = np.random.default_rng(0).normal(0, 2, (3, 100, 110)).astype("f4")
-    found = _noise_amplitude(frames, SIGMA)
+    found = noise_amplitude(frames, SIGMA)
     assert found == pytest.approx(2 * response_noise(SIGMA), rel=0.03)
 
 
@@ -96,7 +97,7 @@ def test_the_most_crowded_part_contains_the_crowd(center):
     index = np.arange(shape[0] * shape[1]).reshape(shape)
     few = rng.uniform(0, shape, (20, 2))
     crowd_places = (center + rng.normal(0, 4, (60, 2))).clip(-0.4, np.array(shape) - 0.6)
-    part = _most_crowded(index, atoms_at(np.concatenate([few, crowd_places])), SIGMA)
+    part = most_crowded(index, atoms_at(np.concatenate([few, crowd_places])), SIGMA)
     assert part.shape == (54, 54)  # 36 sigma
     y, x = np.unravel_index(part[0, 0], shape)
     np.testing.assert_array_equal(part, index[y : y + 54, x : x + 54])
@@ -105,15 +106,16 @@ def test_the_most_crowded_part_contains_the_crowd(center):
     # Along an axis on which the frame is smaller, all of it is used.
     for small in (index[:40], index[:, :30], index[:10, :10]):
         inner = crowd_places[(crowd_places < np.array(small.shape) - 1).all(axis=1)]
-        found = _most_crowded(small, atoms_at(inner), SIGMA)
+        found = most_crowded(small, atoms_at(inner), SIGMA)
         assert found.shape == tuple(np.minimum(small.shape, 54))
 
 
 @pytest.mark.parametrize("grain, n_times", [(0.0, 0), (6.0, 1)])
 def test_parts_are_located_once_and_only_on_a_film(monkeypatch, grain, n_times):
     calls = []
-    locate = _locator._locate
-    monkeypatch.setattr(_locator, "_locate", lambda *args: calls.append(1) or locate(*args))
+    locate = _locator.locate
+    monkeypatch.setattr(_locator, "examine", lambda *_: Frame(sparse=False, textured=True))
+    monkeypatch.setattr(_locator, "locate", lambda *args: calls.append(1) or locate(*args))
     rng = np.random.default_rng(7)
     places = (np.indices((3, 3)).reshape(2, -1).T + 0.5) * 40
     film = ndimage.gaussian_filter(rng.normal(size=(120, 120)), 2.5, mode="wrap")
