@@ -93,7 +93,8 @@ def rows_of(
     missing: Mask | None,
 ) -> RowPaths:
     """Return the paths of the rows that a trajectory carries, or else fit them near its drift."""
-    rows = trajectory.attrs.get(_KEY)
+    # What is no table is named below.
+    rows = getattr(trajectory, "attrs", {}).get(_KEY)
     if isinstance(rows, RowPaths) and rows.path.shape[:2] == frames.shape[:2]:
         return rows
     check_series(frames)

@@ -159,3 +159,9 @@ def test_parameters_that_do_not_go_together_are_an_error(frames):
         DriftDecayModel(motion="path", scan_direction=[0, 90]).trajectory(frames)
     with pytest.raises(ValueError, match="at least 32"):
         DriftDecayModel(motion="path").trajectory(frames[:, :16])
+
+
+@pytest.mark.parametrize("trajectory", [3, [0.5, 1.0], "x"])
+def test_a_trajectory_that_is_no_table_is_named(model, frames, trajectory):
+    with pytest.raises((TypeError, ValueError), match="trajectory"):
+        model.row_paths(frames, trajectory=trajectory)
