@@ -85,7 +85,8 @@ def row_residual(
         np.where(known, frame - wide_gaussian_filter(frame, sigma), 0).astype(np.float64)
         for frame in frames
     ]
-    if any(np.ptp(values) == 0 for values in detail):
+    # Blank frames, or those whose contrast is reversed, show no rows that could be compared.
+    if np.sum(detail[0] * detail[1]) <= 0:
         return RowResidual(0.0, 0.0, 1)
     reference = Reference(detail[0], known, noise_variance(frames[0]), (0, 0))
     strips = find_strips(detail[1], reference, np.zeros(2, dtype=np.int64), _REACH)

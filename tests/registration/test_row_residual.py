@@ -35,3 +35,8 @@ def test_frames_without_structure_or_rows_leave_nothing():
     assert row_residual(*np.ones_like(noise), Motion((SIDE, SIDE))) == (0, 0, 1)
     assert row_residual(*noise[:, :16], Motion((16, SIDE))) == (0, 0, 1)
     assert row_residual(*noise, Motion((SIDE, SIDE), (120, 0))) == (0, 0, 1)
+
+
+def test_reversed_contrast_is_no_displacement():
+    frames = record(np.stack([STILL, STILL]), dose=20)
+    assert row_residual(frames[0], 50 - frames[1], Motion((SIDE, SIDE))) == (0, 0, 1)
