@@ -174,16 +174,16 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
     A series: its trajectory and decay maps, together or separately, aligned frames, the critical
     dose, and how well predicted frames explain the recorded ones (1 is perfect):
 
-    >>> series = make_llzo_series(3, shape=(128, 128), random_state=0)
+    >>> series = make_llzo_series(4, shape=(256, 256), random_state=0)
     >>> model = DriftDecayModel()
     >>> path, decay = model.analyze(series.frames)
-    >>> path = model.trajectory(series.frames, times=[0, 10, 20])
+    >>> path = model.trajectory(series.frames, times=[0, 10, 20, 30])
     >>> bool((model.decay_maps(series.frames, trajectory=path) == decay).all())
     True
     >>> model.transform(series.frames, trajectory=path).shape
-    (3, 128, 128)
+    (4, 256, 256)
     >>> model.critical_dose(series.frames, series.dose, trajectory=path).dose.shape
-    (128, 128)
+    (256, 256)
     >>> bool(0 < model.score(series.frames) < 1), model.register(series.frames[:2]).confidence > 0.5
     (True, True)
     """
@@ -644,9 +644,9 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         --------
         >>> from stemkit import DriftDecayModel
         >>> from stemkit.datasets import make_llzo_series
-        >>> series = make_llzo_series(4, shape=(128, 128), random_state=0)
+        >>> series = make_llzo_series(4, shape=(192, 192), random_state=0)
         >>> result = DriftDecayModel().average(series.frames, canvas="union")
-        >>> bool(result.resolution < 6), int(result.coverage.max())
+        >>> bool(result.resolution < 8), int(result.coverage.max())
         (True, 4)
         """
         network = self._network()

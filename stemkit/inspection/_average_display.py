@@ -45,7 +45,7 @@ class AverageDisplay:
     >>> from stemkit.datasets import make_llzo_series
     >>> from stemkit.inspection import AverageDisplay
     >>> from stemkit.registration import average
-    >>> series = make_llzo_series(4, shape=(64, 64), random_state=0)
+    >>> series = make_llzo_series(4, shape=(192, 192), random_state=0)
     >>> result = average(series.frames, series.motion, pixel_size=series.pixel_size)
     >>> display = AverageDisplay.from_predictions(result)
     >>> [ax.get_title().split(":")[0] for ax in display.ax_]

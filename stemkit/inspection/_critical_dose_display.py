@@ -69,10 +69,8 @@ class CriticalDoseDisplay:
     >>> critical = fit_critical_dose(np.exp(-dose / 4)[:, None, None] * np.ones((5, 8, 8)), dose)
     >>> CriticalDoseDisplay(critical).plot(axes).figure_ is figure
     True
-    >>> series = make_llzo_series(3, shape=(96, 96), random_state=1)
-    >>> display = CriticalDoseDisplay.from_estimator(
-    ...     DriftDecayModel(max_drift=0.2), series.frames, series.dose
-    ... )
+    >>> series = make_llzo_series(4, shape=(256, 256), random_state=0)
+    >>> display = CriticalDoseDisplay.from_estimator(DriftDecayModel(), series.frames, series.dose)
     """
 
     def __init__(

@@ -173,7 +173,7 @@ def examine(frame: Float64Array, sigma: float) -> Frame:
     at that size, too.
     """
     narrow = min(sigma, np.sqrt(frame.size) / _SIDE)
-    if min(frame.shape) < _SIDE / 2:
+    if min(frame.shape) < _SIDE:
         return Frame(sparse=False, textured=False)
     response = atom_response(frame, narrow)
     response -= np.median(response)

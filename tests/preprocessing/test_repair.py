@@ -57,8 +57,10 @@ def test_the_drift_of_frames_with_stuck_pixels_is_that_of_the_clean_ones():
     spoilt, _ = spoil(pair.astype("float32"), 50 * pair.max())
     clean = register(*pair).motion.drift
     np.testing.assert_allclose(clean, (8, -5), atol=0.2)
-    # The pixels that stay hold the drift at zero.
-    assert np.abs(register(*spoilt, bad_pixels=None).motion.drift).max() < 1
+    # The pixels that stay are a motion of their own, at zero.
+    unrepaired = register(*spoilt, bad_pixels=None)
+    drifts = [motion.drift for motion, _ in unrepaired.candidates]
+    assert min(np.abs(drift).max() for drift in drifts) < 1
     repaired = BadPixelRepair().transform(spoilt)
     np.testing.assert_allclose(register(*repaired).motion.drift, clean, atol=0.05)
 
