@@ -33,7 +33,7 @@ _REAL = "real frames in ../shared/data"
 BENCHMARKS = {
     "import_time": Benchmark("time of imports", 1, 0.3),
     "drift": Benchmark("drift and rotation of simulated pairs", 40, 0.6),
-    "series": Benchmark("rows of series that move while they are scanned", 12, 0.5),
+    "series": Benchmark("rows of series that move while they are scanned", 12, 0.08),
     "decay": Benchmark("damage maps of simulated series", 60, 2.5),
     "calibration": Benchmark("noise of a simulated camera", 5, 0.5),
     "data": Benchmark("speed of simulators", 2, 0.5),

@@ -165,6 +165,7 @@ def main(
     n_seeds: Annotated[int, typer.Option(min=1, help="Series of each set.")] = 3,
     n_frames: Annotated[int, typer.Option(min=2, help="Frames of each series.")] = 8,
     n_sets: Annotated[int, typer.Option(min=1, help="Number of sets.")] = len(SETS),
+    n_pairs: Annotated[int, typer.Option(min=0, help="Pairs along 0 and 90 degrees.")] = 3,
     output: Annotated[Path | None, typer.Option(help="Write the table as csv.")] = None,
 ) -> None:
     """Print the errors of rows of all methods."""
@@ -204,10 +205,12 @@ def main(
     if output is not None:
         table.to_csv(output)
 
+    if n_pairs == 0:
+        return
     rows = []
     for curved in (False, True):
         off = []
-        for seed in range(n_seeds):
+        for seed in range(n_pairs):
             pair = _scanned.make_orthogonal("crystal", curved=curved, dose=30, seed=2000 + seed)
             found = register_rows(pair.frames, scan_direction=pair.directions)
             off.append(orthogonal_errors(found.path, pair.paths).ravel())
@@ -225,4 +228,4 @@ def main(
 
 
 if __name__ == "__main__":
-    _options.run(main, n_seeds=1, n_frames=4, n_sets=2)
+    _options.run(main, n_seeds=1, n_frames=2, n_sets=1, n_pairs=0)

@@ -22,6 +22,10 @@ _NEXT = 16
 # Least number of lines of a thick band, also as a share of the frame, and the least standard
 # deviation of the first line of the image, in that of others.
 _LEAST_LINES, _LEAST_SHARE, _BEGINS = 4, 0.02, 0.3
+# Differences in standard deviations that are those of rounding, or of the tail of an atom.
+_ROUNDING = 1e-3
+# Least number of lines of a frame, of which it can be told without noise.
+_LEAST_SIDE = 32
 # A thick band has so many times as many lines as the longest one inside the image, and more; the
 # lines next to it differ from it by this share of what lines do in general, of a specimen that does
 # not fade out.
@@ -102,12 +106,20 @@ def _constant_lines(lines: NDArray) -> int:
     # A vacuum without counts is constant too, and so are pictures without noise, which begin with
     # the tail of an atom.
     parts = image[:1], image[:_NEXT]
+    least = _ROUNDING * float(np.std(lines, dtype=np.float64))
     equal = max(
-        max(np.mean(part == lines[0, 0]), np.mean(part[:, 1:] == part[:, :-1])) for part in parts
+        max(
+            np.mean(np.abs(part - lines[0, 0]) <= least),
+            np.mean(np.abs(part[:, 1:] - part[:, :-1]) <= least),
+        )
+        for part in parts
     )
     if equal ** lines.shape[1] < _CHANCE and equal < _SPARSE:
         return n
-    if n < max(_LEAST_LINES, _LEAST_SHARE * len(lines)) or not _begins_at_once(image, lines[0, 0]):
+    # In a small picture without noise an atom may begin anywhere.
+    if len(lines) < _LEAST_SIDE or n < max(_LEAST_LINES, _LEAST_SHARE * len(lines)):
+        return 0
+    if not _begins_at_once(image, lines[0, 0]):
         return 0
     inside = int(np.diff(np.flatnonzero(differs)).max(initial=1)) - 1
     contrast = np.abs(image - lines[0, 0]).mean(axis=1, dtype=np.float64)
@@ -139,6 +151,8 @@ def find_data_bar(frame: NDArray) -> Edges:
     -------
     Edges
     """
+    if len(frame) < _LEAST_SIDE:
+        return Edges()
     extremes = frame.min(), frame.max()
     for find in (_bar_height, lambda rows: _height_of_letters(rows, extremes)):
         bottom = find(frame[::-1])
