@@ -909,10 +909,8 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, _ = rescale_to_float32(stacked)
         if trajectory is None:
             trajectory = self._register_series(network, frames, missing)
-        motions = _series.motions_of(trajectory, frames)
         recorded = calibration_of(stack).exposure
-        frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
-        bands = bands_of_series(frames, motions, missing)
+        bands = bands_of_series(*self._comparable(frames, trajectory, missing, recorded))
         warn_of_sharpness(bands)
         return bands
 
@@ -959,18 +957,10 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         frames, _ = rescale_to_float32(stacked)
         if trajectory is None:
             trajectory = self._register_series(network, frames, missing)
-        motions = _series.motions_of(trajectory, frames)
         recorded = calibration_of(stack).exposure
-        frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
-        maps = _series.decay_of_series(
-            network,
-            frames,
-            motions,
-            self._binning_for(frames[0]),
-            verbose=self.verbose,
-            missing=missing,
-        )
-        bands = bands_of_series(frames, motions, missing)
+        compared = self._comparable(frames, trajectory, missing, recorded)
+        maps = self._decay_of_comparable(network, *compared)
+        bands = bands_of_series(*compared)
         warn_of_sharpness(bands, undetermined=True)
         stderr = maps.stderr.reshape(shape)
         return fit_critical_dose(maps.decay.reshape(shape), doses, stderr=stderr)
@@ -1068,7 +1058,6 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
                 frames, register_pair, verbose=self.verbose, missing=missing, limits=known_limits
             )
         if self.registration == "correlation":
-            register_pair = self._registration(network)
             lacks = _series.masks_of_frames(missing, len(frames))
 
             def explain_frames(i: int, j: int) -> str:
@@ -1123,13 +1112,31 @@ class DriftDecayModel(TransformerMixin, FrameEstimator):
         missing: Mask | None,
         recorded: NDArray[np.float64] | None,
     ) -> DecayMaps:
+        compared = self._comparable(frames, trajectory, missing, recorded)
+        return self._decay_of_comparable(network, *compared)
+
+    def _comparable(
+        self,
+        frames: Float32Array,
+        trajectory: pd.DataFrame | None,
+        missing: Mask | None,
+        recorded: NDArray[np.float64] | None,
+    ) -> tuple[Float32Array, list[Motion], Mask | None]:
+        """Return frames of one exposure and straight rows, their motions and what they lack."""
         frames = equalize(frames, self.exposure, missing=missing, recorded=recorded)
         straight = self._straighten(frames, trajectory, missing, "first", "edge")
         if straight is None or straight.mask is None:
-            motions = _series.motions_of(trajectory, frames)
-        else:
-            frames, missing = np.asarray(straight), ~straight.mask
-            motions = [Motion((frames.shape[1], frames.shape[2]))] * len(frames)
+            return frames, _series.motions_of(trajectory, frames), missing
+        still = [Motion((frames.shape[1], frames.shape[2]))] * len(frames)
+        return np.asarray(straight), still, ~straight.mask
+
+    def _decay_of_comparable(
+        self,
+        network: DamageNetwork,
+        frames: Float32Array,
+        motions: list[Motion],
+        missing: Mask | None,
+    ) -> DecayMaps:
         binning = self._binning_for(frames[0])
         return _series.decay_of_series(
             network, frames, motions, binning, verbose=self.verbose, missing=missing

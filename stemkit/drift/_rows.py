@@ -24,7 +24,7 @@ from ..registration._row_residual import RowResidual, row_residual
 from ..registration._search_limits import SearchLimits
 from ..registration._trajectory_table import read_motions
 from ._pairs import RegisterPair
-from ._series import masks_of_frames, register_series
+from ._series import masks_of_frames, motions_of, register_series
 
 # Key of `DataFrame.attrs` under which a trajectory carries the paths of the rows.
 _KEY = "row_paths"
@@ -98,12 +98,7 @@ def rows_of(
     if isinstance(rows, RowPaths) and rows.path.shape[:2] == frames.shape[:2]:
         return rows
     check_series(frames)
-    motions = read_motions(trajectory, (frames.shape[1], frames.shape[2]), "trajectory")
-    if len(motions) != len(frames):
-        raise ValueError(
-            f"trajectory has {len(motions)} rows for {len(frames)} frames; "
-            f"pass the table that trajectory() gave for this stack."
-        )
+    motions = motions_of(trajectory, frames)
     return fit_rows(frames, motions, check_scan_direction(scan_direction, frames.shape), missing)
 
 

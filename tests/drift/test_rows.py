@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 
 from stemkit import DriftDecayModel
-from stemkit.exceptions import InvalidParameterError, LowConfidenceWarning, ModelMismatchWarning
-from stemkit.registration import register_rows
+from stemkit.damage import fit_critical_dose
+from stemkit.damage._bands import bands_of_series
+from stemkit.exceptions import (
+    InvalidParameterError,
+    LowConfidenceWarning,
+    ModelMismatchWarning,
+    SharpnessChangeWarning,
+)
+from stemkit.registration import Motion, register_rows
 from tests.registration.scanned_series import errors_of_rows, record, settling
 
 SIDE = 128
@@ -85,6 +92,20 @@ def test_bending_is_no_damage(model, table, frames):
     maps = model.decay_maps(frames, trajectory=table)
     assert maps.shape == frames.shape
     assert abs(maps[1:, 30:-30, 30:-30].mean() - 1) < 0.05
+
+
+def test_the_critical_dose_and_bands_are_those_of_straight_rows(model, table, frames):
+    dose = [1.0, 2.0, 3.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SharpnessChangeWarning)
+        critical = model.critical_dose(frames, dose, trajectory=table)
+        bands = model.decay_bands(frames, trajectory=table)
+    maps, stderr = model.decay_maps(frames, trajectory=table, return_stderr=True)
+    np.testing.assert_array_equal(critical.dose, fit_critical_dose(maps, dose, stderr=stderr).dose)
+    aligned = model.transform(frames, trajectory=table)
+    still = [Motion((SIDE, SIDE))] * 3
+    expected = bands_of_series(np.asarray(aligned), still, ~aligned.mask)
+    np.testing.assert_allclose(bands.decay, expected.decay, rtol=1e-3, atol=1e-3)
 
 
 def test_data_are_laid_along(model, table, frames):
